@@ -1,0 +1,1 @@
+"""shotfs: a FUSE file system and just-in-time file cache for render farms."""

@@ -1,0 +1,198 @@
+"""The tier contract: what every place where content lives can be asked.
+
+A tier covers one root (a URL prefix); keys are relative to it, POSIX style, without a leading
+slash, and never contain ``.``, ``..`` or empty parts. Every tier passes the suite in
+`tests/contract`. Behaviour that crosses tiers (retries, limits, tracing) is added by wrapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from shotfs.digest import Buffer, Checksums
+
+KEY_BYTES_MAX = 1024
+"""The longest object key in UTF-8 bytes; the limit that GCS and S3 share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range ``[start, stop)`` of bytes."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.stop:
+            raise ValueError(f"not a span: [{self.start}, {self.stop})")
+
+    @property
+    def length_bytes(self) -> int:
+        """How many bytes the span covers."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a tier says an object is right now.
+
+    Two revisions with the same `identity` have the same bytes.
+
+    Attributes:
+        tier: the tier's `name`.
+        key: relative to the tier's root.
+        size_bytes: length of the content.
+        version: GCS generation, ETag, or for plain files inode, mtime and size; opaque.
+        mtime_ns: modification time, nanoseconds since the epoch: the recorded one where the
+            tier's listings carry it, else the store's own. stat and list give the same.
+        checksums: what the tier says of the bytes. Not part of equality.
+    """
+
+    tier: str
+    key: str
+    size_bytes: int
+    version: str
+    mtime_ns: int
+    checksums: Checksums = field(default=Checksums(), compare=False)
+
+    @property
+    def identity(self) -> str:
+        """Text that is the same for the same bytes of the same object, on every node."""
+        return f"{self.tier}\n{self.key}\n{self.version}\n{self.size_bytes}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a listing of the direct children of a prefix.
+
+    Attributes:
+        objects: revisions of objects directly below the prefix, in key order. A marker object
+            (``prefix/`` itself, or keys that end in ``/``) is never among them.
+        prefixes: names of sub-directories, one path element each, without a slash.
+    """
+
+    objects: tuple[Revision, ...]
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TierProperties:
+    """What a tier can do, so that callers never test for its type.
+
+    Attributes:
+        writable: `put` and `delete` work at all.
+        preconditions: `put` decides create-only and replace atomically at the store.
+        listable: `list` works (a plain HTTP server may have no index pages).
+    """
+
+    writable: bool
+    preconditions: bool
+    listable: bool
+
+
+@runtime_checkable
+class Tier(Protocol):
+    """A place where content lives. Slower tiers are larger and more durable.
+
+    Every method may raise, besides what it names:
+
+        BucketNotFound: the root does not exist.
+        AccessDenied: the credentials are wrong or lack a permission.
+        TierUnavailable, TierTimeout: transient; `retryable` is True.
+
+    Cancelling a call leaves nothing behind, except that a `put` may or may not have happened.
+    """
+
+    @property
+    def name(self) -> str:
+        """The normalised root URL, without credentials; unique within a process."""
+        ...
+
+    @property
+    def properties(self) -> TierProperties:
+        """What this tier can do."""
+        ...
+
+    async def stat(self, key: str) -> Revision:
+        """Return the newest revision of *key*.
+
+        Raises:
+            ObjectNotFound: there is none. A prefix of other keys alone is not an object.
+        """
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[ListPage]:
+        """Yield the direct children of *prefix* ("" is the root), a page at a time.
+
+        A prefix that nothing lies below yields no entries and does not raise. Pages are
+        disjoint; a prefix name is yielded once.
+        """
+        ...
+
+    async def read(self, revision: Revision, span: Span) -> Buffer:
+        """Return exactly the bytes of *span* of *revision*.
+
+        Raises:
+            ObjectNotFound: the object is gone.
+            RevisionChanged: it was replaced since it was looked up.
+            ValueError: the span reaches beyond the revision's size.
+        """
+        ...
+
+    async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
+        """Write the bytes of *span* to *descriptor* at the same offsets as in the object.
+
+        The bulk path: bytes move from the network to the file in a thread that does not hold
+        the GIL. Raises as `read`, and OSError when the local write fails (ENOSPC).
+        """
+        ...
+
+    async def put(
+        self,
+        key: str,
+        source: bytes | str,
+        *,
+        expect: Revision | None,
+        checksums: Checksums,
+        mtime_ns: int,
+        metadata: Mapping[str, str],
+    ) -> Revision:
+        """Store *source* under *key*, whole or not at all.
+
+        Args:
+            key: at most `KEY_BYTES_MAX` bytes in UTF-8.
+            source: the bytes themselves, or the path of a file that does not change meanwhile.
+            expect: None creates and never replaces; a revision replaces exactly that one.
+            checksums: of the source; `xxh128` is kept as object metadata, the others are sent
+                along where the store verifies them.
+            mtime_ns: recorded where the tier's listings can carry it.
+            metadata: provenance, small ASCII strings; kept where the store has metadata.
+
+        Returns:
+            The revision that was made.
+
+        Raises:
+            PreconditionFailed: the object exists (expect None) or is another revision.
+            TierReadOnly: this tier cannot be written.
+            OSError: the source cannot be read.
+        """
+        ...
+
+    async def delete(self, key: str, *, expect: Revision | None) -> None:
+        """Delete *key*; with *expect*, only if it still is that revision.
+
+        Raises:
+            ObjectNotFound: there is nothing to delete.
+            PreconditionFailed: it is another revision.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Return if the root can be reached and read with our credentials; else raise."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections. The tier is not used afterwards."""
+        ...
