@@ -31,6 +31,11 @@ class _Hash(Protocol):
     def update(self, data: Buffer, /) -> None: ...
 
 
+class _Crc32c(Protocol):
+    def update(self, data: bytes) -> None: ...
+    def digest(self) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Checksums:
     """What a tier says of an object's bytes. None where it does not say.
@@ -80,7 +85,7 @@ def hash_file(
     digest = xxhash.xxh3_128()
     hashes: list[_Hash] = [digest]
     md5_hash = hashlib.md5(usedforsecurity=False) if md5 else None
-    crc_hash = google_crc32c.Checksum() if crc32c else None
+    crc_hash: _Crc32c | None = google_crc32c.Checksum() if crc32c else None  # type: ignore[no-untyped-call]  # ships no types
     if md5_hash is not None:
         hashes.append(md5_hash)
     block = bytearray(min(HASH_BLOCK_BYTES, max(size_bytes, 1)))
