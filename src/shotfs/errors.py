@@ -202,7 +202,7 @@ class PathExists(FilesystemError):
 
 
 class PublishedImmutable(FilesystemError):
-    """The path is published under an immutable template (EEXIST to write it, EPERM to change it)."""
+    """Published under an immutable template: EEXIST to write it, EPERM to change it."""
 
     errno = _errno.EPERM
 
