@@ -312,3 +312,9 @@ class ServiceNotRunning(ShotfsError):
     """No service answers on the control socket."""
 
     errno = _errno.ECONNREFUSED
+
+
+class ServiceBusy(MountFailed):
+    """Another service owns the control socket."""
+
+    errno = _errno.EBUSY
