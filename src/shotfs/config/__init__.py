@@ -1,1 +1,37 @@
-"""Configuration."""
+"""Configuration: one TOML file, environment overrides, and where each value came from."""
+
+from shotfs.config.loading import PATH_DEFAULT, PATH_VARIABLE, Loaded, load
+from shotfs.config.models import (
+    CacheSettings,
+    ControlSettings,
+    LogSettings,
+    MountSettings,
+    NetworkSettings,
+    NodeSettings,
+    OriginSettings,
+    Settings,
+    ShowSettings,
+    SpoolSettings,
+)
+from shotfs.config.units import format_duration, format_size, parse_duration, parse_size
+
+__all__ = [
+    "PATH_DEFAULT",
+    "PATH_VARIABLE",
+    "CacheSettings",
+    "ControlSettings",
+    "Loaded",
+    "LogSettings",
+    "MountSettings",
+    "NetworkSettings",
+    "NodeSettings",
+    "OriginSettings",
+    "Settings",
+    "ShowSettings",
+    "SpoolSettings",
+    "format_duration",
+    "format_size",
+    "load",
+    "parse_duration",
+    "parse_size",
+]

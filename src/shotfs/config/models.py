@@ -1,0 +1,478 @@
+"""The settings: every field with its unit, its default and the reason for the default.
+
+These models are the single source: the template of ``shotfs config init``, the reference in
+``docs/configuration.md`` and the JSON Schema are generated from them. They are frozen, refuse
+unknown fields, and know nothing of files, lines or the environment (see `loading`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from shotfs.config.units import Seconds, SizeBytes
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+UPLOAD_PART_BYTES_MIN = 5 * MIB
+"""S3 refuses smaller parts (EntityTooSmall), except for the last one of an upload."""
+
+SOCKET_PATH_BYTES_MAX = 107
+"""What fits into the kernel's ``sun_path`` with its closing zero byte."""
+
+NAME_BYTES_MAX = 255
+"""NAME_MAX of Linux: a show's name is a directory under the mount."""
+
+_URL_PREFIX = re.compile(r"[a-z][a-z0-9+.-]*://")
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def _path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a path cannot contain a zero byte")
+    if text.startswith("~"):
+        raise ValueError("'~' is not expanded: a service has no home; write the whole path")
+    return text
+
+
+def _environment_name(text: str) -> str:
+    if not _ENVIRONMENT_NAME.match(text):
+        raise ValueError(
+            f"{_shortened(text)} is not the name of an environment variable; give the name of a"
+            " variable that holds the secret, never the secret itself"
+        )
+    return text
+
+
+def _shortened(text: str) -> str:
+    # Somebody may have pasted a secret here: never repeat it in a message or a log.
+    return f"a text of {len(text)} characters"
+
+
+LocalPath = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_path)]
+"""A path of this machine. Relative ones are relative to the configuration file."""
+
+EnvironmentName = Annotated[
+    str, Field(min_length=1, max_length=255), AfterValidator(_environment_name)
+]
+"""The name of an environment variable."""
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+
+
+class Section(BaseModel):
+    """What all sections share: frozen, no unknown fields, no silent conversions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
+
+
+class NodeSettings(Section):
+    """Who this machine is."""
+
+    name: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=NAME_BYTES_MAX,
+        description="Name of this node in logs, metrics and the metadata of published files."
+        " Default: the host name.",
+    )
+    site: str = Field(
+        default="",
+        max_length=NAME_BYTES_MAX,
+        description="Name of the site (building, cloud region) that this node is in; recorded with"
+        " what it publishes. Empty: not recorded.",
+    )
+    preemptible: bool = Field(
+        default=False,
+        description="This node may vanish without warning (a spot instance). Then close() waits"
+        " until an output is in the origin, for templates that do not say otherwise. Off: a node's"
+        " disk outlives its jobs, and close() returns at the speed of that disk.",
+    )
+
+
+class MountSettings(Section):
+    """The mount, as applications and the kernel see it."""
+
+    allow_other: bool = Field(
+        default=False,
+        description="Let users other than the service user into the mount; permissions then come"
+        " from the specification. Off because FUSE keeps others out unless the administrator"
+        " decides. A farm node needs it on; a mount by an ordinary user also needs"
+        " 'user_allow_other' in /etc/fuse.conf.",
+    )
+    read_only: bool = Field(
+        default=False,
+        description="Refuse every write with EROFS, whatever the specification says.",
+    )
+    request_deadline_s: Seconds = Field(
+        default=60.0,
+        gt=0,
+        description="How long, in seconds, a request of an application may make no progress before"
+        " it gets ETIMEDOUT. 60 s outlasts a restart of a load balancer, and no job hangs for"
+        " ever.",
+    )
+    requests_max: Count = Field(
+        default=2000,
+        description="How many requests of the kernel are worked on at once. Must be above"
+        " blocked_reads_max, so that warm files stay fast while cold reads wait.",
+    )
+    blocked_reads_max: Count = Field(
+        default=1000,
+        description="How many reads may wait for an origin at once; more of them queue. Half of"
+        " requests_max: a slow origin then never takes the places that warm files need.",
+    )
+    readahead_bytes: SizeBytes = Field(
+        default=MIB,
+        le=GIB,
+        description="The kernel's read-ahead for the mount, in bytes. 1 MiB doubles sequential"
+        " first reads against the kernel's 128 KiB (measured 2026-11). Set as root only; 0 keeps"
+        " the kernel's own.",
+    )
+    attribute_ttl_s_max: Seconds = Field(
+        default=86400.0,
+        description="The longest time, in seconds, that the kernel may keep attributes and names"
+        " without asking again. A day: immutable paths never change, and an unmount forgets them"
+        " anyway.",
+    )
+
+    @model_validator(mode="after")
+    def _room_for_warm_files(self) -> MountSettings:
+        if self.blocked_reads_max >= self.requests_max:
+            raise ValueError(
+                f"mount.blocked_reads_max ({self.blocked_reads_max}) must be below"
+                f" mount.requests_max ({self.requests_max}), or a slow origin stops warm files"
+            )
+        return self
+
+
+class CacheSettings(Section):
+    """The local cache of verified content."""
+
+    directory: LocalPath = Field(
+        default="/var/cache/shotfs",
+        description="Where the cache lives: a directory of mode 0700 that belongs to the service"
+        " user, on a fast local disk. One process owns it.",
+    )
+    bytes_max: SizeBytes = Field(
+        default=100 * GIB,
+        gt=0,
+        description="How many bytes of content the cache keeps at most. 100 GiB fits the smallest"
+        " disk of a common farm node; give it most of a disk that does nothing else.",
+    )
+    files_max: Count = Field(
+        default=1_000_000,
+        description="How many files the cache keeps at most. A million small textures stay far"
+        " below the inodes of a 100 GiB ext4.",
+    )
+    free_bytes_min: SizeBytes = Field(
+        default=2 * GIB,
+        description="How many bytes of the cache's disk are always left free, whoever fills it. A"
+        " full cache streams without keeping; a full system disk stops the node. 0 switches the"
+        " floor off.",
+    )
+    catalog_paths_max: Count = Field(
+        default=1_000_000,
+        description="How many paths the catalog remembers (revision, digest, attributes, and that"
+        " a path does not exist). About 0.5 KB of disk each.",
+    )
+
+
+class SpoolSettings(Section):
+    """Outputs that this node wrote and the origin does not have yet."""
+
+    directory: LocalPath | None = Field(
+        default=None,
+        description="Where outputs wait. Default: 'spool' in cache.directory, so that a published"
+        " file becomes a cached one by a rename. On another disk it is copied.",
+    )
+    bytes_max: SizeBytes = Field(
+        default=100 * GIB,
+        gt=0,
+        description="How many bytes of outputs may wait; beyond it writers get ENOSPC. Large"
+        " enough for a night's frames of one node while the origin is gone.",
+    )
+    free_bytes_min: SizeBytes = Field(
+        default=GIB,
+        description="How many bytes of the spool's disk are always left free; below it writers get"
+        " ENOSPC. Smaller than the cache's floor, so that outputs win over cached files.",
+    )
+    scratch_ttl_s: Seconds = Field(
+        default=86400.0,
+        gt=0,
+        description="How long, in seconds, an untouched scratch file (*.tmp, lock files) is kept."
+        " A day outlives the longest frame.",
+    )
+
+
+class NetworkSettings(Section):
+    """How origins are talked to. Per origin, unless it says otherwise."""
+
+    connections_max: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=16,
+        description="How many requests are under way to one origin at once. 16 fill 10 Gbit/s with"
+        " ranges of 8 MiB; times the nodes of a farm, more would overload a store.",
+    )
+    metadata_timeout_s: Seconds = Field(
+        default=20.0,
+        gt=0,
+        description="How long, in seconds, a look-up or one page of a listing may take before it"
+        " is tried again.",
+    )
+    progress_timeout_s: Seconds = Field(
+        default=30.0,
+        gt=0,
+        description="How long, in seconds, a transfer may stand still before it is given up and"
+        " tried again. Half of mount.request_deadline_s: a second attempt fits.",
+    )
+    attempts_max: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=6,
+        description="How often a request is tried before its error is reported. With the"
+        " defaults of the back-off the attempts span several seconds.",
+    )
+    backoff_s: Seconds = Field(
+        default=0.2,
+        description="The first pause between attempts, in seconds; each next one is twice as"
+        " long, with random jitter.",
+    )
+    backoff_s_max: Seconds = Field(
+        default=10.0, description="The longest pause between two attempts, in seconds."
+    )
+    retry_budget_per_s: Annotated[float, Field(gt=0, le=10_000)] = Field(
+        default=10.0,
+        description="How many retries a second one origin gets from this node. Beyond it errors"
+        " are reported at once: a farm that retries without limit keeps a sick store down.",
+    )
+    range_bytes: SizeBytes = Field(
+        default=8 * MIB,
+        ge=64 * KIB,
+        le=GIB,
+        description="Size of one bulk request, in bytes. 8 MiB makes the latency of a request"
+        " small against its transfer, and a lost one cheap to repeat.",
+    )
+    upload_part_bytes: SizeBytes = Field(
+        default=16 * MIB,
+        ge=UPLOAD_PART_BYTES_MIN,
+        le=GIB,
+        description="Size of one part of a large upload, in bytes. At least 5 MiB (S3's minimum);"
+        " 16 MiB reach 156 GiB in the 10,000 parts that S3 allows.",
+    )
+
+    @model_validator(mode="after")
+    def _backoff_grows(self) -> NetworkSettings:
+        if self.backoff_s > self.backoff_s_max:
+            raise ValueError(
+                f"network.backoff_s ({self.backoff_s:g} s) must not be above"
+                f" network.backoff_s_max ({self.backoff_s_max:g} s)"
+            )
+        return self
+
+
+class ControlSettings(Section):
+    """The socket through which every other command talks to the running service."""
+
+    socket: LocalPath = Field(
+        default="/run/shotfs/control.sock",
+        description="Path of the Unix socket. At most 107 bytes, the kernel's limit.",
+    )
+    admin_group: str = Field(
+        default="shotfs",
+        min_length=1,
+        max_length=32,
+        description="Members of this group may evict, drain and stop, as root and the service user"
+        " may. Everybody else who may use the mount can ask for status.",
+    )
+
+    @field_validator("socket")
+    @classmethod
+    def _fits_the_kernel(cls, path: str) -> str:
+        length = len(os.fsencode(path))
+        if length > SOCKET_PATH_BYTES_MAX:
+            raise ValueError(
+                f"a socket's path has at most {SOCKET_PATH_BYTES_MAX} bytes, this one {length}"
+            )
+        return path
+
+
+class LogSettings(Section):
+    """What the service says of itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="The least severe messages that are written. 'debug' writes several lines for"
+        " each open.",
+    )
+    format: Literal["text", "json"] = Field(
+        default="text",
+        description="'text' for people, 'json' (one object a line) for log collectors.",
+    )
+    file: LocalPath | None = Field(
+        default=None,
+        description="Append to this file. Default: standard error, which systemd's journal takes."
+        " The file is reopened when a tool like logrotate moves it away.",
+    )
+
+
+class ShowSettings(Section):
+    """One show: a directory under the mount."""
+
+    spec: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="The show's path specification, a JSON document: a path (relative ones are"
+        " relative to the configuration file) or a URL in an origin.",
+    )
+
+    @field_validator("spec")
+    @classmethod
+    def _plain(cls, spec: str) -> str:
+        return _path(spec)
+
+
+class OriginSettings(Section):
+    """How to reach the origins whose URLs start with this prefix."""
+
+    endpoint_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@]+$",
+        description="Base URL of the store's API, for stores other than AWS's and Google's own"
+        " (MinIO, Ceph, an emulator). Default: the provider's.",
+    )
+    anonymous: bool = Field(
+        default=False, description="Send no credentials, for public buckets."
+    )
+    credentials_file: LocalPath | None = Field(
+        default=None,
+        description="Credentials in the provider's own format (a Google service account's JSON, an"
+        " AWS shared credentials file). Default: the provider's usual search (environment, instance"
+        " metadata).",
+    )
+    access_key_env: EnvironmentName | None = Field(
+        default=None,
+        description="Name of the environment variable that holds the access key's id. The secret"
+        " itself never stands in this file.",
+    )
+    secret_key_env: EnvironmentName | None = Field(
+        default=None,
+        description="Name of the environment variable that holds the secret key.",
+    )
+    region: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="The bucket's region, for S3. Default: as the provider's tools find it.",
+    )
+    engine: Literal["auto", "obstore", "fsspec"] = Field(
+        default="auto",
+        description="The library that moves the bytes. 'auto' takes obstore where it knows the"
+        " scheme (half the CPU of fsspec, measured 2026-11), else fsspec.",
+    )
+    connections_max: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None,
+        description="Requests under way to these origins at once. Default:"
+        " network.connections_max.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Passed to the fsspec file system as they are (its documentation names them)."
+        " No secrets here.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_authenticate(self) -> OriginSettings:
+        if (self.access_key_env is None) != (self.secret_key_env is None):
+            raise ValueError("access_key_env and secret_key_env go together: set both or neither")
+        ways = [
+            name
+            for name, used in (
+                ("anonymous", self.anonymous),
+                ("credentials_file", self.credentials_file is not None),
+                ("access_key_env", self.access_key_env is not None),
+            )
+            if used
+        ]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)} exclude each other: keep one of them")
+        return self
+
+
+def _show_name(name: str) -> str:
+    if not name or "/" in name or name.startswith(".") or not name.isprintable():
+        raise ValueError(
+            f"{name!r} is not a show's name: it is a directory under the mount, so it is not"
+            " empty, has no '/' and no control characters, and does not start with '.'"
+        )
+    if len(os.fsencode(name)) > NAME_BYTES_MAX:
+        raise ValueError(f"a show's name has at most {NAME_BYTES_MAX} bytes")
+    return name
+
+
+def _origin_prefix(prefix: str) -> str:
+    scheme = _URL_PREFIX.match(prefix)
+    if scheme is None:
+        raise ValueError(
+            f"{prefix!r} is not a URL prefix: write a scheme and what follows, such as"
+            ' "gs://bucket" or "s3://bucket/show"'
+        )
+    rest = prefix[scheme.end() :]
+    if "@" in rest.split("/", 1)[0]:
+        raise ValueError("an origin's URL must not contain credentials; use credentials_file")
+    if any(sign in rest for sign in "?# ") or not rest.isprintable():
+        raise ValueError(f"{prefix!r}: an origin's URL has no '?', '#', spaces or control signs")
+    return prefix if not rest.strip("/") else prefix.rstrip("/")
+
+
+ShowName = Annotated[str, AfterValidator(_show_name)]
+OriginPrefix = Annotated[str, AfterValidator(_origin_prefix)]
+
+
+class Settings(Section):
+    """Everything that a node's configuration says."""
+
+    node: NodeSettings = Field(default_factory=NodeSettings)
+    mount: MountSettings = Field(default_factory=MountSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    spool: SpoolSettings = Field(default_factory=SpoolSettings)
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
+    control: ControlSettings = Field(default_factory=ControlSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    shows: dict[ShowName, ShowSettings] = Field(
+        default_factory=dict, max_length=1000, description="The shows, by directory name."
+    )
+    origins: dict[OriginPrefix, OriginSettings] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="How to reach origins, by URL prefix; the longest prefix that fits wins.",
+    )
+
+    @model_validator(mode="after")
+    def _directories_differ(self) -> Settings:
+        if self.spool.directory is not None and os.path.normpath(
+            self.spool.directory
+        ) == os.path.normpath(self.cache.directory):
+            raise ValueError("spool.directory must not be cache.directory itself")
+        return self
+
+    @property
+    def spool_directory(self) -> str:
+        """Where the spool is, with the default applied."""
+        return self.spool.directory or os.path.join(self.cache.directory, "spool")
+
+    def origin_for(self, url: str) -> OriginSettings:
+        """Return the settings of the longest prefix of *url*; the default ones if none fits.
+
+        A prefix ends at a whole path element: ``gs://a`` fits ``gs://a/b`` but not ``gs://ab``.
+        """
+        best = max((p for p in self.origins if _covers(p, url)), key=len, default=None)
+        return OriginSettings() if best is None else self.origins[best]
+
+
+def _covers(prefix: str, url: str) -> bool:
+    return url == prefix or url.startswith(prefix if prefix.endswith("/") else prefix + "/")

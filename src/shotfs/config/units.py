@@ -1,0 +1,187 @@
+"""Sizes and durations as people write them: ``100 GiB``, ``1.5TB``, ``30 s``, ``5 min``.
+
+Pure text and numbers. A size becomes whole bytes, a duration becomes seconds. A bare number is
+already in bytes or seconds, so that programs which write configuration need no units.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+SIZE_BYTES_MAX = 2**60
+"""The largest size that is accepted (1 EiB): beyond it somebody has mistyped."""
+
+DURATION_S_MAX = 10.0 * 365 * 86400
+"""The longest duration that is accepted (ten years): beyond it somebody has mistyped."""
+
+_BINARY = ("KiB", "MiB", "GiB", "TiB", "PiB")
+_DECIMAL = ("kB", "MB", "GB", "TB", "PB")
+_SIZE_UNITS: dict[str, int] = {
+    "B": 1,
+    **{unit: 1024**power for power, unit in enumerate(_BINARY, start=1)},
+    **{unit: 1000**power for power, unit in enumerate(_DECIMAL, start=1)},
+}
+_SIZE_UNIT_BY_FOLDED = {unit.lower(): factor for unit, factor in _SIZE_UNITS.items()}
+
+_DURATION_UNITS: dict[str, Decimal] = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "min": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
+
+_QUANTITY = re.compile(r"\s*([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*\Z")
+
+SIZE_EXAMPLES = '"100 GiB" (1024-based), "1.5 TB" (1000-based) or a whole number of bytes'
+DURATION_EXAMPLES = '30, 0.5, "200 ms", "30 s", "5 min", "2 h" or "1 d"'
+
+
+def parse_size(value: object) -> int:
+    """Return *value* in bytes.
+
+    Args:
+        value: a whole number of bytes, or text with a unit (``B``, ``kB`` ... ``PB`` are powers
+            of 1000; ``KiB`` ... ``PiB`` are powers of 1024; case does not matter).
+
+    Raises:
+        ValueError: it is not a size, is negative, is above `SIZE_BYTES_MAX`, or does not come to
+            a whole number of bytes. The message says what to write.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"a size is expected: {SIZE_EXAMPLES}")
+    size = _size_from_text(value) if isinstance(value, str) else _whole(value)
+    if size < 0:
+        raise ValueError("a size cannot be negative")
+    if size > SIZE_BYTES_MAX:
+        raise ValueError(f"a size is at most {format_size(SIZE_BYTES_MAX)}")
+    return size
+
+
+def format_size(size_bytes: int) -> str:
+    """Return *size_bytes* in the largest unit that divides it, so that parsing gives it back."""
+    for power in range(len(_BINARY), 0, -1):
+        factor = 1024**power
+        if size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes // factor} {_BINARY[power - 1]}"
+    for power in range(len(_DECIMAL), 0, -1):
+        factor = 1000**power
+        if size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes // factor} {_DECIMAL[power - 1]}"
+    return f"{size_bytes} B"
+
+
+def parse_duration(value: object) -> float:
+    """Return *value* in seconds.
+
+    Args:
+        value: a number of seconds, or text with a unit (``ms``, ``s``, ``min``, ``h``, ``d``).
+
+    Raises:
+        ValueError: it is not a duration, is negative, not finite, or above `DURATION_S_MAX`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"a duration is expected: {DURATION_EXAMPLES}")
+    seconds = _duration_from_text(value) if isinstance(value, str) else _finite(value)
+    if seconds < 0:
+        raise ValueError("a duration cannot be negative")
+    if seconds > DURATION_S_MAX:
+        raise ValueError(f"a duration is at most {format_duration(DURATION_S_MAX)}")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Return *seconds* in the largest unit that divides it, so that parsing gives it back."""
+    for unit in ("d", "h", "min"):
+        factor = float(_DURATION_UNITS[unit])
+        if seconds and seconds % factor == 0:
+            return f"{int(seconds / factor)} {unit}"
+    # `repr` may use an exponent, which is no duration; Decimal's "f" never does.
+    text = format(Decimal(repr(seconds)), "f")
+    return f"{text.removesuffix('.0')} s"
+
+
+def _whole(value: float) -> int:
+    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+        raise ValueError(f"a size is a whole number of bytes: {SIZE_EXAMPLES}")
+    return int(value)
+
+
+def _finite(value: float) -> float:
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        raise ValueError(f"a duration is finite: {DURATION_EXAMPLES}")
+    return seconds
+
+
+def _split(text: str, expected: str) -> tuple[Decimal, str]:
+    if text.lstrip().startswith("-"):
+        raise ValueError(f"a negative value makes no sense here; write {expected}")
+    match = _QUANTITY.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not understood; write {expected}")
+    try:
+        return Decimal(match[1].replace("_", "")), match[2]
+    except InvalidOperation:
+        raise ValueError(f"{text!r} has too many digits; write {expected}") from None
+
+
+def _size_from_text(text: str) -> int:
+    number, unit = _split(text, SIZE_EXAMPLES)
+    factor = _SIZE_UNIT_BY_FOLDED.get(unit.lower() or "b")
+    if factor is None:
+        known = ", ".join(_SIZE_UNITS)
+        raise ValueError(f"{unit!r} is not a unit of size; use one of {known}")
+    size = number * factor
+    if size > SIZE_BYTES_MAX:
+        raise ValueError(f"a size is at most {format_size(SIZE_BYTES_MAX)}")
+    if size != int(size):
+        raise ValueError(f"{text!r} is not a whole number of bytes")
+    return int(size)
+
+
+def _duration_from_text(text: str) -> float:
+    number, unit = _split(text, DURATION_EXAMPLES)
+    factor = _DURATION_UNITS.get(unit or "s")
+    if factor is None:
+        known = ", ".join(_DURATION_UNITS)
+        raise ValueError(f"{unit!r} is not a unit of time; use one of {known}")
+    return float(number * factor)
+
+
+def _schema(kind: str, pattern: str, examples: list[Any]) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "anyOf": [{"type": kind, "minimum": 0}, {"type": "string", "pattern": pattern}],
+            "examples": examples,
+        }
+    )
+
+
+SizeBytes = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    _schema(
+        "integer",
+        r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*([KkMmGgTtPp]?[Ii]?[Bb])?\s*$",
+        ["100 GiB", "1.5 TB", 8388608],
+    ),
+]
+"""A number of bytes; text with a unit is accepted."""
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    _schema(
+        "number", r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*(ms|s|min|h|d)?\s*$", [30, "5 min", "200 ms"]
+    ),
+]
+"""A number of seconds; text with a unit is accepted."""

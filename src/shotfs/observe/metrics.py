@@ -1,0 +1,145 @@
+"""The table of all metrics, on a registry of its own.
+
+Owns names, labels and buckets: a metric that is not here does not exist, and its name never
+changes without a line in the changelog. Knows nothing of what it counts. Thread-safe, as
+prometheus_client is. `labels()` costs microseconds and an allocation, so hot paths use the
+mappings below, which keep the bound children: ``metrics.upcalls["read"].inc()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from shotfs.observe.bound import Bound
+
+UPCALL_SECONDS_BUCKETS = (
+    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
+    0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+"""From a warm upcall (60-130 us, measured 2026-11) to the default deadline of 60 s."""
+
+TIER_SECONDS_BUCKETS = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0,
+)  # fmt: skip
+
+LOOP_LAG_SECONDS_BUCKETS = (
+    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0,
+)  # fmt: skip
+"""Around the promise: p99.9 of the lag under 10 ms (architecture, concurrency rule 7)."""
+
+
+class Metrics:
+    """Every metric of one service. Make one, give it to the constructors.
+
+    Metrics without labels are prometheus_client objects (`inc`, `set`, `observe`). Those with
+    labels are mappings from a label value (a tuple of them where there are several, in the order
+    of the table) to the bound child; a child is made when it is first asked for.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        self.upcalls = self._counters("shotfs_upcalls", "Requests of the kernel.", "op")
+        self.upcall_errors = self._counters(
+            "shotfs_upcall_errors", "Requests answered with an errno, by its name.", "op", "errno"
+        )
+        self.upcall_seconds = self._histograms(
+            "shotfs_upcall_seconds", "Time to answer the kernel.", UPCALL_SECONDS_BUCKETS, "op"
+        )
+        self.opens = self._counters(
+            "shotfs_opens", "Files opened: cold, warm, streaming, spool.", "temperature"
+        )
+        self._add_tiers()
+        self._add_cache()
+        self._add_outputs()
+        self.loop_lag_seconds = Histogram(
+            "shotfs_loop_lag_seconds",
+            "How late the event loop woke up.",
+            buckets=LOOP_LAG_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.log_records_dropped = self._counter(
+            "shotfs_log_records_dropped", "Log records dropped because the writer was behind."
+        )
+
+    def _add_tiers(self) -> None:
+        self.tier_requests = self._counters(
+            "shotfs_tier_requests", "Requests to origins.", "origin", "op", "outcome"
+        )
+        self.tier_seconds = self._histograms(
+            "shotfs_tier_seconds",
+            "Time of one request to an origin.",
+            TIER_SECONDS_BUCKETS,
+            "origin",
+            "op",
+        )
+        self.tier_bytes_read = self._counters(
+            "shotfs_tier_read_bytes", "Bytes read from origins.", "origin"
+        )
+        self.tier_bytes_written = self._counters(
+            "shotfs_tier_written_bytes", "Bytes written to origins.", "origin"
+        )
+        self.tier_retries = self._counters(
+            "shotfs_tier_retries", "Requests to origins that were tried again.", "origin"
+        )
+
+    def _add_cache(self) -> None:
+        self.cache_hits = self._counter("shotfs_cache_hits", "Opens that the cache answered.")
+        self.cache_misses = self._counter("shotfs_cache_misses", "Opens that needed an origin.")
+        self.cache_bytes = self._gauge("shotfs_cache_bytes", "Bytes in the cache.")
+        self.cache_files = self._gauge("shotfs_cache_files", "Files in the cache.")
+        self.cache_evictions = self._counter("shotfs_cache_evictions", "Files evicted.")
+        self.cache_verify_failures = self._counter(
+            "shotfs_cache_verify_failures", "Content that was not what was promised."
+        )
+        self.negative_hits = self._counter(
+            "shotfs_negative_hits", "Look-ups answered by a remembered absence."
+        )
+
+    def _add_outputs(self) -> None:
+        self.spool_bytes = self._gauge("shotfs_spool_bytes", "Bytes of outputs in the spool.")
+        self.spool_files = self._gauges("shotfs_spool_files", "Files in the spool.", "state")
+        self.published = self._counters(
+            "shotfs_published", "Outputs that left the queue.", "outcome"
+        )
+
+    def text(self) -> str:
+        """Return everything in Prometheus' text exposition format."""
+        return generate_latest(self.registry).decode()
+
+    def snapshot(self) -> dict[str, float]:
+        """Return every sample, flat: ``name`` or ``name{label=value,...}`` to its value.
+
+        Labels are in the order of the table. Histograms give their buckets, sums and counts;
+        creation times are left out.
+        """
+        return dict(self._samples())
+
+    def _samples(self) -> Iterator[tuple[str, float]]:
+        for family in self.registry.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_created"):
+                    continue
+                labels = ",".join(f"{name}={value}" for name, value in sample.labels.items())
+                yield f"{sample.name}{{{labels}}}" if labels else sample.name, sample.value
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+    def _counters(self, name: str, text: str, *labels: str) -> Bound[Counter]:
+        return Bound(Counter(name, text, labels, registry=self.registry), labels)
+
+    def _gauges(self, name: str, text: str, *labels: str) -> Bound[Gauge]:
+        return Bound(Gauge(name, text, labels, registry=self.registry), labels)
+
+    def _histograms(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Bound[Histogram]:
+        family = Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+        return Bound(family, labels)
+
+
