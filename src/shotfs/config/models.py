@@ -345,9 +345,7 @@ class OriginSettings(Section):
         description="Base URL of the store's API, for stores other than AWS's and Google's own"
         " (MinIO, Ceph, an emulator). Default: the provider's.",
     )
-    anonymous: bool = Field(
-        default=False, description="Send no credentials, for public buckets."
-    )
+    anonymous: bool = Field(default=False, description="Send no credentials, for public buckets.")
     credentials_file: LocalPath | None = Field(
         default=None,
         description="Credentials in the provider's own format (a Google service account's JSON, an"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from shotfs.config.document import Document
-from shotfs.config.models import OriginSettings, Settings, ShowSettings
+from shotfs.config.models import OriginSettings, Section, Settings, ShowSettings
 from shotfs.config.naming import nearest
 from shotfs.config.overrides import Override, section_models
 from shotfs.config.units import format_size
@@ -43,9 +43,7 @@ def key_text(path: tuple[str | int, ...]) -> str:
     )
 
 
-def problems_of(
-    error: ValidationError, document: Document, found: list[Override]
-) -> list[Problem]:
+def problems_of(error: ValidationError, document: Document, found: list[Override]) -> list[Problem]:
     """Return the mistakes that *error* tells of, in the order of the file."""
     variables = {override.path: override.name for override in found}
     problems = [_problem(details, document, variables) for details in error.errors()]
@@ -85,11 +83,10 @@ def _depth_max(location: tuple[int | str, ...]) -> int:
     return 2
 
 
-def _anchor(
-    path: tuple[str | int, ...], message: str, document: Document
-) -> tuple[str | int, ...]:
+def _anchor(path: tuple[str | int, ...], message: str, document: Document) -> tuple[str | int, ...]:
     """Return the path whose line is shown: for a relation, the first of its fields in the file."""
-    for section, model in {**section_models(), "origins": OriginSettings}.items():
+    models: dict[str, type[Section]] = {**section_models(), "origins": OriginSettings}
+    for section, model in models.items():
         for field in model.model_fields:
             named = f"{section}.{field}" in message or (
                 path[:1] == (section,) and re.search(rf"\b{field}\b", message) is not None
@@ -156,7 +153,11 @@ def _unknown(path: tuple[str | int, ...]) -> tuple[str, str | None]:
 def _fields_beside(path: tuple[str | int, ...]) -> list[str]:
     if len(path) == 1:
         return list(Settings.model_fields)
-    models = {**section_models(), "shows": ShowSettings, "origins": OriginSettings}
+    models: dict[str, type[Section]] = {
+        **section_models(),
+        "shows": ShowSettings,
+        "origins": OriginSettings,
+    }
     return list(models[str(path[0])].model_fields)
 
 

@@ -54,7 +54,9 @@ def parse_size(value: object) -> int:
             a whole number of bytes. The message says what to write.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"a size is expected: {SIZE_EXAMPLES}")
+        raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into a problem
+            f"a size is expected: {SIZE_EXAMPLES}"
+        )
     size = _size_from_text(value) if isinstance(value, str) else _whole(value)
     if size < 0:
         raise ValueError("a size cannot be negative")
@@ -86,7 +88,9 @@ def parse_duration(value: object) -> float:
         ValueError: it is not a duration, is negative, not finite, or above `DURATION_S_MAX`.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"a duration is expected: {DURATION_EXAMPLES}")
+        raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into a problem
+            f"a duration is expected: {DURATION_EXAMPLES}"
+        )
     seconds = _duration_from_text(value) if isinstance(value, str) else _finite(value)
     if seconds < 0:
         raise ValueError("a duration cannot be negative")

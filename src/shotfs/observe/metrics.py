@@ -141,5 +141,3 @@ class Metrics:
     ) -> Bound[Histogram]:
         family = Histogram(name, text, labels, buckets=buckets, registry=self.registry)
         return Bound(family, labels)
-
-
