@@ -7,7 +7,7 @@ slash, and never contain ``.``, ``..`` or empty parts. Every tier passes the sui
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -123,11 +123,12 @@ class Tier(Protocol):
         """
         ...
 
-    def list(self, prefix: str) -> AsyncIterator[ListPage]:
+    def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
         """Yield the direct children of *prefix* ("" is the root), a page at a time.
 
         A prefix that nothing lies below yields no entries and does not raise. Pages are
-        disjoint; a prefix name is yielded once.
+        disjoint; a prefix name is yielded once. Who stops early closes the generator
+        (`contextlib.aclosing`), because trio does not do it for him.
         """
         ...
 

@@ -1,0 +1,110 @@
+"""Listings: the direct children of a directory, as the origins had them at one moment."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from shotfs.tiers.base import Revision, Tier
+
+LISTED_ENTRIES_MAX = 1_000_000
+"""The largest directory that is listed at all; a larger one is an error that says so."""
+
+KEPT_ENTRIES_MAX = 20_000
+"""Entries of all listings kept in memory; one takes about 500 bytes."""
+
+
+@dataclass(slots=True)
+class OriginListing:
+    """What one origin has directly below one prefix.
+
+    Attributes:
+        origin: the origin's URL, as the specification writes it.
+        objects: file name to revision.
+        prefixes: names of directories.
+    """
+
+    origin: str
+    objects: dict[str, Revision] = field(default_factory=dict)
+    prefixes: set[str] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.objects) + len(self.prefixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A directory's children in every origin that may hold some.
+
+    Attributes:
+        parts: one for each origin.
+        listed_s: when, on the monotonic clock, the first question was asked.
+    """
+
+    parts: tuple[OriginListing, ...]
+    listed_s: float
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def has_directory(self, name: str) -> bool:
+        """Whether some origin has objects below *name*."""
+        return any(name in part.prefixes for part in self.parts)
+
+    def revision(self, origin: str, name: str) -> Revision | None:
+        """Return the revision of the file *name* in *origin*."""
+        for part in self.parts:
+            if part.origin == origin:
+                return part.objects.get(name)
+        return None
+
+
+async def list_origin(tier: Tier, origin: str, prefix: str) -> OriginListing:
+    """Return all direct children of *prefix* in *tier*.
+
+    Raises:
+        TierError: as `Tier.list`.
+        OverflowError: more than `LISTED_ENTRIES_MAX` entries.
+    """
+    listing = OriginListing(origin)
+    async with aclosing(tier.list(prefix)) as pages:
+        async for page in pages:
+            for revision in page.objects:
+                listing.objects[revision.key.rpartition("/")[2]] = revision
+            listing.prefixes.update(page.prefixes)
+            if len(listing) > LISTED_ENTRIES_MAX:
+                raise OverflowError(
+                    f"{tier.name}/{prefix} has more than {LISTED_ENTRIES_MAX} entries; "
+                    "deeper directories in the specification's templates would split it"
+                )
+    return listing
+
+
+class ListingCache:
+    """Recent listings, bounded by the number of entries of all of them together."""
+
+    def __init__(self) -> None:
+        self._listings: OrderedDict[str, Listing] = OrderedDict()
+        self._entries = 0
+
+    def get(self, path: str) -> Listing | None:
+        """Return the kept listing of *path*, however old."""
+        return self._listings.get(path)
+
+    def put(self, path: str, listing: Listing) -> None:
+        """Keep *listing*, unless it alone is too large."""
+        self.forget(path)
+        if len(listing) > KEPT_ENTRIES_MAX:
+            return
+        self._listings[path] = listing
+        self._entries += len(listing)
+        while self._entries > KEPT_ENTRIES_MAX:
+            _, dropped = self._listings.popitem(last=False)
+            self._entries -= len(dropped)
+
+    def forget(self, path: str) -> None:
+        """Drop the listing of *path*."""
+        dropped = self._listings.pop(path, None)
+        if dropped is not None:
+            self._entries -= len(dropped)
