@@ -295,6 +295,12 @@ class SpoolFull(ShotfsError):
     errno = _errno.ENOSPC
 
 
+class SpoolBroken(ShotfsError):
+    """The spool's disk or journal failed, or a write did not reach the disk."""
+
+    errno = _errno.EIO
+
+
 class PublishConflict(ShotfsError):
     """Somebody else published other bytes under this path first; ours are in quarantine."""
 
