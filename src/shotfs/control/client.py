@@ -1,0 +1,161 @@
+"""The client of the control socket, for the command line and other programs on the node.
+
+Synchronous: a command has nothing else to do. Each call is one request with a time limit.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from types import TracebackType
+from typing import Any, Self, cast
+
+import httpx
+
+from shotfs import errors
+from shotfs.control.socket import check_path
+from shotfs.errors import DeadlineExceeded, NotPermitted, ServiceNotRunning, ShotfsError
+
+ANSWER_TIMEOUT_S = 10.0
+"""How long the service may take to answer what it knows from memory."""
+
+EVICT_TIMEOUT_S = 600.0
+"""How long an eviction may take: it deletes files, a million of them at most."""
+
+DRAIN_SLACK_S = 15.0
+"""How much longer than its deadline a drain may take to answer."""
+
+
+class Client:
+    """A connection to the service on the socket *path*; a context manager.
+
+    Every method may raise:
+
+        ServiceNotRunning: nobody listens on the socket.
+        NotPermitted: the socket's directory or the service refuses this user.
+        DeadlineExceeded: the service listens but does not answer.
+        ShotfsError: what the service says, with the class that it had there.
+    """
+
+    def __init__(self, path: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        check_path(path)
+        self._socket = path
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=path), base_url="http://shotfs", timeout=timeout_s
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return what the service is and how it is (`control.service.Service.status`)."""
+        return self._json("GET", "/v1/status")
+
+    def cache_stats(self) -> dict[str, Any]:
+        """Return the numbers of the cache."""
+        return self._json("GET", "/v1/cache")
+
+    def metrics_text(self) -> str:
+        """Return all metrics in the Prometheus text format."""
+        return self._request("GET", "/v1/metrics", None, self._timeout_s).text
+
+    def queue(self, *, limit: int = 1000) -> dict[str, Any]:
+        """Return {count, items}: what is not in the origin yet, *limit* items at most."""
+        return self._json("GET", f"/v1/queue?limit={limit}")
+
+    def evict(self, bytes_wanted: int | None) -> dict[str, Any]:
+        """Free bytes of the cache; None frees everything that may go."""
+        return self._json("POST", "/v1/cache/evict", {"bytes": bytes_wanted}, EVICT_TIMEOUT_S)
+
+    def drain(self, deadline_s: float) -> dict[str, Any]:
+        """Publish what is in the spool; return {count, items} of what remains."""
+        return self._json(
+            "POST", "/v1/drain", {"deadline_s": deadline_s}, deadline_s + DRAIN_SLACK_S
+        )
+
+    def stop(self, *, drain: bool, deadline_s: float) -> None:
+        """Ask the service to stop; returns when it has begun to."""
+        self._json("POST", "/v1/stop", {"drain": drain, "deadline_s": deadline_s})
+
+    def _json(
+        self, method: str, path: str, body: Any = None, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        response = self._request(method, path, body, timeout_s or self._timeout_s)
+        try:
+            return cast("dict[str, Any]", response.json())
+        except ValueError as exc:
+            raise ShotfsError(
+                f"the service on {self._socket} answered {path} with something that is not JSON",
+                fix="is it shotfs? client and service may be of different versions",
+            ) from exc
+
+    def _request(self, method: str, path: str, body: Any, timeout_s: float) -> httpx.Response:
+        timeout = httpx.Timeout(timeout_s, connect=self._timeout_s)
+        try:
+            self._knock()
+            response = self._http.request(method, path, json=body, timeout=timeout)
+        except httpx.TimeoutException as exc:
+            raise DeadlineExceeded(
+                f"the service on {self._socket} did not answer within {timeout_s:g} s",
+                fix="its log tells what it does; systemctl restart shotfs ends it",
+            ) from exc
+        except (httpx.TransportError, OSError) as exc:
+            raise self._unreachable(exc) from exc
+        if response.is_error:
+            raise _error_of(response)
+        return response
+
+    def _knock(self) -> None:
+        """Connect once and close. httpcore 1.0 leaks the socket of a connection that fails, and
+        hides its errno; a service that is not running is what a command meets most often."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knocking:
+            knocking.settimeout(self._timeout_s)
+            knocking.connect(self._socket)
+
+    def _unreachable(self, error: Exception) -> ShotfsError:
+        if isinstance(error, PermissionError):
+            return NotPermitted(
+                f"this user may not reach the control socket {self._socket}",
+                fix="run as the service's user, or with sudo",
+            )
+        if not isinstance(error, httpx.ConnectError | ConnectionRefusedError | FileNotFoundError):
+            return ServiceNotRunning(
+                f"the service on {self._socket} closed the connection without an answer",
+                fix="it stops, or has too many connections of this user: try again",
+            )
+        return ServiceNotRunning(
+            f"no shotfs service answers on {self._socket}",
+            fix="start one with: shotfs mount /shows   (or shotfs serve); if it runs with another "
+            "configuration, name it: --config FILE",
+        )
+
+
+def _error_of(response: httpx.Response) -> ShotfsError:
+    """Return the service's error as the class that it had there."""
+    try:
+        report = response.json()
+        message, fix = str(report["message"]), report.get("fix")
+        number = int(report["errno"])
+        name = str(report["error"])
+    except (ValueError, KeyError, TypeError, json.JSONDecodeError):
+        return ShotfsError(f"the service answered HTTP {response.status_code}")
+    kind = getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, ShotfsError)):
+        kind = ShotfsError
+    if issubclass(kind, errors.DocumentInvalid):
+        # Its constructor wants the list of mistakes; the message has them as text already.
+        kind = ShotfsError
+    return kind(message, fix=fix, errno=number)

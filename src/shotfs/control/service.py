@@ -1,0 +1,62 @@
+"""The service as the control socket sees it: the seam between `control` and `app`.
+
+`app` implements `Service`; `control.server` calls it; tests use a fake. Values that cross the
+socket are plain JSON: text, numbers, booleans, None, lists and dicts, or frozen dataclasses of
+those, which the server turns into dicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Service(Protocol):
+    """What can be asked of a running service. Every call happens in the service's trio loop."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what the service is and how it is, from memory.
+
+        Keys that the command line shows in a good place, each optional: ``state`` (serving,
+        draining, stopping), ``version``, ``pid``, ``node``, ``mountpoint`` (absolute path without
+        links; None for `shotfs serve`), ``read_only``, ``uptime_s``, ``config`` (path), ``shows``
+        (name to a mapping), ``origins`` (URL to a mapping), ``cache`` (a mapping of numbers),
+        ``spool`` (a mapping of numbers). Any others are shown as they are.
+        """
+        ...
+
+    def cache_stats(self) -> Any:
+        """Return the numbers of the cache: a dataclass or a mapping."""
+        ...
+
+    def queue(self) -> Sequence[Any]:
+        """Return what is not in the origin yet, oldest first.
+
+        Each a dataclass or a mapping with ``path`` (relative to the mount) and ``state``, and
+        where known ``size_bytes``, ``age_s``, ``attempts`` and ``error`` (why it is still here).
+        """
+        ...
+
+    def metrics_text(self) -> str:
+        """Return all metrics in the Prometheus text format."""
+        ...
+
+    async def evict(self, bytes_wanted: int | None) -> Any:
+        """Free at least *bytes_wanted* bytes of the cache; None: everything that may go.
+
+        Returns:
+            What was freed: a dataclass or a mapping.
+        """
+        ...
+
+    async def drain(self, deadline_s: float) -> Sequence[Any]:
+        """Publish what is in the spool; return what remains after *deadline_s*, like `queue`."""
+        ...
+
+    async def stop(self, drain: bool, deadline_s: float) -> None:
+        """Begin to stop: drain if asked to, unmount, end. Returns when this has begun, not ended.
+
+        The answer to the client travels over the socket that stopping closes, so it must come
+        first. Calling it again changes nothing.
+        """
+        ...

@@ -1,0 +1,72 @@
+"""A service for tests of the control socket: remembers what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import trio
+
+
+class State(StrEnum):
+    SEALED = "sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    path: str
+    state: State
+    size_bytes: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    bytes_used: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    socket: str
+    admin_group: str = "no-such-group-here"
+
+
+@dataclass
+class FakeService:
+    items: list[Item] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    fails_with: Exception | None = None
+    mountpoint: str | None = "/shows"
+    hang: trio.Event | None = None
+    stopped: trio.Event = field(default_factory=trio.Event)
+
+    def status(self) -> Mapping[str, Any]:
+        if self.fails_with is not None:
+            raise self.fails_with
+        return {"state": "serving", "mountpoint": self.mountpoint, "pid": 1}
+
+    def cache_stats(self) -> Any:
+        return Numbers(bytes_used=12, files=3)
+
+    def queue(self) -> Sequence[Any]:
+        return self.items
+
+    def metrics_text(self) -> str:
+        return "shotfs_cache_hits_total 1\n"
+
+    async def evict(self, bytes_wanted: int | None) -> Any:
+        self.calls.append(("evict", bytes_wanted))
+        return {"bytes_freed": bytes_wanted}
+
+    async def drain(self, deadline_s: float) -> Sequence[Any]:
+        self.calls.append(("drain", deadline_s))
+        if self.hang is not None:
+            await self.hang.wait()
+        return self.items
+
+    async def stop(self, drain: bool, deadline_s: float) -> None:
+        self.calls.append(("stop", drain, deadline_s))
+        self.stopped.set()
