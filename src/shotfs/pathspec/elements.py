@@ -1,0 +1,109 @@
+"""Path elements: from the tokens of one element to what matches and writes it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from shotfs.pathspec import regex
+from shotfs.pathspec.fields import CHOICES_MAX, Check, Field
+from shotfs.pathspec.regex import Group, Regex, Same, Sequence
+from shotfs.pathspec.tokens import FieldRef, Literal, Token
+
+Fields = Mapping[str, Field]
+
+
+def expand(tokens: tuple[Token, ...], fields: Fields, seen: set[str]) -> Regex:
+    """Return the expression of *tokens*; a field in *seen* must repeat its text."""
+    parts: list[Regex] = []
+    for token in tokens:
+        if isinstance(token, Literal):
+            parts.append(regex.literal(token.text))
+            continue
+        field = fields[token.name]
+        again = token.name in seen
+        seen.add(token.name)
+        body = expand(field.tokens, fields, seen) if field.shape is None else field.shape
+        parts.append(Same(token.name, body) if again else Group(token.name, body))
+    return Sequence(tuple(parts))
+
+
+def leaves(tokens: tuple[Token, ...], fields: Fields) -> Iterator[Field]:
+    """Yield the fields in *tokens*, compounds before their parts, in order, repeats included."""
+    for token in tokens:
+        if isinstance(token, FieldRef):
+            field = fields[token.name]
+            yield field
+            yield from leaves(field.tokens, fields)
+
+
+def literal_length(tokens: tuple[Token, ...], fields: Fields) -> int:
+    """Return how many characters of *tokens* are fixed: the more, the more specific."""
+    return sum(
+        len(token.text)
+        if isinstance(token, Literal)
+        else literal_length(fields[token.name].tokens, fields)
+        for token in tokens
+    )
+
+
+def text_of(tokens: tuple[Token, ...]) -> str:
+    """Return *tokens* as they would be written."""
+    return "".join(
+        token.text.replace("{", "{{").replace("}", "}}")
+        if isinstance(token, Literal)
+        else f"{{{token.name}}}"
+        for token in tokens
+    )
+
+
+def write(tokens: tuple[Token, ...], fields: Fields, texts: Mapping[str, str]) -> str:
+    """Return the text of *tokens* with the raw *texts* of their fields; all must be there."""
+    return "".join(
+        token.text
+        if isinstance(token, Literal)
+        else texts[token.name]
+        if token.name in texts
+        else write(fields[token.name].tokens, fields, texts)
+        for token in tokens
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Finite:
+    """An element whose names can all be listed: literals and enumerations only."""
+
+    tokens: tuple[Token, ...]
+    variables: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def names(self, fields: Fields, bound: Mapping[str, str]) -> Iterator[str]:
+        """Yield the names of the element, where the fields *bound* have their texts already."""
+        ranges = [(bound[name],) if name in bound else choices for name, choices in self.variables]
+        names = [name for name, _ in self.variables]
+        for texts in itertools.product(*ranges):
+            yield write(self.tokens, fields, dict(zip(names, texts, strict=True)))
+
+
+def finite(tokens: tuple[Token, ...], fields: Fields) -> Finite | None:
+    """Return the element as `Finite`, or None when it has free fields or too many names."""
+    variables: dict[str, tuple[str, ...]] = {}
+    for field in leaves(tokens, fields):
+        if field.tokens:
+            continue
+        if field.choices is None:
+            return None
+        variables[field.name] = field.choices
+    if math.prod(map(len, variables.values())) > CHOICES_MAX:
+        return None
+    return Finite(tokens, tuple(variables.items()))
+
+
+def checks_of(tokens: tuple[Token, ...], fields: Fields) -> tuple[tuple[str, Check], ...]:
+    """Return (field name, check) of each field in *tokens* that has a check, once."""
+    found: dict[str, Check] = {}
+    for field in leaves(tokens, fields):
+        if field.check is not None:
+            found[field.name] = field.check
+    return tuple(found.items())

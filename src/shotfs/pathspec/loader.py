@@ -1,0 +1,337 @@
+"""From the text of a document to a `Specification`, or to the list of all its mistakes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from shotfs.digest import digest_bytes
+from shotfs.errors import Problem, SpecInvalid
+from shotfs.pathspec import trie
+from shotfs.pathspec.fields import Field, name_problem, read_field
+from shotfs.pathspec.json_reader import JsonError, JsonValue, Lines, read_json
+from shotfs.pathspec.model import Policy, Template
+from shotfs.pathspec.policy import KEYS, find_origin, make_policy, read_policy, read_root
+from shotfs.pathspec.problems import Report, suggest
+from shotfs.pathspec.section import Section
+from shotfs.pathspec.specification import Specification
+from shotfs.pathspec.tokens import (
+    FieldRef,
+    Literal,
+    TemplateError,
+    Token,
+    split_elements,
+    tokenize,
+)
+from shotfs.pathspec.trie import Compiled
+
+FORMAT = "shotfs-path/1"
+DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
+TEMPLATES_MAX = 100_000
+COMPOUND_DEPTH_MAX = 8
+PATH_BYTES_MAX = 1024
+"""The longest key that object stores take."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
+
+
+def load(text: str, *, source: str, show: str | None = None) -> Specification:
+    """Return the specification that *text* holds.
+
+    Args:
+        text: JSON, at most `DOCUMENT_BYTES_MAX`.
+        source: a path or URL, for messages.
+        show: the name that the configuration gives the show; None takes the document's.
+
+    Raises:
+        SpecInvalid: `problems` has every mistake, with JSON pointer, line and column.
+    """
+    document = _read(text, source)
+    report = Report(text)
+    loader = _Loader(report, text, source)
+    specification = loader.load(document, show)
+    if specification is None or report.problems:
+        raise SpecInvalid(source, sorted(report.problems, key=lambda one: one.line or 0))
+    return specification
+
+
+def _read(text: str, source: str) -> JsonValue:
+    if len(text) > DOCUMENT_BYTES_MAX:
+        raise SpecInvalid(
+            source,
+            [Problem("/", f"the document is larger than {DOCUMENT_BYTES_MAX} bytes", "split it")],
+        )
+    try:
+        return read_json(text)
+    except JsonError as error:
+        line, column = Lines(text).position(error.offset)
+        raise SpecInvalid(
+            source, [Problem("/", f"not JSON: {error.message}", error.fix, line, column)]
+        ) from error
+
+
+class _Loader:
+    def __init__(self, report: Report, text: str, source: str) -> None:
+        self._report = report
+        self._text = text
+        self._source = source
+        self._fields: dict[str, Field] = {}
+        self._broken: set[str] = set()
+        self._policies: dict[Policy, Policy] = {}
+
+    def load(self, document: JsonValue, show: str | None) -> Specification | None:
+        if not isinstance(document.value, dict):
+            self._report.add("", f"must be an object, not {document.kind}", document.offset)
+            return None
+        top = Section(self._report, "", document)
+        top.only(("spec", "show", "usage", "roots", "defaults", "fields", "templates"))
+        self._check_format(top)
+        name = self._show(top, show)
+        roots = self._roots(top)
+        self._read_fields(top)
+        compiled = self._templates(top, roots)
+        if self._report.problems:
+            return None
+        return Specification(
+            show=name,
+            source=self._source,
+            usage=top.text("usage") or "",
+            digest=digest_bytes(self._text.encode()),
+            fields=self._fields,
+            compiled=compiled,
+            root=trie.build(compiled, self._fields),
+        )
+
+    def _check_format(self, top: Section) -> None:
+        if "spec" not in top:
+            top.missing('the document does not say its form ("spec")', f'add "spec": "{FORMAT}"')
+        elif (form := top.text("spec")) is not None and form != FORMAT:
+            top.problem(
+                "spec", f'"{form[:100]}" is not a form that this version reads', f'write "{FORMAT}"'
+            )
+
+    def _show(self, top: Section, expected: str | None) -> str:
+        if "show" not in top:
+            top.missing('the document does not name its show ("show")', 'add "show": "name"')
+            return ""
+        name = top.text("show") or ""
+        if name and _NAME.fullmatch(name) is None:
+            top.problem(
+                "show",
+                f'"{name[:100]}" cannot name a show',
+                "use letters, digits, ., _ and -, beginning with a letter or digit",
+            )
+        elif expected is not None and name and name != expected:
+            top.problem(
+                "show",
+                f'the document is of show "{name}", the configuration has it as "{expected}"',
+                f'write "{expected}" here, or rename [shows.{expected}] in the configuration',
+            )
+        return name
+
+    def _roots(self, top: Section) -> dict[str, str]:
+        if "roots" not in top:
+            return {}
+        section = top.section("roots")
+        if section is None:
+            return {}
+        section.unique()
+        roots: dict[str, str] = {}
+        for name in section:
+            if _NAME.fullmatch(name) is None:
+                section.problem(
+                    name, f'"{name[:100]}" cannot name a root', "use letters and digits"
+                )
+                continue
+            url = read_root(section, name)
+            if url is not None:
+                roots[name] = url
+        return roots
+
+    def _read_fields(self, top: Section) -> None:
+        section = top.section("fields") if "fields" in top else None
+        if section is None:
+            return
+        section.unique()
+        for name in section:
+            one = section.section(name)
+            field = None if one is None else read_field(name, one)
+            if field is None:
+                self._broken.add(name)
+            else:
+                self._fields[name] = field
+        for name, field in list(self._fields.items()):
+            reason = self._compound_problem(field, ())
+            if reason is not None:
+                section.report.add(
+                    f"{section.pointer(name)}/format", reason[0], section.offset_of(name), reason[1]
+                )
+                self._broken.add(name)
+        for name in self._broken:
+            self._fields.pop(name, None)
+
+    def _compound_problem(self, field: Field, above: tuple[str, ...]) -> tuple[str, str] | None:
+        if field.kind != "compound":
+            return None
+        if field.name in above or len(above) >= COMPOUND_DEPTH_MAX:
+            return (f'compound "{field.name}" contains itself or is nested too deep', "untangle it")
+        names = [token.name for token in field.tokens if isinstance(token, FieldRef)]
+        if not names:
+            return (f'compound "{field.name}" holds no field', "write the text into the template")
+        for name in names:
+            part = self._fields.get(name)
+            if part is None and name not in self._broken:
+                return (
+                    f'compound "{field.name}" uses the unknown field "{name}"',
+                    suggest(name, self._fields),
+                )
+            if part is not None and part.kind == "tree":
+                return (
+                    f'"{name}" is a tree: whole path elements cannot be inside a name',
+                    "use str",
+                )
+            reason = None if part is None else self._compound_problem(part, (*above, field.name))
+            if reason is not None:
+                return reason
+        return None
+
+    def _templates(self, top: Section, roots: Mapping[str, str]) -> list[Compiled]:
+        defaults_section = top.section("defaults") if "defaults" in top else None
+        defaults: dict[str, Any] = {}
+        if defaults_section is not None:
+            defaults_section.only(KEYS)
+            defaults = read_policy(defaults_section)
+        if "templates" not in top:
+            top.missing('the document has no "templates"', 'add "templates": {...}')
+            return []
+        section = top.section("templates")
+        if section is None:
+            return []
+        section.unique()
+        result: list[Compiled] = []
+        for name in section:
+            one = section.section(name)
+            compiled = (
+                None if one is None else self._template(name, one, defaults, roots, len(result))
+            )
+            if compiled is not None:
+                result.append(compiled)
+        if not list(section):
+            top.problem("templates", '"templates" is empty', "declare at least one path")
+        return result
+
+    def _template(
+        self,
+        name: str,
+        section: Section,
+        defaults: dict[str, Any],
+        roots: Mapping[str, str],
+        index: int,
+    ) -> Compiled | None:
+        section.only(("path", "usage", *KEYS))
+        if _NAME.fullmatch(name) is None:
+            section.report.add(
+                section.where,
+                f'"{name[:100]}" cannot name a template',
+                section.offset,
+                "use letters, digits, ., _ and -",
+            )
+        own = read_policy(section)
+        values = {**defaults, **own}
+        origin = find_origin(values.pop("origin", None), roots, section, name)
+        path = self._path(name, section)
+        if origin is None or path is None:
+            return None
+        policy = make_policy(values, origin)
+        policy = self._policies.setdefault(policy, policy)
+        tree = self._tree_of(path)
+        return Compiled(
+            template=Template(
+                name, section.text("path") or "", section.text("usage") or "", policy
+            ),
+            elements=path,
+            tree=tree,
+            is_scratch=trie.scratch_matcher(policy.scratch) if policy.flow.writable else None,
+            index=index,
+            line=section.report.line(section.offset),
+            own_lines={key: section.line_of(key) for key in own},
+        )
+
+    def _path(self, name: str, section: Section) -> list[tuple[Token, ...]] | None:
+        text = section.text("path")
+        if text is None:
+            if "path" not in section:
+                section.missing(f'template "{name}" has no path', 'add "path": "..."')
+            return None
+        try:
+            tokens = tokenize(text)
+        except TemplateError as error:
+            section.problem("path", f"{error.message} (character {error.index + 1})", error.fix)
+            return None
+        parts = split_elements(tokens)
+        reason = self._text_problem(text, parts) or self._field_problem(tokens, parts)
+        if reason is None:
+            return None if any(not self._known(token) for token in tokens) else parts
+        section.problem("path", *reason)
+        return None
+
+    def _known(self, token: Token) -> bool:
+        return isinstance(token, Literal) or token.name in self._fields
+
+    def _text_problem(self, text: str, parts: list[tuple[Token, ...]]) -> tuple[str, str] | None:
+        if text == "":
+            return "the path is empty", "write a path relative to the show's directory"
+        if text.startswith("/"):
+            return (
+                "the path is absolute",
+                "leave the first slash out: paths begin in the show's directory",
+            )
+        if len(text.encode()) > PATH_BYTES_MAX * 4:
+            return "the path is too long for an object key", "shorten it"
+        for part in parts:
+            if not part:
+                return (
+                    "the path has an empty element",
+                    'remove the "/" at the end or the second of "//"',
+                )
+            literal = "".join(token.text for token in part if isinstance(token, Literal))
+            if literal in (".", "..") and not any(isinstance(token, FieldRef) for token in part):
+                return f'the path has the element "{literal}"', "write where the path really is"
+            reason = name_problem(literal) if literal else None
+            if reason is not None:
+                return (
+                    f"the element {literal[:60]!r} cannot be a name: {reason}",
+                    "shorten or remove it",
+                )
+        return None
+
+    def _field_problem(
+        self, tokens: tuple[Token, ...], parts: list[tuple[Token, ...]]
+    ) -> tuple[str, str] | None:
+        for token in tokens:
+            if (
+                isinstance(token, FieldRef)
+                and not self._known(token)
+                and token.name not in self._broken
+            ):
+                fix = suggest(token.name, self._fields)
+                return (
+                    f'the path uses the unknown field "{token.name}"',
+                    f'{fix}, or declare it under "fields"',
+                )
+        for index, part in enumerate(parts):
+            trees = [t for t in part if isinstance(t, FieldRef) and self._is_tree(t.name)]
+            if trees and (len(part) > 1 or index + 1 < len(parts)):
+                return (
+                    f'the tree "{trees[0].name}" must be the whole last element',
+                    "end the path with it, or use a str field",
+                )
+        return None
+
+    def _is_tree(self, name: str) -> bool:
+        return name in self._fields and self._fields[name].kind == "tree"
+
+    def _tree_of(self, path: list[tuple[Token, ...]]) -> str | None:
+        last = path[-1][0]
+        return last.name if isinstance(last, FieldRef) and self._is_tree(last.name) else None
