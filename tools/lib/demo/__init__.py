@@ -1,0 +1,1 @@
+"""The demo: a small show in a bucket, rendered through a mount by a real renderer."""

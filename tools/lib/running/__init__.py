@@ -1,0 +1,1 @@
+"""Starting, watching and ending programs; what tools/demo and tools/bench share."""
