@@ -1,0 +1,92 @@
+"""What the fixtures give to tests: where a server is, a place of its own there, and its control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.servers.gcs import Fault, FaultHandle, GcsServer, RequestRecord, StoredObject
+
+GCS_TOKEN = "test-token"
+
+
+@dataclass(frozen=True, slots=True)
+class GcsBucket:
+    """A fresh bucket on the strict GCS server.
+
+    Attributes:
+        endpoint: for gcsfs' `endpoint_url` and obstore's `base_url`.
+        bucket: its name.
+        server: the whole server: `store`, `journal`, `faults`, `go_down`, `come_up`.
+    """
+
+    endpoint: str
+    bucket: str
+    server: GcsServer
+
+    @property
+    def url(self) -> str:
+        return f"gs://{self.bucket}"
+
+    @property
+    def obstore_options(self) -> dict[str, Any]:
+        """Keyword arguments for `obstore.store.GCSStore`.
+
+        A bearer token and not `skip_signature`: with the latter, obstore 0.12 still asks the
+        cloud's metadata service for a token before every PUT, POST and DELETE (seen 2026-11).
+        """
+        return {
+            "bucket": self.bucket,
+            "base_url": self.endpoint,
+            "bearer_token": GCS_TOKEN,
+            "client_options": {"allow_http": True},
+            "retry_config": {"max_retries": 0},
+        }
+
+    @property
+    def gcsfs_options(self) -> dict[str, Any]:
+        """Keyword arguments for `gcsfs.GCSFileSystem`."""
+        return {
+            "project": "test",
+            "token": "anon",
+            "endpoint_url": self.endpoint,
+            "use_listings_cache": False,
+            "skip_instance_cache": True,
+        }
+
+    def put(
+        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None
+    ) -> StoredObject:
+        """Store an object behind the clients' backs, replacing what is there."""
+        return self.server.store.put(self.bucket, name, data, metadata=metadata)
+
+    def get(self, name: str) -> StoredObject:
+        """Return what is stored; raises `refusals.Refusal` (404) when there is nothing."""
+        return self.server.store.get(self.bucket, name)
+
+    def read(self, name: str) -> bytes:
+        return self.server.store.read(self.bucket, name)
+
+    def delete(self, name: str) -> None:
+        self.server.store.delete(self.bucket, name)
+
+    def names(self) -> list[str]:
+        return self.server.store.names(self.bucket)
+
+    def fault(self, fault: Fault) -> FaultHandle:
+        """Put a fault in force; all faults end with the test."""
+        return self.server.fault(fault)
+
+    def requests(
+        self,
+        operation: str | None = None,
+        *,
+        object: str | None = None,  # noqa: A002  the word that the stores use
+    ) -> list[RequestRecord]:
+        """Return the requests to this bucket, oldest first, that are equal in all that is given."""
+        return self.server.journal.records(operation, bucket=self.bucket, object=object)
+
+    def sent_bytes(self, name: str) -> int:
+        """Return how many bytes of an object's content were sent so far."""
+        return self.server.journal.sent_bytes(bucket=self.bucket)[name]
