@@ -1,1 +1,20 @@
-"""publish"""
+"""Outputs: the spool that makes them durable, and the publisher that brings them to the origin."""
+
+from shotfs.publish.entry import Content, Kind, PublishTerms, SpoolEntry
+from shotfs.publish.recovery import open_spool
+from shotfs.publish.spool import Spool
+from shotfs.publish.spool_file import SpoolFile
+from shotfs.publish.states import Event, State, transition
+
+__all__ = [
+    "Content",
+    "Event",
+    "Kind",
+    "PublishTerms",
+    "Spool",
+    "SpoolEntry",
+    "SpoolFile",
+    "State",
+    "open_spool",
+    "transition",
+]

@@ -1,0 +1,263 @@
+"""What the parts of the spool share: table, journal, room, data files, and the rules of content.
+
+Content changes only under `SpoolEntry.lock`. Blocking work runs in threads behind `disk`; threads
+get descriptors and paths, never entries.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from dataclasses import dataclass, field, replace
+
+import trio
+
+from shotfs.digest import Checksums, hash_file
+from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
+from shotfs.publish import rows
+from shotfs.publish.entry import Content, SpoolEntry
+from shotfs.publish.journal import Journal
+from shotfs.publish.room import Room
+from shotfs.publish.states import Event, State
+from shotfs.publish.table import Table
+from shotfs.tiers.base import Span
+
+log = logging.getLogger(__name__)
+
+DISK_THREADS = 16
+"""Enough that fsyncs of 16 writers overlap; the file system then commits them together."""
+
+HASH_THREADS = 2
+
+SERIALS_RESERVED = 10_000
+"""Serials are reserved in blocks, so that creating a file needs no journal write."""
+
+
+@dataclass(slots=True, eq=False)
+class Core:
+    """The shared parts of one open spool.
+
+    Attributes:
+        directory: of the spool.
+        next_serial: the next one to give; below `serial_mark`, which is journalled.
+    """
+
+    directory: str
+    table: Table
+    journal: Journal
+    room: Room
+    next_serial: int
+    serial_mark: int
+    disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))
+    hashing: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(HASH_THREADS)
+    )
+    _serial_turn: trio.Lock = field(default_factory=trio.Lock)
+
+    def data_path(self, entry: SpoolEntry) -> str:
+        """Return where the bytes of *entry* are."""
+        place = "files"
+        if entry.state is State.QUARANTINED:
+            place = "quarantine"
+        elif entry.aside:
+            place = "aside"
+        return os.path.join(self.directory, place, str(entry.serial))
+
+    async def new_serial(self) -> int:
+        """Return a number that this spool never gave before."""
+        async with self._serial_turn:
+            if self.next_serial >= self.serial_mark:
+                mark = self.serial_mark + SERIALS_RESERVED
+                await self.journal.commit(rows.serials_reserved(mark))
+                self.serial_mark = mark
+            self.next_serial += 1
+            return self.next_serial - 1
+
+    # --- content; the caller holds entry.lock ----------------------------------------------------
+
+    async def begin_writing(self, entry: SpoolEntry) -> None:
+        """Make sure that no record calls the content finished while it is being changed.
+
+        A running upload is cancelled first. Free when the journal knows already.
+
+        Raises:
+            SpoolFull, SpoolBroken: the journal cannot be written; nothing may be changed.
+        """
+        if entry.upload is not None:
+            entry.upload.scope.cancel()
+            await entry.upload.done.wait()
+        if entry.state is not State.OPEN:
+            self._reopen(entry)
+        if entry.clean:
+            await self.journal.commit(rows.writing_again(entry))
+            entry.clean = False
+
+    def _reopen(self, entry: SpoolEntry) -> None:
+        self.table.apply(entry, Event.REOPEN)
+        if entry.revision is not None and entry.terms is not None:
+            entry.terms = replace(entry.terms, base=entry.revision)
+            entry.attempted = None
+        elif entry.content is not None:
+            entry.attempted = entry.content
+        entry.content = None
+        entry.revision = None
+        entry.error = None if entry.damaged is None else entry.error
+        entry.retry_at = None
+
+    async def persist(
+        self, entry: SpoolEntry, descriptor: int | None = None, *, closing: bool
+    ) -> None:
+        """Fsync what was written and journal it. Free when there is nothing to do.
+
+        Args:
+            entry: whose bytes.
+            descriptor: one through which the data was written, so that errors of the disk's
+                write-back are seen; None opens the file.
+            closing: the application says that it is done (FLUSH); False for fsync and rename,
+                after which a crash still leaves a partial file.
+
+        Raises:
+            SpoolFull, SpoolBroken: the bytes or their record may not be on disk.
+        """
+        self.raise_damage(entry)
+        if entry.clean or (entry.journalled and not entry.dirty and not closing):
+            return
+        if entry.dirty:
+            await self._sync(entry, descriptor)
+        was_new = not entry.journalled
+        entry.journalled = True
+        entry.clean = closing
+        try:
+            await self.journal.commit(
+                rows.flushed(entry, writing=not closing), sync_directory=was_new
+            )
+        except ShotfsError:
+            entry.journalled = not was_new
+            entry.clean = False
+            raise
+
+    async def _sync(self, entry: SpoolEntry, descriptor: int | None) -> None:
+        entry.dirty = False
+        try:
+            if descriptor is None:
+                await trio.to_thread.run_sync(_sync_path, self.data_path(entry), limiter=self.disk)
+            else:
+                await trio.to_thread.run_sync(os.fsync, descriptor, limiter=self.disk)
+        except OSError as error:
+            # After a failed fsync the kernel drops the pages and the next fsync succeeds, so this
+            # content is lost for good until it is written anew from its beginning.
+            problem = translated(entry.path, error)
+            self.damage(entry, Span(0, max(entry.size_bytes, 1)), problem)
+            raise problem from error
+
+    def damage(self, entry: SpoolEntry, span: Span, problem: ShotfsError) -> None:
+        """Note that *span* was not stored; the entry is not sealed until it is written anew."""
+        old = entry.damaged
+        if old is not None:
+            span = Span(min(old.start, span.start), max(old.stop, span.stop))
+        entry.damaged = span
+        entry.problem = problem
+        entry.error = problem.message
+
+    def raise_damage(self, entry: SpoolEntry) -> None:
+        """Return if every write was stored.
+
+        Raises:
+            SpoolFull, SpoolBroken: some was not; close must say so too, because many writers
+                look at the result of close only.
+        """
+        if entry.damaged is not None and entry.problem is not None:
+            raise type(entry.problem)(
+                f"{entry.path}: an earlier write failed, the file is not whole:"
+                f" {entry.problem.message}",
+                errno=entry.problem.errno,
+            )
+
+    async def seal(self, entry: SpoolEntry) -> None:
+        """Hash the content, make the file read-only, journal its digest.
+
+        Raises:
+            SpoolFull, SpoolBroken: the file cannot be read or the journal not be written; the
+                entry stays open.
+        """
+        await self.persist(entry, closing=True)
+        entry.sealing = True
+        try:
+            checksums = await trio.to_thread.run_sync(
+                _hash_path,
+                self.data_path(entry),
+                entry.size_bytes,
+                entry.immutable,
+                limiter=self.hashing,
+            )
+        except (OSError, EOFError) as error:
+            raise SpoolBroken(f"{entry.path}: cannot be hashed: {error}") from error
+        finally:
+            entry.sealing = False
+        with trio.CancelScope(shield=True):
+            entry.content = Content(entry.size_bytes, checksums)
+            entry.attempts = 0
+            self.table.apply(entry, Event.SEAL)
+            await self.journal.commit(rows.state_changed(entry))
+
+    async def change_state(self, entry: SpoolEntry, event: Event, error: str | None = None) -> None:
+        """Let *event* happen to *entry* and journal it."""
+        self.table.apply(entry, event)
+        entry.error = error
+        if entry.journalled:
+            with trio.CancelScope(shield=True):
+                await self.journal.commit(rows.state_changed(entry))
+
+    async def remove_data(self, entry: SpoolEntry) -> None:
+        """Unlink the data file of an entry that has neither name nor handles."""
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(remove_if_there, self.data_path(entry), limiter=self.disk)
+        self.table.charge(-entry.size_bytes)
+        if entry.journalled:
+            self.journal.post(rows.data_removed(entry.serial))
+
+
+def translated(path: str, error: OSError) -> ShotfsError:
+    """Return our error for what the spool's disk said about *path*."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpoolFull(
+            f"{path}: the disk of the spool is full",
+            fix="free space on it, or raise spool.free_bytes_min so that this is said earlier",
+        )
+    return SpoolBroken(f"{path}: the disk of the spool failed: {error}", fix="look at the disk")
+
+
+def now_ns() -> int:
+    """Return the time of day, nanoseconds since the epoch."""
+    return time.time_ns()
+
+
+def remove_if_there(path: str) -> None:
+    """Unlink *path*; nothing happens when there is no such file. Blocks."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        log.info("%s was gone already", path)
+
+
+def _sync_path(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _hash_path(path: str, size_bytes: int, read_only: bool) -> Checksums:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if os.fstat(descriptor).st_size != size_bytes:
+            raise EOFError(f"it has {os.fstat(descriptor).st_size} bytes, expected {size_bytes}")
+        checksums = hash_file(descriptor, size_bytes, md5=True, crc32c=True)
+        if read_only:
+            os.fchmod(descriptor, 0o400)
+    finally:
+        os.close(descriptor)
+    return checksums

@@ -1,0 +1,238 @@
+"""What the spool knows of one name: plain data, no I/O.
+
+An entry is shared by everything that runs in the event loop and is never handed to a thread.
+Fields are changed by the spool and the publisher only; everybody else reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum, auto
+
+import trio
+
+from shotfs.digest import Checksums, Digest
+from shotfs.errors import ShotfsError
+from shotfs.publish.states import State
+from shotfs.tiers.base import Revision, Span
+
+
+class Kind(StrEnum):
+    """What stands under a name."""
+
+    FILE = auto()
+    SYMLINK = auto()
+    DIRECTORY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTerms:
+    """Under which terms a file leaves the spool; decided by the policy of its template.
+
+    Attributes:
+        template: name of the template that produces the path.
+        origin: root URL of the tier of record.
+        key: object key below that root.
+        scratch: stays here, is never sealed or published.
+        immutable: create-only; once sealed nothing changes it.
+        rewrite_compare: a finished file renamed onto a published one is compared, not refused.
+        durability_origin: close answers when the object is in the origin.
+        grace_s: seconds between the last release and the seal.
+        base: the revision that a mutable file was opened from; the upload replaces exactly that
+            one. None creates.
+        metadata: provenance for the object, small ASCII strings.
+    """
+
+    template: str
+    origin: str
+    key: str
+    scratch: bool = False
+    immutable: bool = True
+    rewrite_compare: bool = False
+    durability_origin: bool = False
+    grace_s: float = 0.0
+    base: Revision | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes by their size and checksums: what was sealed, or what an upload tried to store."""
+
+    size_bytes: int
+    checksums: Checksums
+
+
+@dataclass(slots=True, eq=False)
+class Upload:
+    """An upload that is running now.
+
+    Attributes:
+        scope: cancel it to stop the upload; the put may or may not have happened.
+        done: set when nothing of it runs any more.
+    """
+
+    scope: trio.CancelScope
+    done: trio.Event
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class SpoolEntry:
+    """One file, symlink or directory that was made here.
+
+    Attributes:
+        serial: unique for ever in this spool; data files and inode numbers are named by it.
+        path: mount-relative, ``<show>/<path>``. For a file of a dead process that no record
+            names: the path under which it was created, or "" where that is unknown.
+        kind: file, symlink or directory.
+        mode: permission bits, without the file type.
+        uid: owner.
+        gid: group.
+        mtime_ns: last change of the content, nanoseconds since the epoch.
+        ctime_ns: last change of anything.
+        atime_ns: what utime set; reads do not move it.
+        state: see `State`.
+        size_bytes: length of the content (0 for directories; of the target for symlinks).
+        target: what a symlink says; None for others. Undecodable bytes are surrogate escapes.
+        terms: how a file is published; None for symlinks and directories.
+        content: size and checksums of the sealed content; None before the seal.
+        attempted: content that an earlier upload may have stored in the origin; None where
+            none was tried.
+        revision: the object that the content became; None before it is published.
+        error: why it is quarantined or failed, or why the last upload did not succeed.
+        attempts: uploads begun since the seal or the start.
+        open_handles: handles of all kinds.
+        writers: handles that may write.
+        journalled: the journal has a row for it.
+        clean: that row says: closed, nothing written since. The next write changes it first.
+        dirty: written since the last fsync.
+        damaged: hull of the bytes that a failed write did not store; None when all is well.
+        problem: the error of the first of those writes.
+        sealing: the hash is being computed.
+        finished_handles: handles with a lower epoch may not write any more (S4, origin).
+        aside: kept without a name, in `aside/`, listed and never published.
+        unlinked: no name leads here; the data goes with the last handle.
+        closed_at: trio time of the last close of a writer.
+        retry_at: trio time of the next upload attempt; None: no retry is due.
+        upload: the upload that is running.
+        lock: held by whoever changes content or state.
+    """
+
+    serial: int
+    path: str
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    ctime_ns: int
+    atime_ns: int
+    state: State = State.OPEN
+    size_bytes: int = 0
+    target: str | None = None
+    terms: PublishTerms | None = None
+    content: Content | None = None
+    attempted: Content | None = None
+    revision: Revision | None = None
+    error: str | None = None
+    attempts: int = 0
+    open_handles: int = 0
+    writers: int = 0
+    journalled: bool = False
+    clean: bool = False
+    dirty: bool = False
+    damaged: Span | None = None
+    problem: ShotfsError | None = None
+    sealing: bool = False
+    finished_handles: int = 0
+    aside: bool = False
+    unlinked: bool = False
+    closed_at: float = 0.0
+    retry_at: float | None = None
+    upload: Upload | None = None
+    lock: trio.Lock = field(default_factory=trio.Lock)
+
+    def __repr__(self) -> str:
+        return f"<SpoolEntry {self.serial} {self.path!r} {self.kind} {self.state}>"
+
+    @property
+    def digest(self) -> Digest | None:
+        """Digest of the sealed content; None before the seal."""
+        return None if self.content is None else self.content.checksums.xxh128
+
+    @property
+    def base(self) -> Revision | None:
+        """The revision that a mutable file was opened from."""
+        return None if self.terms is None else self.terms.base
+
+    @property
+    def immutable(self) -> bool:
+        """Whether its template forbids changes after the seal."""
+        return self.terms is not None and self.terms.immutable
+
+    @property
+    def scratch(self) -> bool:
+        """Whether it never leaves the spool."""
+        return self.terms is not None and self.terms.scratch
+
+    @property
+    def publishable(self) -> bool:
+        """A file that is on its way to the origin or should be."""
+        return self.kind is Kind.FILE and self.terms is not None and not self.terms.scratch
+
+    @property
+    def perhaps_in_origin(self) -> bool:
+        """Whether an object with this content may exist under its key already."""
+        return self.state in (State.UPLOADING, State.PUBLISHED) or self.attempted is not None
+
+
+def dump_terms(terms: PublishTerms | None) -> str | None:
+    """Return *terms* as JSON text; None stays None."""
+    if terms is None:
+        return None
+    document = {name: getattr(terms, name) for name in PublishTerms.__slots__}
+    document["base"] = None if terms.base is None else asdict(terms.base)
+    document["metadata"] = dict(terms.metadata)
+    return json.dumps(document)
+
+
+def load_terms(text: str | None) -> PublishTerms | None:
+    """Return the terms that `dump_terms` wrote."""
+    if text is None:
+        return None
+    document = json.loads(text)
+    document["base"] = _revision(document["base"])
+    return PublishTerms(**document)
+
+
+def dump_revision(revision: Revision | None) -> str | None:
+    """Return *revision* as JSON text; None stays None."""
+    return None if revision is None else json.dumps(asdict(revision))
+
+
+def load_revision(text: str | None) -> Revision | None:
+    """Return the revision that `dump_revision` wrote."""
+    return None if text is None else _revision(json.loads(text))
+
+
+def dump_content(content: Content | None) -> str | None:
+    """Return *content* as JSON text; None stays None."""
+    return None if content is None else json.dumps(asdict(content))
+
+
+def load_content(text: str | None) -> Content | None:
+    """Return the content that `dump_content` wrote."""
+    if text is None:
+        return None
+    document = json.loads(text)
+    return Content(document["size_bytes"], Checksums(**document["checksums"]))
+
+
+def _revision(document: dict[str, object] | None) -> Revision | None:
+    if document is None:
+        return None
+    checksums = document.pop("checksums")
+    assert isinstance(checksums, dict)
+    return Revision(**document, checksums=Checksums(**checksums))  # type: ignore[arg-type]  # JSON that dump_revision wrote

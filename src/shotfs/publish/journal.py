@@ -1,0 +1,203 @@
+"""The journal: what makes an output survive a crash. One sqlite database, one thread.
+
+Owns `journal.sqlite`. Knows rows and statements, not what they mean. Statements are queued in
+the order in which the event loop decided them and are committed in that order, many in one
+transaction when many wait (group commit): one fsync of the log then serves all of them.
+ADR 0005 says why sqlite and why not diskcache.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from dataclasses import dataclass, field
+
+import trio
+
+from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE entries (
+    serial INTEGER PRIMARY KEY,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    writing INTEGER NOT NULL,   -- 1: written, or may have been, since the last flush was answered
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    target BLOB,
+    terms TEXT,
+    content TEXT,
+    attempted TEXT,
+    revision TEXT,
+    error TEXT
+) STRICT;
+CREATE TABLE doomed (serial INTEGER PRIMARY KEY) STRICT;  -- unlinked; the data file goes next
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+INSERT INTO counters VALUES ('serial', 1);
+"""
+
+Value = str | int | bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement with its named parameters."""
+
+    sql: str
+    values: dict[str, Value]
+
+
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    statements: tuple[Statement, ...]
+    sync_directory: bool
+    done: bool = False
+    error: sqlite3.Error | OSError | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Journal:
+    """The open journal. Made by `open_journal`; used by the event loop only.
+
+    Attributes:
+        path: of the database, for messages.
+        data_directory: its descriptor is synced before a row names a file that is new in it.
+        commits: transactions written so far; fewer than statements when commits were shared.
+    """
+
+    path: str
+    data_directory: str
+    connection: sqlite3.Connection
+    directory_descriptor: int
+    limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
+    commits: int = 0
+    _turn: trio.Lock = field(default_factory=trio.Lock)
+    _queue: list[_Ticket] = field(default_factory=list)
+
+    async def commit(self, *statements: Statement, sync_directory: bool = False) -> None:
+        """Queue *statements* at once, return when they are durable.
+
+        Args:
+            statements: become durable together or not at all.
+            sync_directory: a data file that they name is new in its directory.
+
+        Raises:
+            SpoolFull: no room for the journal itself. Nothing was written.
+            SpoolBroken: the disk failed. Nothing is promised.
+
+        A cancelled call may have been committed or may be later.
+        """
+        ticket = _Ticket(statements, sync_directory)
+        self._queue.append(ticket)
+        while not ticket.done:
+            async with self._turn:
+                if not ticket.done:
+                    await self._write_queue()
+        if ticket.error is not None:
+            raise _translated(self.path, ticket.error) from ticket.error
+
+    def post(self, *statements: Statement) -> None:
+        """Queue *statements* for the next commit; losing them in a crash must be harmless."""
+        self._queue.append(_Ticket(statements, sync_directory=False))
+
+    async def close(self) -> None:
+        """Commit what is queued and close the database."""
+        with trio.CancelScope(shield=True):
+            async with self._turn:
+                await self._write_queue()
+            await trio.to_thread.run_sync(self.connection.close, limiter=self.limiter)
+            os.close(self.directory_descriptor)
+
+    async def _write_queue(self) -> None:
+        batch, self._queue = self._queue, []
+        if not batch:
+            return
+        with trio.CancelScope(shield=True):
+            error = await trio.to_thread.run_sync(self._transaction, batch, limiter=self.limiter)
+        self.commits += 1
+        for ticket in batch:
+            ticket.error = error
+            ticket.done = True
+        if error is not None:
+            log.error("spool journal %s: %s", self.path, error)
+
+    def _transaction(self, batch: list[_Ticket]) -> sqlite3.Error | OSError | None:
+        """Run in the database thread: one transaction for all, durable when it returns None."""
+        try:
+            if any(ticket.sync_directory for ticket in batch):
+                os.fsync(self.directory_descriptor)
+            self.connection.execute("BEGIN IMMEDIATE")
+            for ticket in batch:
+                for statement in ticket.statements:
+                    self.connection.execute(statement.sql, statement.values)
+            self.connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            return error
+        return None
+
+
+def open_journal(path: str, data_directory: str) -> Journal:
+    """Open or create the journal; blocks, so call it in a thread.
+
+    Raises:
+        SpoolBroken: the file is not a journal, or one of a newer shotfs.
+    """
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        os.chmod(path, 0o600)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL syncs the log at each commit; NORMAL would lose the last ones at a power loss (S5).
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -2048")
+        _make_schema(path, connection)
+    except sqlite3.Error as error:
+        raise _translated(path, error) from error
+    _sync_directory(os.path.dirname(path))
+    return Journal(path, data_directory, connection, os.open(data_directory, os.O_RDONLY))
+
+
+def _make_schema(path: str, connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+    elif version != SCHEMA_VERSION:
+        connection.close()
+        raise SpoolBroken(
+            f"{path}: journal schema {version}, this shotfs knows {SCHEMA_VERSION}",
+            fix="start the shotfs that wrote it, let it drain, then upgrade",
+        )
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _translated(path: str, error: sqlite3.Error | OSError) -> ShotfsError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF == sqlite3.SQLITE_FULL:
+        return SpoolFull(
+            f"no room for the spool's journal {path}",
+            fix="free space on its disk, or raise spool.free_bytes_min so that some is kept",
+        )
+    return SpoolBroken(
+        f"the spool's journal {path} cannot be used: {error}",
+        fix="look at the disk; the outputs are in `files` beside it",
+    )

@@ -1,0 +1,276 @@
+"""Opening a spool: what a crash left behind, and what becomes of it.
+
+Runs before the mount serves, so it reads names and sizes only; hashes are computed later, in the
+background, by the publisher. `docs/design/publish.md` has the crash table that this implements.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from shotfs.config import SpoolSettings
+from shotfs.errors import CacheBusy, CacheUnsafe, SpoolBroken
+from shotfs.observe.metrics import Metrics
+from shotfs.publish import rows
+from shotfs.publish.core import SERIALS_RESERVED, Core, log, now_ns, remove_if_there
+from shotfs.publish.entry import (
+    Kind,
+    SpoolEntry,
+    load_content,
+    load_revision,
+    load_terms,
+)
+from shotfs.publish.journal import Journal, open_journal
+from shotfs.publish.room import Room
+from shotfs.publish.spool import PATH_ATTRIBUTE, Spool
+from shotfs.publish.states import Event, State, transition
+from shotfs.publish.table import Table
+
+PLACES = ("files", "quarantine", "aside")
+"""Data files: of named entries; of conflicts; of dead processes and without a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class _DataFile:
+    size_bytes: int
+    mtime_ns: int
+    path: str
+
+
+@asynccontextmanager
+async def open_spool(
+    settings: SpoolSettings, directory: str, metrics: Metrics
+) -> AsyncIterator[Spool]:
+    """Open the spool in *directory*, made if it is missing, and recover what a crash left.
+
+    Raises:
+        CacheUnsafe: others can write the directory, or it is not ours.
+        CacheBusy: another process has it open.
+        SpoolBroken: the journal cannot be read.
+    """
+    limiter = trio.CapacityLimiter(1)
+    lock = await trio.to_thread.run_sync(_take, directory, limiter=limiter)
+    try:
+        journal = await trio.to_thread.run_sync(
+            open_journal,
+            os.path.join(directory, "journal.sqlite"),
+            os.path.join(directory, "files"),
+            limiter=limiter,
+        )
+        try:
+            table = Table(metrics)
+            room = Room(directory, settings.bytes_max, settings.free_bytes_min, table)
+            core = Core(directory, table, journal, room, next_serial=0, serial_mark=0)
+            await _recover(core)
+            yield Spool(core)
+        finally:
+            await journal.close()
+    finally:
+        os.close(lock)
+
+
+def _take(directory: str) -> int:
+    """Make the directories, check that they are ours alone, lock them; returns the lock."""
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        status = os.stat(directory)
+        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+            raise CacheUnsafe(
+                f"spool directory {directory} is open to others",
+                fix=f"chown it to the service user and chmod 700 {directory}",
+            )
+        for place in PLACES:
+            os.makedirs(os.path.join(directory, place), mode=0o700, exist_ok=True)
+        lock = os.open(
+            os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+    except OSError as error:
+        raise SpoolBroken(
+            f"spool directory {directory}: {error}", fix="set spool.directory to one that works"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise CacheBusy(
+            f"another process has the spool {directory} open",
+            fix="stop the other shotfs, or set spool.directory",
+        ) from error
+    return lock
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is on disk: data files by serial, rows with their `writing` mark, serials to unlink."""
+
+    files: dict[int, _DataFile]
+    entries: list[tuple[SpoolEntry, bool]]
+    doomed: list[int]
+    serial_mark: int
+
+
+async def _recover(core: Core) -> None:
+    found = await trio.to_thread.run_sync(_scan, core.journal, core.directory, limiter=core.disk)
+    core.serial_mark = core.next_serial = max(found.serial_mark, 1 + max(found.files, default=0))
+    unlinks = [serial for serial in found.doomed if found.files.pop(serial, None) is not None]
+    core.journal.post(*(rows.data_removed(serial) for serial in found.doomed))
+    for entry, writing in found.entries:
+        _recover_entry(core, entry, found.files.pop(entry.serial, None), writing=writing)
+    for serial, data in found.files.items():
+        if data.size_bytes == 0:
+            unlinks.append(serial)  # created, never written, never closed
+        else:
+            _keep_orphan(core, serial, data)
+    mark = core.serial_mark + SERIALS_RESERVED
+    await core.journal.commit(rows.serials_reserved(mark))
+    core.serial_mark = mark
+    places = {entry.serial: core.data_path(entry) for entry in core.table.aside()}
+    await trio.to_thread.run_sync(_tidy, core.directory, unlinks, places, limiter=core.disk)
+
+
+def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, writing: bool) -> None:
+    """Put one journalled entry where it belongs."""
+    entry.journalled = True
+    entry.clean = not writing
+    if entry.kind is not Kind.FILE:
+        core.table.add(entry)
+        return
+    if data is None and entry.state is State.PUBLISHED:
+        core.journal.post(rows.forgotten(entry.serial))  # it became a blob, or went
+        return
+    if entry.state is State.UPLOADING:
+        entry.state = transition(entry.state, Event.RETRY)
+    problem = _problem(core, entry, data, writing=writing)
+    entry.size_bytes = 0 if data is None else data.size_bytes
+    core.table.charge(entry.size_bytes)
+    if problem is not None and entry.state in (State.OPEN, State.SEALED):
+        entry.state = transition(entry.state, Event.FAIL)
+        entry.content = None
+        entry.error = problem
+        core.journal.post(rows.state_changed(entry))
+    if entry.state is State.QUARANTINED or problem is not None:
+        entry.aside = entry.state is not State.QUARANTINED
+        core.table.set_aside(entry)
+        return
+    if entry.content is not None and entry.revision is None:
+        entry.attempted = entry.content  # an upload may have been under way
+    entry.closed_at = trio.current_time()
+    core.table.add(entry)
+    core.table.notify(entry)
+
+
+def _problem(core: Core, entry: SpoolEntry, data: _DataFile | None, *, writing: bool) -> str | None:
+    """Say why the entry cannot be taken for what the application closed; None: it can."""
+    if entry.state is State.QUARANTINED:
+        return None
+    expected = entry.size_bytes if entry.content is None else entry.content.size_bytes
+    if data is None:
+        return f"its data file files/{entry.serial} is missing"
+    if entry.state is State.FAILED and entry.content is None:
+        return entry.error or "failed"
+    if writing:
+        return "partial: the service ended while it was being written"
+    if data.size_bytes != expected:
+        return f"partial: the data file has {data.size_bytes} bytes, {expected} were closed"
+    if core.table.get(entry.path) is not None:
+        return "another record has the same path"
+    return None
+
+
+def _keep_orphan(core: Core, serial: int, data: _DataFile) -> None:
+    """Keep a data file without a record: written by a process that died before its first close."""
+    entry = SpoolEntry(
+        serial=serial,
+        path=data.path,
+        kind=Kind.FILE,
+        mode=0o600,
+        uid=os.geteuid(),
+        gid=os.getegid(),
+        mtime_ns=data.mtime_ns,
+        ctime_ns=now_ns(),
+        atime_ns=data.mtime_ns,
+        state=transition(State.OPEN, Event.FAIL),
+        size_bytes=data.size_bytes,
+        error="partial: the service ended before it was closed for the first time",
+        journalled=True,
+        aside=True,
+    )
+    log.warning("spool: kept %s of a dead process aside: %r", data.size_bytes, data.path)
+    core.table.charge(entry.size_bytes)
+    core.table.set_aside(entry)
+    core.journal.post(rows.flushed(entry, writing=True))
+
+
+# --- in a thread ---------------------------------------------------------------------------------
+
+
+def _scan(journal: Journal, directory: str) -> _Found:
+    connection = journal.connection
+    connection.row_factory = sqlite3.Row
+    entries = [
+        (_entry(row), bool(row["writing"]))
+        for row in connection.execute("SELECT * FROM entries ORDER BY serial DESC")
+    ]
+    doomed = [serial for (serial,) in connection.execute("SELECT serial FROM doomed")]
+    (mark,) = connection.execute("SELECT value FROM counters WHERE name = 'serial'").fetchone()
+    known = {entry.serial for entry, _ in entries}
+    files: dict[int, _DataFile] = {}
+    for place in PLACES:
+        with os.scandir(os.path.join(directory, place)) as listing:
+            for item in listing:
+                if item.name.isdecimal():
+                    files[int(item.name)] = _data_file(item, named=int(item.name) not in known)
+    return _Found(files, entries, doomed, mark)
+
+
+def _data_file(item: os.DirEntry[str], *, named: bool) -> _DataFile:
+    status = item.stat(follow_symlinks=False)
+    return _DataFile(status.st_size, status.st_mtime_ns, _created_as(item.path) if named else "")
+
+
+def _created_as(data_path: str) -> str:
+    try:
+        return os.getxattr(data_path, PATH_ATTRIBUTE).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _entry(row: sqlite3.Row) -> SpoolEntry:
+    return SpoolEntry(
+        serial=row["serial"],
+        path=row["path"],
+        kind=Kind(row["kind"]),
+        mode=row["mode"],
+        uid=row["uid"],
+        gid=row["gid"],
+        mtime_ns=row["mtime_ns"],
+        ctime_ns=row["ctime_ns"],
+        atime_ns=row["mtime_ns"],
+        state=State(row["state"]),
+        size_bytes=row["size_bytes"],
+        target=None if row["target"] is None else os.fsdecode(row["target"]),
+        terms=load_terms(row["terms"]),
+        content=load_content(row["content"]),
+        attempted=load_content(row["attempted"]),
+        revision=load_revision(row["revision"]),
+        error=row["error"],
+    )
+
+
+def _tidy(directory: str, unlinks: list[int], places: dict[int, str]) -> None:
+    """Unlink data of removed entries, move data that is kept aside to where it belongs."""
+    for serial in unlinks:
+        remove_if_there(os.path.join(directory, "files", str(serial)))
+    for serial, wanted in places.items():
+        for place in PLACES:
+            found = os.path.join(directory, place, str(serial))
+            if found != wanted and os.path.exists(found):
+                os.rename(found, wanted)

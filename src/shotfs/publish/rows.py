@@ -1,0 +1,125 @@
+"""The statements of the journal: which columns each thing that happens to an entry changes.
+
+Statements of different kinds touch different columns, so that they can be queued by tasks that
+know only their own part: a flush never moves a path, a rename never changes a size.
+"""
+
+from __future__ import annotations
+
+import os
+
+from shotfs.publish.entry import (
+    PublishTerms,
+    SpoolEntry,
+    dump_content,
+    dump_revision,
+    dump_terms,
+)
+from shotfs.publish.journal import Statement
+
+_INSERT = """
+INSERT INTO entries (serial, path, kind, state, writing, size_bytes, mtime_ns, ctime_ns,
+                     mode, uid, gid, target, terms, content, attempted, revision, error)
+VALUES (:serial, :path, :kind, :state, :writing, :size_bytes, :mtime_ns, :ctime_ns,
+        :mode, :uid, :gid, :target, :terms, :content, :attempted, :revision, :error)
+ON CONFLICT (serial) DO UPDATE SET
+"""
+_FLUSHED = f"""{_INSERT} writing = excluded.writing, size_bytes = excluded.size_bytes,
+    mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns"""
+_STATE = f"""{_INSERT} state = excluded.state, content = excluded.content,
+    attempted = excluded.attempted, revision = excluded.revision, error = excluded.error"""
+
+
+def flushed(entry: SpoolEntry, *, writing: bool) -> Statement:
+    """Everything written so far is on disk; *writing*: but the application has not closed it."""
+    return Statement(_FLUSHED, _values(entry, writing=writing))
+
+
+def state_changed(entry: SpoolEntry) -> Statement:
+    """The entry's state, content, revision or error are others now."""
+    return Statement(_STATE, _values(entry, writing=not entry.clean))
+
+
+def writing_again(entry: SpoolEntry) -> Statement:
+    """Bytes change after this; what the last flush promised is no longer what the file holds."""
+    return Statement(
+        "UPDATE entries SET writing = 1, state = :state, terms = :terms, content = NULL,"
+        " attempted = :attempted, revision = NULL, error = NULL WHERE serial = :serial",
+        {
+            "serial": entry.serial,
+            "state": entry.state,
+            "terms": dump_terms(entry.terms),
+            "attempted": dump_content(entry.attempted),
+        },
+    )
+
+
+def moved(serial: int, path: str, terms: PublishTerms | None) -> Statement:
+    """The entry stands under another path, with the terms of that path."""
+    return Statement(
+        "UPDATE entries SET path = :path, terms = :terms, attempted = NULL WHERE serial = :serial",
+        {"serial": serial, "path": path, "terms": dump_terms(terms)},
+    )
+
+
+def attributes_changed(
+    serial: int, *, mode: int, uid: int, gid: int, mtime_ns: int, ctime_ns: int
+) -> Statement:
+    """chmod, chown, utime."""
+    return Statement(
+        "UPDATE entries SET mode = :mode, uid = :uid, gid = :gid, mtime_ns = :mtime_ns,"
+        " ctime_ns = :ctime_ns WHERE serial = :serial",
+        {
+            "serial": serial,
+            "mode": mode,
+            "uid": uid,
+            "gid": gid,
+            "mtime_ns": mtime_ns,
+            "ctime_ns": ctime_ns,
+        },
+    )
+
+
+def removed(serial: int) -> tuple[Statement, Statement]:
+    """The entry is gone; its data file is to be unlinked, by recovery if not before."""
+    return (
+        Statement("DELETE FROM entries WHERE serial = :serial", {"serial": serial}),
+        Statement("INSERT OR IGNORE INTO doomed VALUES (:serial)", {"serial": serial}),
+    )
+
+
+def forgotten(serial: int) -> Statement:
+    """The entry is gone and has no data file any more."""
+    return Statement("DELETE FROM entries WHERE serial = :serial", {"serial": serial})
+
+
+def data_removed(serial: int) -> Statement:
+    """The data file of a removed entry is unlinked."""
+    return Statement("DELETE FROM doomed WHERE serial = :serial", {"serial": serial})
+
+
+def serials_reserved(mark: int) -> Statement:
+    """No serial below *mark* is ever given again."""
+    return Statement("UPDATE counters SET value = :mark WHERE name = 'serial'", {"mark": mark})
+
+
+def _values(entry: SpoolEntry, *, writing: bool) -> dict[str, int | str | bytes | None]:
+    return {
+        "serial": entry.serial,
+        "path": entry.path,
+        "kind": entry.kind,
+        "state": entry.state,
+        "writing": int(writing),
+        "size_bytes": entry.size_bytes,
+        "mtime_ns": entry.mtime_ns,
+        "ctime_ns": entry.ctime_ns,
+        "mode": entry.mode,
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "target": None if entry.target is None else os.fsencode(entry.target),
+        "terms": dump_terms(entry.terms),
+        "content": dump_content(entry.content),
+        "attempted": dump_content(entry.attempted),
+        "revision": dump_revision(entry.revision),
+        "error": entry.error,
+    }

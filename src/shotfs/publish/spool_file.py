@@ -1,0 +1,272 @@
+"""A handle of a spool file: reads, writes, and the promises of close.
+
+Each handle has a descriptor of its own, so that it outlives a rename and an unlink. Writes to one
+entry run one after another; reads run beside them.
+"""
+
+from __future__ import annotations
+
+import os
+
+import trio
+
+from shotfs.digest import Buffer
+from shotfs.errors import InvalidArgument, NotPermitted, ShotfsError
+from shotfs.publish.core import Core, log, now_ns, translated
+from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.states import Event, State
+from shotfs.tiers.base import Span
+
+
+class SpoolFile:
+    """An open file of the spool.
+
+    Attributes:
+        entry: what it is a handle of; its path follows renames.
+        writable: `write` and `truncate` work.
+    """
+
+    def __init__(self, core: Core, entry: SpoolEntry, descriptor: int, *, writable: bool) -> None:
+        self.entry = entry
+        self.writable = writable
+        self._core = core
+        self._descriptor = descriptor
+        self._epoch = entry.finished_handles
+        entry.open_handles += 1
+        entry.writers += writable
+
+    def __repr__(self) -> str:
+        how = "closed" if self._descriptor < 0 else ("writable" if self.writable else "read-only")
+        return f"<SpoolFile {self.entry.path!r} {self.entry.state} {how}>"
+
+    def fileno(self) -> int:
+        """Return the descriptor of the data file, for kernel passthrough of reads."""
+        return self._open_descriptor()
+
+    def read_now(self, span: Span) -> Buffer | None:
+        """Return the bytes of *span* up to the end of the file, or None if that would block."""
+        wanted = self._available(span)
+        if wanted == 0:
+            return b""
+        block = bytearray(wanted)
+        try:
+            count = os.preadv(self._open_descriptor(), [block], span.start, os.RWF_NOWAIT)
+        except (BlockingIOError, OSError):
+            # Not in the page cache, or a file system without RWF_NOWAIT: `read` will wait.
+            return None
+        return block if count == wanted else None
+
+    async def read(self, span: Span) -> Buffer:
+        """Return the bytes of *span*; fewer where the file ends before.
+
+        Raises:
+            SpoolBroken: the disk failed.
+        """
+        wanted = self._available(span)
+        if wanted == 0:
+            return b""
+        try:
+            return await trio.to_thread.run_sync(
+                _read_all, self._open_descriptor(), wanted, span.start, limiter=self._core.disk
+            )
+        except OSError as error:
+            raise translated(self.entry.path, error) from error
+
+    async def write(self, offset: int, data: Buffer) -> int:
+        """Store *data* at *offset*, all of it; beyond the end the gap reads as zeros.
+
+        Returns:
+            The length of *data*.
+
+        Raises:
+            SpoolFull: the spool or its disk is full. The entry counts as damaged until the same
+                bytes are written again or cut off, and close says so too (SpoolBroken).
+            SpoolBroken: the disk failed; likewise.
+            NotPermitted: the handle is read-only, or its content was sealed (durability origin).
+        """
+        entry = self.entry
+        span = Span(offset, offset + len(data))
+        async with entry.lock:
+            self._check_writable()
+            growth = max(0, span.stop - entry.size_bytes)
+            try:
+                await self._core.room.admit(entry.path, growth, span.length_bytes)
+                await self._core.begin_writing(entry)
+                await self._store(span, data)
+            except ShotfsError as error:
+                self._core.damage(entry, span, error)
+                raise
+            _heal(entry, span)
+        return span.length_bytes
+
+    async def _store(self, span: Span, data: Buffer) -> None:
+        entry = self.entry
+        entry.dirty = True
+        with trio.CancelScope(shield=True):
+            stored, error = await trio.to_thread.run_sync(
+                _write_all, self._open_descriptor(), data, span.start, limiter=self._core.disk
+            )
+            self._set_size(max(entry.size_bytes, span.start + stored if stored else 0))
+            _touch(entry)
+        if error is not None:
+            raise translated(entry.path, error) from error
+
+    async def truncate(self, size_bytes: int) -> None:
+        """Cut off or extend with zeros.
+
+        Raises:
+            SpoolFull, SpoolBroken, NotPermitted: as `write`.
+        """
+        entry = self.entry
+        async with entry.lock:
+            self._check_writable()
+            self._core.room.check_limit(entry.path, size_bytes - entry.size_bytes)
+            await self._core.begin_writing(entry)
+            entry.dirty = True
+            with trio.CancelScope(shield=True):
+                try:
+                    await trio.to_thread.run_sync(
+                        os.ftruncate, self._open_descriptor(), size_bytes, limiter=self._core.disk
+                    )
+                except OSError as error:
+                    raise translated(entry.path, error) from error
+                self._set_size(size_bytes)
+                _touch(entry)
+            _cut_damage(entry, size_bytes)
+
+    async def flush(self) -> bool:
+        """Make what was written durable, as close() promises (S4).
+
+        Returns:
+            Whether there was unsynced data. With `durability_origin` the caller then calls
+            `Publisher.publish_now`.
+
+        Raises:
+            SpoolFull, SpoolBroken: the data is not safe; close must not return 0.
+        """
+        if not self.writable or self.entry.unlinked:
+            return False
+        async with self.entry.lock:
+            had_data = self.entry.dirty
+            if self.entry.state is State.OPEN:
+                with trio.CancelScope(shield=True):
+                    await self._core.persist(self.entry, self._descriptor, closing=True)
+        return had_data
+
+    async def fsync(self) -> None:
+        """Put what was written on disk. Unlike `flush` it does not say that the file is done.
+
+        Raises:
+            SpoolFull, SpoolBroken: the data is not safe.
+        """
+        if self.entry.unlinked:
+            return
+        async with self.entry.lock:
+            if self.entry.state is State.OPEN:
+                await self._core.persist(
+                    self.entry, self._descriptor if self.writable else None, closing=False
+                )
+
+    async def close(self) -> None:
+        """RELEASE: give the handle up. Idempotent, never raises; the last writer starts the grace.
+
+        Data that arrived after the last flush (mmap) is made durable here.
+        """
+        if self._descriptor < 0:
+            return
+        entry = self.entry
+        with trio.CancelScope(shield=True):
+            async with entry.lock:
+                descriptor, self._descriptor = self._descriptor, -1
+                entry.open_handles -= 1
+                entry.writers -= self.writable
+                if self.writable and entry.writers == 0 and not entry.unlinked:
+                    await self._finish_writing(descriptor)
+                os.close(descriptor)
+                if entry.unlinked and entry.open_handles == 0:
+                    await self._core.remove_data(entry)
+        self._core.table.notify(entry)
+
+    async def _finish_writing(self, descriptor: int) -> None:
+        """The last writer is gone: the content is whole, or it never will be."""
+        entry = self.entry
+        entry.closed_at = trio.current_time()
+        if entry.state is not State.OPEN:
+            return
+        try:
+            await self._core.persist(entry, descriptor, closing=True)
+        except ShotfsError as error:
+            log.error("%s is not published: %s", entry.path, error.message)
+            entry.clean = False
+            self._core.table.apply(entry, Event.FAIL)
+            entry.error = error.message
+
+    def _open_descriptor(self) -> int:
+        if self._descriptor < 0:
+            raise InvalidArgument(f"{self.entry.path}: the handle is closed")
+        return self._descriptor
+
+    def _available(self, span: Span) -> int:
+        return max(0, min(span.stop, self.entry.size_bytes) - span.start)
+
+    def _check_writable(self) -> None:
+        entry = self.entry
+        if not self.writable:
+            raise NotPermitted(f"{entry.path}: the handle is read-only")
+        finished = self._epoch < entry.finished_handles
+        fixed = entry.immutable and entry.state not in (State.OPEN, State.FAILED)
+        if finished or fixed or entry.sealing or entry.state is State.QUARANTINED:
+            raise NotPermitted(f"{entry.path}: sealed by an earlier close; nothing may be added")
+
+    def _set_size(self, size_bytes: int) -> None:
+        self._core.table.charge(size_bytes - self.entry.size_bytes)
+        self.entry.size_bytes = size_bytes
+
+
+def _touch(entry: SpoolEntry) -> None:
+    entry.mtime_ns = entry.ctime_ns = now_ns()
+
+
+def _heal(entry: SpoolEntry, span: Span) -> None:
+    """A write that succeeded repairs what it covers of the damage, from either end."""
+    hole = entry.damaged
+    if hole is None or span.stop <= hole.start or span.start >= hole.stop:
+        return
+    start = span.stop if span.start <= hole.start else hole.start
+    stop = span.start if span.stop >= hole.stop and span.start > hole.start else hole.stop
+    _set_damage(entry, start, stop)
+
+
+def _cut_damage(entry: SpoolEntry, size_bytes: int) -> None:
+    if entry.damaged is not None:
+        _set_damage(entry, entry.damaged.start, min(entry.damaged.stop, size_bytes))
+
+
+def _set_damage(entry: SpoolEntry, start: int, stop: int) -> None:
+    entry.damaged = Span(start, stop) if start < stop else None
+    if entry.damaged is None:
+        entry.error = entry.problem = None
+
+
+def _read_all(descriptor: int, wanted: int, offset: int) -> bytearray:
+    block = bytearray(wanted)
+    view = memoryview(block)
+    done = 0
+    while done < wanted:
+        count = os.preadv(descriptor, [view[done:]], offset + done)
+        if count == 0:
+            break
+        done += count
+    return block if done == wanted else block[:done]
+
+
+def _write_all(descriptor: int, data: Buffer, offset: int) -> tuple[int, OSError | None]:
+    """Return how many bytes were stored, and the error that stopped it."""
+    view = memoryview(data)
+    done = 0
+    while done < len(view):
+        try:
+            done += os.pwrite(descriptor, view[done:], offset + done)
+        except OSError as error:
+            return done, error
+    return done, None
