@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime
 
+from tests.servers.content import Content, ContentWriter
 from tests.servers.gcs import refusals
-from tests.servers.gcs.content import Content, ContentWriter
 from tests.servers.gcs.store import StoredObject
-from tests.servers.gcs.wire import Body, Request, Response, Slice
+from tests.servers.wire import Body, Request, Response, Slice
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 

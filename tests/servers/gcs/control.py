@@ -20,9 +20,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from tests.servers.gcs.faults import Fault
+from tests.servers.faults import Fault
 from tests.servers.gcs.refusals import Refusal
-from tests.servers.gcs.wire import Request, Response
+from tests.servers.wire import Request, Response
 
 if TYPE_CHECKING:
     from tests.servers.gcs.server import GcsServer

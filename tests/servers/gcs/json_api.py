@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
+from tests.servers.content import ContentWriter
 from tests.servers.gcs import refusals
 from tests.servers.gcs.call import (
     FIXED_HEADERS,
@@ -17,7 +18,6 @@ from tests.servers.gcs.call import (
     content_response,
     integer,
 )
-from tests.servers.gcs.content import ContentWriter
 from tests.servers.gcs.fields import filter_fields
 from tests.servers.gcs.store import (
     LIST_RESULTS_MAX,
@@ -28,7 +28,7 @@ from tests.servers.gcs.store import (
     Store,
     StoredObject,
 )
-from tests.servers.gcs.wire import Request, Response
+from tests.servers.wire import Request, Response
 
 PREFIX = "/storage/v1/"
 DOWNLOAD_PREFIX = "/download/storage/v1/"

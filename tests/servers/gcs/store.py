@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 
 from sortedcontainers import SortedDict
 
+from tests.servers.content import Content, content_of, content_of_file
 from tests.servers.gcs import refusals
-from tests.servers.gcs.content import Content, content_of, content_of_file
 
 NAME_BYTES_MAX = 1024
 METADATA_BYTES_MAX = 8 << 10

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
+from tests.servers.content import Content, ContentWriter, content_of
 from tests.servers.gcs import refusals
 from tests.servers.gcs.call import Call, hash_header, integer, receive, verify
-from tests.servers.gcs.content import Content, ContentWriter, content_of
 from tests.servers.gcs.json_api import (
     described,
     json_body,
@@ -22,7 +22,7 @@ from tests.servers.gcs.json_api import (
     preconditions,
 )
 from tests.servers.gcs.store import Preconditions, Store, StoredObject, check_object_name
-from tests.servers.gcs.wire import ConnectionLost, Request, Response
+from tests.servers.wire import ConnectionLost, Request, Response
 
 PREFIX = "/upload/storage/v1/b/"
 CHUNK_BYTES = 256 << 10

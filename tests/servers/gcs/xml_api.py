@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape
 
 from tests.servers.gcs import refusals
 from tests.servers.gcs.call import (
-    FIXED_HEADERS,
     Call,
     content_response,
     hash_header,
@@ -27,8 +26,9 @@ from tests.servers.gcs.store import (
     Store,
     StoredObject,
 )
-from tests.servers.gcs.wire import Request, Response
+from tests.servers.gcs.xml_format import described, element, xml_response
 from tests.servers.gcs.xml_multipart import XmlMultipart
+from tests.servers.wire import Request, Response
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
@@ -156,19 +156,19 @@ class XmlApi:
             ),
         )
         parts = [
-            _element("Name", bucket),
-            _element("Prefix", query.get("prefix", "")),
-            _element("IsTruncated", "true" if page.next_after is not None else "false"),
+            element("Name", bucket),
+            element("Prefix", query.get("prefix", "")),
+            element("IsTruncated", "true" if page.next_after is not None else "false"),
         ]
         if second:
-            parts.append(_element("KeyCount", str(len(page.objects) + len(page.prefixes))))
+            parts.append(element("KeyCount", str(len(page.objects) + len(page.prefixes))))
         if page.next_after is not None and second:
-            parts.append(_element("NextContinuationToken", encode_token(page.next_after)))
+            parts.append(element("NextContinuationToken", encode_token(page.next_after)))
         elif page.next_after is not None:
-            parts.append(_element("NextMarker", page.next_after))
+            parts.append(element("NextMarker", page.next_after))
         parts += [_contents(found) for found in page.objects]
         parts += [
-            f"<CommonPrefixes>{_element('Prefix', prefix)}</CommonPrefixes>"
+            f"<CommonPrefixes>{element('Prefix', prefix)}</CommonPrefixes>"
             for prefix in page.prefixes
         ]
         body = f"<ListBucketResult xmlns='{NAMESPACE}'>{''.join(parts)}</ListBucketResult>"
@@ -194,41 +194,11 @@ def preconditions(headers: Mapping[str, str]) -> Preconditions:
     )
 
 
-def described(headers: Mapping[str, str]) -> Description:
-    """Return the description in the headers of an upload."""
-    prefix = "x-goog-meta-"
-    return Description(
-        content_type=headers.get("content-type"),
-        metadata={
-            name.removeprefix(prefix): value
-            for name, value in headers.items()
-            if name.startswith(prefix)
-        },
-        fixed={
-            field: headers[header.lower()]
-            for field, header in FIXED_HEADERS.items()
-            if header.lower() in headers
-        },
-    )
-
-
 def made_headers(made: StoredObject) -> dict[str, str]:
     """Return the headers that answer an upload."""
     wanted = ("ETag", "x-goog-generation", "x-goog-metageneration", "x-goog-hash")
     headers = object_headers(made, made.xml_etag)
     return {name: headers[name] for name in wanted} | {"Content-Type": "text/html; charset=UTF-8"}
-
-
-def xml_response(status: int, body: str) -> Response:
-    text = f"<?xml version='1.0' encoding='UTF-8'?>{body}"
-    return Response(status, {"Content-Type": "application/xml; charset=UTF-8"}, text.encode())
-
-
-def xml_error(refusal: refusals.Refusal) -> Response:
-    body = _element("Code", refusal.code) + _element("Message", refusal.message)
-    response = xml_response(refusal.status, f"<Error>{body}</Error>")
-    response.headers |= refusal.headers
-    return response
 
 
 def _check_etag(headers: Mapping[str, str], found: StoredObject) -> None:
@@ -259,16 +229,12 @@ def _etag_in(header: str, found: StoredObject) -> bool:
 
 def _contents(found: StoredObject) -> str:
     inner = (
-        _element("Key", found.name)
-        + _element("Generation", str(found.generation))
-        + _element("MetaGeneration", str(found.metageneration))
-        + _element("LastModified", timestamp(found.updated_at))
-        + _element("ETag", found.xml_etag)
-        + _element("Size", str(found.content.size_bytes))
-        + _element("StorageClass", "STANDARD")
+        element("Key", found.name)
+        + element("Generation", str(found.generation))
+        + element("MetaGeneration", str(found.metageneration))
+        + element("LastModified", timestamp(found.updated_at))
+        + element("ETag", found.xml_etag)
+        + element("Size", str(found.content.size_bytes))
+        + element("StorageClass", "STANDARD")
     )
     return f"<Contents>{inner}</Contents>"
-
-
-def _element(name: str, text: str) -> str:
-    return f"<{name}>{escape(text)}</{name}>"

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
+from tests.servers.content import Content, ContentWriter
 from tests.servers.gcs import refusals
 from tests.servers.gcs.call import Call, hash_header, integer, receive, verify
-from tests.servers.gcs.content import Content, ContentWriter
 from tests.servers.gcs.store import Description, Store, StoredObject, check_object_name
-from tests.servers.gcs.wire import Request, Response
+from tests.servers.gcs.xml_format import described, xml_response
+from tests.servers.wire import Request, Response
 
 PART_BYTES_MIN = 5 << 20
 PART_NUMBER_MAX = 10_000
@@ -75,8 +76,6 @@ class XmlMultipart:
         return upload
 
     def _start(self, request: Request, bucket: str, name: str) -> Response:
-        from tests.servers.gcs.xml_api import described, xml_response
-
         _refuse_preconditions(request)
         self._store.bucket(bucket)
         check_object_name(name)
@@ -106,8 +105,6 @@ class XmlMultipart:
         )
 
     def _complete(self, request: Request, bucket: str, name: str) -> Response:
-        from tests.servers.gcs.xml_api import xml_response
-
         _refuse_preconditions(request)
         asked = _parse_complete(request.body.read())
         upload = self._upload(request, bucket, name)

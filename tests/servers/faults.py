@@ -7,7 +7,7 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tests.servers.gcs.journal import OPERATIONS, RequestRecord
+from tests.servers.journal import OPERATIONS, RequestRecord
 
 Kind = Literal[
     "delay",
@@ -34,7 +34,7 @@ class Fault:
             ``status``: answer `status` without doing anything.
             ``cut_request``: reset the connection after `after_bytes` of the request's body.
             ``drop_reply``: do what was asked, then close without a word.
-            ``cut_reply``: reset the connection after `after_bytes` of the answer's body.
+            ``cut_reply``: close the connection after `after_bytes` of the answer's body.
             ``stall_reply``: send `after_bytes` of the answer's body, then wait until released.
             ``truncate``: send a well-formed answer that is only `after_bytes` long.
             ``corrupt``: invert the byte at `after_bytes` of the answer's body.

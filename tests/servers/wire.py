@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from urllib.parse import parse_qsl
 
-from tests.servers.gcs.content import Content
+from tests.servers.content import Content
 
 LINE_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
@@ -221,14 +221,6 @@ class Wire:
     def reset(self) -> None:
         """Make the close that follows a TCP reset, which loses what is still in flight."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    def linger_then_reset(self) -> None:
-        """Let the peer read what was sent so far, then reset the connection.
-
-        A reset right away would throw away the peer's unread bytes, and "cut after N bytes" would
-        mean anything from 0 to N. So: half-close, which the peer sees after its N bytes.
-        """
-        self.abort()
 
     def abort(self) -> None:
         """End the connection from another thread: blocked reads and writes fail at once."""
