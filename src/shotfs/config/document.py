@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from shotfs.config.positions import KeyPath, Position, key_positions
@@ -30,12 +30,14 @@ class Document:
         values: plain TOML values, nested.
         positions: where each key stands.
         warnings: what is not a mistake but should be changed (anybody may write the file).
+        present: there is such a file; False stands for "all defaults".
     """
 
     path: str
     values: dict[str, Any]
     positions: dict[KeyPath, Position]
-    warnings: tuple[Problem, ...] = field(default=())
+    warnings: tuple[Problem, ...] = ()
+    present: bool = True
 
     def nearest(self, path: KeyPath) -> Position | None:
         """Return where *path* stands, or its closest parent that the file has."""
@@ -63,6 +65,27 @@ def read_document(path: str) -> Document:
         raise ConfigInvalid(path, [problem]) from exc
     positions = key_positions(text.replace("\r\n", "\n"))
     return Document(path, values, positions, _mode_warnings(path, mode))
+
+
+def doubles(document: Document) -> list[Problem]:
+    """Return the origins that stand in *document* twice, with and without a closing slash."""
+    origins = document.values.get("origins")
+    problems: list[Problem] = []
+    if not isinstance(origins, dict):
+        return problems
+    for prefix in origins:
+        bare = prefix.rstrip("/")
+        if prefix != bare and bare in origins:
+            place = document.nearest(("origins", prefix)) or Position(1, 1)
+            problem = Problem(
+                f'origins."{prefix}"',
+                f"is the same origin as '{bare}'",
+                "merge the two sections into one",
+                line=place.line,
+                column=place.column,
+            )
+            problems.append(problem)
+    return problems
 
 
 def _read(path: str) -> tuple[bytes, int]:

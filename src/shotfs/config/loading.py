@@ -6,6 +6,7 @@ Reads files; opens no sockets and changes nothing.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Mapping
@@ -14,10 +15,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from shotfs.config.document import Document, read_document
+from shotfs.config.document import Document, doubles, read_document
 from shotfs.config.models import Settings
 from shotfs.config.overrides import Override, overrides
-from shotfs.config.problems import key_text, problems_of
+from shotfs.config.positions import KeyPath
+from shotfs.config.problems import key_text, plain_path, problem_of
 from shotfs.config.warnings import warnings_of
 from shotfs.errors import ConfigInvalid, Problem
 
@@ -66,67 +68,110 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     document = _document(path, environ)
     found, problems = overrides(environ)
     values = _merged(document.values, found)
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as exc:
-        problems = [*problems_of(exc, document, found), *problems]
-    if problems:
-        raise ConfigInvalid(document.path, problems)
-    settings = _absolute(settings, os.path.dirname(os.path.abspath(document.path)))
+    _resolve_paths(values, os.path.dirname(os.path.abspath(document.path)))
+    variables = {override.path: override.name for override in found}
+    settings, more = _validated(values, document, variables)
+    problems = [*more, *doubles(document), *problems]
+    if problems or settings is None:
+        raise ConfigInvalid(document.path, sorted(problems, key=_place))
     return Loaded(
         settings=settings,
-        sources=_sources(settings, document, found),
-        path=document.path if document.values or os.path.exists(document.path) else None,
+        sources=_sources(settings, document, variables),
+        path=document.path if document.present else None,
         warnings=(*document.warnings, *warnings_of(settings, document)),
     )
 
 
+def _place(problem: Problem) -> tuple[bool, int, int]:
+    """Sort key: the order of the file, then what is not in the file."""
+    return problem.line is None, problem.line or 0, problem.column or 0
+
+
 def _document(path: str | None, environ: Mapping[str, str]) -> Document:
     chosen = path or environ.get(PATH_VARIABLE)
-    if chosen is None and not os.path.lexists(PATH_DEFAULT):
-        return Document(PATH_DEFAULT, {}, {})
+    if not chosen and not os.path.lexists(PATH_DEFAULT):
+        return Document(PATH_DEFAULT, {}, {}, present=False)
     return read_document(chosen or PATH_DEFAULT)
 
 
 def _merged(values: dict[str, Any], found: list[Override]) -> dict[str, Any]:
-    """Return *values* with the overrides put in; *values* itself stays as it is."""
-    merged = dict(values)
+    """Return a copy of *values* with the overrides put in."""
+    merged = copy.deepcopy(values)
     for override in found:
-        table = merged
+        table: Any = merged
         for key in override.path[:-1]:
-            inner = table.get(key, {})
-            if not isinstance(inner, dict):
-                break  # the file has something else there, which the model will refuse
-            table[key] = dict(inner)
-            table = table[key]
-        else:
+            table = table.setdefault(key, {}) if isinstance(table, dict) else None
+        if isinstance(table, dict):  # else the file has a value there, which the model refuses
             table[override.path[-1]] = override.value
     return merged
 
 
-def _absolute(settings: Settings, directory: str) -> Settings:
-    """Return *settings* with relative paths resolved against the file's *directory*."""
+def _validated(
+    values: dict[str, Any], document: Document, variables: Mapping[tuple[str, ...], str]
+) -> tuple[Settings | None, list[Problem]]:
+    """Return the settings, or None and every mistake.
+
+    pydantic checks the relations between fields only when the fields themselves are right. So
+    what is wrong is taken out and the rest is checked again, until nothing more is found.
+    """
+    problems: list[Problem] = []
+    removed: set[KeyPath] = set()
+    while True:
+        try:
+            settings = Settings.model_validate(values)
+        except ValidationError as exc:
+            errors = exc.errors()
+        else:
+            return (None if problems else settings), problems
+        paths = [plain_path(details["loc"]) for details in errors]
+        for details in errors:
+            problem = problem_of(details, document, variables)
+            if not _is_consequence(problem, removed):
+                problems.append(problem)
+        removed.update(paths)
+        progress = [_remove(values, path) for path in paths]
+        if not any(progress):
+            return None, problems  # a relation between sections: nothing is checked after it
+
+
+def _is_consequence(problem: Problem, removed: set[KeyPath]) -> bool:
+    """Tell whether *problem* speaks of a default that only stands in for a removed value."""
+    names = (key_text(path) for path in removed if len(path) > 1)
+    return any(re.search(rf"(?<!\w){re.escape(name)}\b", problem.message) for name in names)
+
+
+def _remove(values: dict[str, Any], path: KeyPath) -> bool:
+    """Take out what is at *path* and tell whether there was anything.
+
+    A required field that is missing takes its table along.
+    """
+    parents: list[Any] = [values]
+    for key in path[:-1]:
+        inner = parents[-1].get(key) if isinstance(parents[-1], dict) else None
+        parents.append(inner)
+    for table, key in reversed(list(zip(parents, path, strict=True))):
+        if isinstance(table, dict) and key in table:
+            del table[key]
+            return True
+    return False
+
+
+def _resolve_paths(values: dict[str, Any], directory: str) -> None:
+    """Make the relative paths in *values* absolute; what is not a path yet stays as it is."""
     for section, field in _PATHS:
-        model = getattr(settings, section)
-        value = getattr(model, field)
-        if value is not None:
-            changed = model.model_copy(update={field: os.path.join(directory, value)})
-            settings = settings.model_copy(update={section: changed})
-    shows = {
-        name: show
-        if _URL.match(show.spec)
-        else show.model_copy(update={"spec": os.path.join(directory, show.spec)})
-        for name, show in settings.shows.items()
-    }
-    origins = {
-        prefix: origin
-        if origin.credentials_file is None
-        else origin.model_copy(
-            update={"credentials_file": os.path.join(directory, origin.credentials_file)}
-        )
-        for prefix, origin in settings.origins.items()
-    }
-    return settings.model_copy(update={"shows": shows, "origins": origins})
+        _resolve(values.get(section), field, directory)
+    for section, field in (("shows", "spec"), ("origins", "credentials_file")):
+        tables = values.get(section)
+        for table in tables.values() if isinstance(tables, dict) else ():
+            _resolve(table, field, directory)
+
+
+def _resolve(table: object, field: str, directory: str) -> None:
+    if not isinstance(table, dict):
+        return
+    value = table.get(field)
+    if isinstance(value, str) and value and not value.startswith("~") and not _URL.match(value):
+        table[field] = os.path.join(directory, value)
 
 
 def leaves(settings: Settings) -> dict[tuple[str, ...], Any]:
@@ -144,18 +189,20 @@ def _leaves(path: tuple[str, ...], value: Any) -> list[tuple[tuple[str, ...], An
     return [leaf for name, child in children for leaf in _leaves((*path, name), child)]
 
 
-def _sources(settings: Settings, document: Document, found: list[Override]) -> dict[str, str]:
-    by_variable = {override.path: override.name for override in found}
-    by_file: dict[tuple[str | int, ...], str] = {}
-    for path, position in document.positions.items():
-        # An origin's URL loses its closing slash in the model; its place must still be found.
-        key = tuple(part.rstrip("/") if isinstance(part, str) else part for part in path)
-        by_file.setdefault(key, f"{document.path}:{position.line}")
+def _sources(
+    settings: Settings, document: Document, variables: Mapping[tuple[str, ...], str]
+) -> dict[str, str]:
+    # An origin's URL loses its closing slash in the model; its place must still be found.
+    lines = {_without_slashes(path): place.line for path, place in document.positions.items()}
     sources: dict[str, str] = {}
     for path in leaves(settings):
-        plain = tuple(part.rstrip("/") for part in path)
-        if path in by_variable:
-            sources[key_text(path)] = f"env {by_variable[path]}"
+        line = lines.get(_without_slashes(path))
+        if path in variables:
+            sources[key_text(path)] = f"env {variables[path]}"
         else:
-            sources[key_text(path)] = by_file.get(plain, "default")
+            sources[key_text(path)] = "default" if line is None else f"{document.path}:{line}"
     return sources
+
+
+def _without_slashes(path: KeyPath) -> KeyPath:
+    return tuple(part.rstrip("/") if isinstance(part, str) else part for part in path)

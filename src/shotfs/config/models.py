@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from shotfs.config.units import Seconds, SizeBytes
+from shotfs.config.mistake import Mistake
+from shotfs.config.units import Seconds, SizeBytes, format_duration
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -35,24 +36,20 @@ _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 def _path(text: str) -> str:
     if "\0" in text:
-        raise ValueError("a path cannot contain a zero byte")
+        raise Mistake("a path cannot contain a zero byte", "remove it")
     if text.startswith("~"):
-        raise ValueError("'~' is not expanded: a service has no home; write the whole path")
+        raise Mistake("'~' is not expanded: a service has no home", "write the whole path")
     return text
 
 
 def _environment_name(text: str) -> str:
     if not _ENVIRONMENT_NAME.match(text):
-        raise ValueError(
-            f"{_shortened(text)} is not the name of an environment variable; give the name of a"
-            " variable that holds the secret, never the secret itself"
+        # Somebody may have pasted a secret here: never repeat it in a message or a log.
+        raise Mistake(
+            "this is not the name of an environment variable",
+            "give the name of a variable that holds the secret, never the secret itself",
         )
     return text
-
-
-def _shortened(text: str) -> str:
-    # Somebody may have pasted a secret here: never repeat it in a message or a log.
-    return f"a text of {len(text)} characters"
 
 
 LocalPath = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_path)]
@@ -79,6 +76,7 @@ class NodeSettings(Section):
 
     name: str = Field(
         default_factory=socket.gethostname,
+        examples=["render-0042"],
         min_length=1,
         max_length=NAME_BYTES_MAX,
         description="Name of this node in logs, metrics and the metadata of published files."
@@ -146,9 +144,10 @@ class MountSettings(Section):
     @model_validator(mode="after")
     def _room_for_warm_files(self) -> MountSettings:
         if self.blocked_reads_max >= self.requests_max:
-            raise ValueError(
-                f"mount.blocked_reads_max ({self.blocked_reads_max}) must be below"
-                f" mount.requests_max ({self.requests_max}), or a slow origin stops warm files"
+            raise Mistake(
+                f"mount.blocked_reads_max ({self.blocked_reads_max}) is not below"
+                f" mount.requests_max ({self.requests_max}): a slow origin would stop warm files",
+                f"use at most {self.requests_max // 2}, or a larger mount.requests_max",
             )
         return self
 
@@ -164,8 +163,8 @@ class CacheSettings(Section):
     bytes_max: SizeBytes = Field(
         default=100 * GIB,
         gt=0,
-        description="How many bytes of content the cache keeps at most. 100 GiB fits the smallest"
-        " disk of a common farm node; give it most of a disk that does nothing else.",
+        description="How many bytes of content the cache keeps at most. 100 GiB is an assumption"
+        " that fits a small farm node; give it most of a disk that does nothing else.",
     )
     files_max: Count = Field(
         default=1_000_000,
@@ -181,7 +180,8 @@ class CacheSettings(Section):
     catalog_paths_max: Count = Field(
         default=1_000_000,
         description="How many paths the catalog remembers (revision, digest, attributes, and that"
-        " a path does not exist). About 0.5 KB of disk each.",
+        " a path does not exist). As many as the"
+        " cache may have files.",
     )
 
 
@@ -190,6 +190,7 @@ class SpoolSettings(Section):
 
     directory: LocalPath | None = Field(
         default=None,
+        examples=["/ssd2/shotfs-spool"],
         description="Where outputs wait. Default: 'spool' in cache.directory, so that a published"
         " file becomes a cached one by a rename. On another disk it is copied.",
     )
@@ -217,8 +218,9 @@ class NetworkSettings(Section):
 
     connections_max: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=16,
-        description="How many requests are under way to one origin at once. 16 fill 10 Gbit/s with"
-        " ranges of 8 MiB; times the nodes of a farm, more would overload a store.",
+        description="How many requests are under way to one origin at once. 16 of"
+        " network.range_bytes keep 128 MiB on the way; times the nodes of a farm, many more would"
+        " overload a store.",
     )
     metadata_timeout_s: Seconds = Field(
         default=20.0,
@@ -268,9 +270,10 @@ class NetworkSettings(Section):
     @model_validator(mode="after")
     def _backoff_grows(self) -> NetworkSettings:
         if self.backoff_s > self.backoff_s_max:
-            raise ValueError(
-                f"network.backoff_s ({self.backoff_s:g} s) must not be above"
-                f" network.backoff_s_max ({self.backoff_s_max:g} s)"
+            raise Mistake(
+                f"network.backoff_s ({format_duration(self.backoff_s)}) is above"
+                f" network.backoff_s_max ({format_duration(self.backoff_s_max)})",
+                "the first pause is the shortest: lower it, or raise the longest",
             )
         return self
 
@@ -295,8 +298,9 @@ class ControlSettings(Section):
     def _fits_the_kernel(cls, path: str) -> str:
         length = len(os.fsencode(path))
         if length > SOCKET_PATH_BYTES_MAX:
-            raise ValueError(
-                f"a socket's path has at most {SOCKET_PATH_BYTES_MAX} bytes, this one {length}"
+            raise Mistake(
+                f"a socket's path has at most {SOCKET_PATH_BYTES_MAX} bytes, this one {length}",
+                "use a shorter path, such as one in /run",
             )
         return path
 
@@ -315,6 +319,7 @@ class LogSettings(Section):
     )
     file: LocalPath | None = Field(
         default=None,
+        examples=["/var/log/shotfs/shotfs.log"],
         description="Append to this file. Default: standard error, which systemd's journal takes."
         " The file is reopened when a tool like logrotate moves it away.",
     )
@@ -324,6 +329,7 @@ class ShowSettings(Section):
     """One show: a directory under the mount."""
 
     spec: str = Field(
+        examples=["demo.json"],
         min_length=1,
         max_length=4096,
         description="The show's path specification, a JSON document: a path (relative ones are"
@@ -341,6 +347,7 @@ class OriginSettings(Section):
 
     endpoint_url: str | None = Field(
         default=None,
+        examples=["https://minio.example:9000"],
         pattern=r"^https?://[^\s@]+$",
         description="Base URL of the store's API, for stores other than AWS's and Google's own"
         " (MinIO, Ceph, an emulator). Default: the provider's.",
@@ -348,21 +355,25 @@ class OriginSettings(Section):
     anonymous: bool = Field(default=False, description="Send no credentials, for public buckets.")
     credentials_file: LocalPath | None = Field(
         default=None,
+        examples=["/etc/shotfs/credentials.json"],
         description="Credentials in the provider's own format (a Google service account's JSON, an"
         " AWS shared credentials file). Default: the provider's usual search (environment, instance"
         " metadata).",
     )
     access_key_env: EnvironmentName | None = Field(
         default=None,
+        examples=["SHOW_ACCESS_KEY"],
         description="Name of the environment variable that holds the access key's id. The secret"
         " itself never stands in this file.",
     )
     secret_key_env: EnvironmentName | None = Field(
         default=None,
+        examples=["SHOW_SECRET_KEY"],
         description="Name of the environment variable that holds the secret key.",
     )
     region: str | None = Field(
         default=None,
+        examples=["eu-central-1"],
         min_length=1,
         max_length=64,
         description="The bucket's region, for S3. Default: as the provider's tools find it.",
@@ -374,6 +385,7 @@ class OriginSettings(Section):
     )
     connections_max: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,
+        examples=[32],
         description="Requests under way to these origins at once. Default:"
         " network.connections_max.",
     )
@@ -386,7 +398,7 @@ class OriginSettings(Section):
     @model_validator(mode="after")
     def _one_way_to_authenticate(self) -> OriginSettings:
         if (self.access_key_env is None) != (self.secret_key_env is None):
-            raise ValueError("access_key_env and secret_key_env go together: set both or neither")
+            raise Mistake("access_key_env and secret_key_env go together", "set both or neither")
         ways = [
             name
             for name, used in (
@@ -397,33 +409,36 @@ class OriginSettings(Section):
             if used
         ]
         if len(ways) > 1:
-            raise ValueError(f"{' and '.join(ways)} exclude each other: keep one of them")
+            raise Mistake(f"{' and '.join(ways)} exclude each other", "keep one of them")
         return self
 
 
 def _show_name(name: str) -> str:
     if not name or "/" in name or name.startswith(".") or not name.isprintable():
-        raise ValueError(
-            f"{name!r} is not a show's name: it is a directory under the mount, so it is not"
-            " empty, has no '/' and no control characters, and does not start with '.'"
+        raise Mistake(
+            f"{name!r} is not a show's name, which is a directory under the mount",
+            "use a name that has no '/', no control characters and no '.' at its start",
         )
     if len(os.fsencode(name)) > NAME_BYTES_MAX:
-        raise ValueError(f"a show's name has at most {NAME_BYTES_MAX} bytes")
+        raise Mistake("the show's name is too long", f"use at most {NAME_BYTES_MAX} bytes")
     return name
 
 
 def _origin_prefix(prefix: str) -> str:
     scheme = _URL_PREFIX.match(prefix)
     if scheme is None:
-        raise ValueError(
-            f"{prefix!r} is not a URL prefix: write a scheme and what follows, such as"
-            ' "gs://bucket" or "s3://bucket/show"'
+        raise Mistake(
+            f"{prefix!r} is not the prefix of a URL",
+            'write a scheme and what follows, such as "gs://bucket" or "s3://bucket/show"',
         )
     rest = prefix[scheme.end() :]
     if "@" in rest.split("/", 1)[0]:
-        raise ValueError("an origin's URL must not contain credentials; use credentials_file")
+        raise Mistake("an origin's URL must not contain credentials", "use credentials_file")
     if any(sign in rest for sign in "?# ") or not rest.isprintable():
-        raise ValueError(f"{prefix!r}: an origin's URL has no '?', '#', spaces or control signs")
+        raise Mistake(
+            f"{prefix!r} has a '?', a '#', a space or a control character",
+            "write the scheme, the bucket and the beginning of the keys only",
+        )
     return prefix if not rest.strip("/") else prefix.rstrip("/")
 
 
@@ -455,7 +470,10 @@ class Settings(Section):
         if self.spool.directory is not None and os.path.normpath(
             self.spool.directory
         ) == os.path.normpath(self.cache.directory):
-            raise ValueError("spool.directory must not be cache.directory itself")
+            raise Mistake(
+                "spool.directory is cache.directory itself",
+                "use another directory, or remove spool.directory to have 'spool' in the cache's",
+            )
         return self
 
     @property

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from shotfs.config.mistake import Mistake
+
 SIZE_BYTES_MAX = 2**60
 """The largest size that is accepted (1 EiB): beyond it somebody has mistyped."""
 
@@ -50,18 +52,16 @@ def parse_size(value: object) -> int:
             of 1000; ``KiB`` ... ``PiB`` are powers of 1024; case does not matter).
 
     Raises:
-        ValueError: it is not a size, is negative, is above `SIZE_BYTES_MAX`, or does not come to
+        Mistake: it is not a size, is negative, is above `SIZE_BYTES_MAX`, or does not come to
             a whole number of bytes. The message says what to write.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into a problem
-            f"a size is expected: {SIZE_EXAMPLES}"
-        )
+        raise Mistake("a size is expected", f"write {SIZE_EXAMPLES}")
     size = _size_from_text(value) if isinstance(value, str) else _whole(value)
     if size < 0:
-        raise ValueError("a size cannot be negative")
+        raise Mistake("a size cannot be negative", f"write {SIZE_EXAMPLES}")
     if size > SIZE_BYTES_MAX:
-        raise ValueError(f"a size is at most {format_size(SIZE_BYTES_MAX)}")
+        raise _too_large()
     return size
 
 
@@ -85,17 +85,17 @@ def parse_duration(value: object) -> float:
         value: a number of seconds, or text with a unit (``ms``, ``s``, ``min``, ``h``, ``d``).
 
     Raises:
-        ValueError: it is not a duration, is negative, not finite, or above `DURATION_S_MAX`.
+        Mistake: it is not a duration, is negative, not finite, or above `DURATION_S_MAX`.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(  # noqa: TRY004 - pydantic turns only ValueError into a problem
-            f"a duration is expected: {DURATION_EXAMPLES}"
-        )
+        raise Mistake("a duration is expected", f"write {DURATION_EXAMPLES}")
     seconds = _duration_from_text(value) if isinstance(value, str) else _finite(value)
     if seconds < 0:
-        raise ValueError("a duration cannot be negative")
+        raise Mistake("a duration cannot be negative", f"write {DURATION_EXAMPLES}")
     if seconds > DURATION_S_MAX:
-        raise ValueError(f"a duration is at most {format_duration(DURATION_S_MAX)}")
+        raise Mistake(
+            "the duration is too long", f"write at most {format_duration(DURATION_S_MAX)}"
+        )
     return seconds
 
 
@@ -110,9 +110,17 @@ def format_duration(seconds: float) -> str:
     return f"{text.removesuffix('.0')} s"
 
 
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= 40 else f"{text[:40]!r}..."
+
+
+def _too_large() -> Mistake:
+    return Mistake("the size is too large", f"write at most {format_size(SIZE_BYTES_MAX)}")
+
+
 def _whole(value: float) -> int:
     if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
-        raise ValueError(f"a size is a whole number of bytes: {SIZE_EXAMPLES}")
+        raise Mistake("a size is a whole number of bytes", f"write {SIZE_EXAMPLES}")
     return int(value)
 
 
@@ -122,20 +130,20 @@ def _finite(value: float) -> float:
     except OverflowError:
         seconds = math.inf
     if not math.isfinite(seconds):
-        raise ValueError(f"a duration is finite: {DURATION_EXAMPLES}")
+        raise Mistake("a duration is a finite number", f"write {DURATION_EXAMPLES}")
     return seconds
 
 
 def _split(text: str, expected: str) -> tuple[Decimal, str]:
     if text.lstrip().startswith("-"):
-        raise ValueError(f"a negative value makes no sense here; write {expected}")
+        raise Mistake("it cannot be negative", f"write {expected}")
     match = _QUANTITY.match(text)
     if match is None:
-        raise ValueError(f"{text!r} is not understood; write {expected}")
+        raise Mistake(f"{_shown(text)} is not understood", f"write {expected}")
     try:
         return Decimal(match[1].replace("_", "")), match[2]
     except InvalidOperation:
-        raise ValueError(f"{text!r} has too many digits; write {expected}") from None
+        raise Mistake("it has too many digits", f"write {expected}") from None
 
 
 def _size_from_text(text: str) -> int:
@@ -143,12 +151,12 @@ def _size_from_text(text: str) -> int:
     factor = _SIZE_UNIT_BY_FOLDED.get(unit.lower() or "b")
     if factor is None:
         known = ", ".join(_SIZE_UNITS)
-        raise ValueError(f"{unit!r} is not a unit of size; use one of {known}")
+        raise Mistake(f"{_shown(unit)} is not a unit of size", f"use one of {known}")
     size = number * factor
     if size > SIZE_BYTES_MAX:
-        raise ValueError(f"a size is at most {format_size(SIZE_BYTES_MAX)}")
+        raise _too_large()
     if size != int(size):
-        raise ValueError(f"{text!r} is not a whole number of bytes")
+        raise Mistake(f"{_shown(text)} is not a whole number of bytes", "use a smaller unit")
     return int(size)
 
 
@@ -157,7 +165,7 @@ def _duration_from_text(text: str) -> float:
     factor = _DURATION_UNITS.get(unit or "s")
     if factor is None:
         known = ", ".join(_DURATION_UNITS)
-        raise ValueError(f"{unit!r} is not a unit of time; use one of {known}")
+        raise Mistake(f"{_shown(unit)} is not a unit of time", f"use one of {known}")
     return float(number * factor)
 
 

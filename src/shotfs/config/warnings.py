@@ -6,6 +6,8 @@ import os
 
 from shotfs.config.document import Document
 from shotfs.config.models import Settings
+from shotfs.config.problems import key_text
+from shotfs.config.secrets import secret_options
 from shotfs.config.units import format_duration, format_size
 from shotfs.errors import Problem
 
@@ -16,6 +18,7 @@ def warnings_of(settings: Settings, document: Document) -> tuple[Problem, ...]:
         *_timing(settings, document),
         *_room(settings, document),
         *_missing_files(settings, document),
+        *_secrets(settings, document),
     ]
     return tuple(found)
 
@@ -66,9 +69,20 @@ def _missing_files(settings: Settings, document: Document) -> list[Problem]:
     ]
 
 
-def _warning(document: Document, path: tuple[str, ...], message: str, fix: str) -> Problem:
-    from shotfs.config.problems import key_text
+def _secrets(settings: Settings, document: Document) -> list[Problem]:
+    return [
+        _warning(
+            document,
+            ("origins", prefix, "options"),
+            f"'{name}' looks like a secret, which everybody who may read the file then knows",
+            "use credentials_file, or access_key_env and secret_key_env",
+        )
+        for prefix, origin in settings.origins.items()
+        for name in secret_options(origin.options)
+    ]
 
+
+def _warning(document: Document, path: tuple[str, ...], message: str, fix: str) -> Problem:
     position = document.nearest(path)
     line, column = (None, None) if position is None else (position.line, position.column)
     return Problem(key_text(path), message, fix, line=line, column=column)

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from shotfs.observe.bound import Bound
 
@@ -39,7 +47,11 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        # Creation times would double the number of series and nobody reads them. The switch is
+        # global in prometheus_client, which no other part of this process uses.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(namespace="shotfs", registry=self.registry)
         self.upcalls = self._counters("shotfs_upcalls", "Requests of the kernel.", "op")
         self.upcall_errors = self._counters(
             "shotfs_upcall_errors", "Requests answered with an errno, by its name.", "op", "errno"
@@ -111,16 +123,13 @@ class Metrics:
     def snapshot(self) -> dict[str, float]:
         """Return every sample, flat: ``name`` or ``name{label=value,...}`` to its value.
 
-        Labels are in the order of the table. Histograms give their buckets, sums and counts;
-        creation times are left out.
+        Labels are in the order of the table. Histograms give their buckets, sums and counts.
         """
         return dict(self._samples())
 
     def _samples(self) -> Iterator[tuple[str, float]]:
         for family in self.registry.collect():
             for sample in family.samples:
-                if sample.name.endswith("_created"):
-                    continue
                 labels = ",".join(f"{name}={value}" for name, value in sample.labels.items())
                 yield f"{sample.name}{{{labels}}}" if labels else sample.name, sample.value
 
