@@ -41,10 +41,12 @@ class Core:
 
     Attributes:
         directory: of the spool.
+        identity: random text, made with the spool.
         next_serial: the next one to give; below `serial_mark`, which is journalled.
     """
 
     directory: str
+    identity: str
     table: Table
     journal: Journal
     room: Room
@@ -185,30 +187,64 @@ class Core:
         await self.persist(entry, closing=True)
         entry.sealing = True
         try:
-            checksums = await trio.to_thread.run_sync(
-                _hash_path,
-                self.data_path(entry),
-                entry.size_bytes,
-                entry.immutable,
-                limiter=self.hashing,
-            )
-        except (OSError, EOFError) as error:
-            raise SpoolBroken(f"{entry.path}: cannot be hashed: {error}") from error
+            content = await self.hash_content(entry)
+            if entry.immutable:
+                await trio.to_thread.run_sync(
+                    os.chmod, self.data_path(entry), 0o400, limiter=self.disk
+                )
         finally:
             entry.sealing = False
         with trio.CancelScope(shield=True):
-            entry.content = Content(entry.size_bytes, checksums)
+            entry.content = content
             entry.attempts = 0
+            entry.error = None
             self.table.apply(entry, Event.SEAL)
             await self.journal.commit(rows.state_changed(entry))
 
+    async def hash_content(self, entry: SpoolEntry) -> Content:
+        """Return size and checksums of what the data file holds.
+
+        Raises:
+            SpoolBroken: it cannot be read, or it has not the size that was written.
+        """
+        size_bytes = entry.size_bytes
+        try:
+            checksums = await trio.to_thread.run_sync(
+                _hash_path, self.data_path(entry), size_bytes, limiter=self.hashing
+            )
+        except (OSError, EOFError) as error:
+            raise SpoolBroken(f"{entry.path}: cannot be hashed: {error}") from error
+        return Content(size_bytes, checksums)
+
     async def change_state(self, entry: SpoolEntry, event: Event, error: str | None = None) -> None:
-        """Let *event* happen to *entry* and journal it."""
+        """Let *event* happen to *entry* and journal it.
+
+        Raises:
+            SpoolFull, SpoolBroken: the journal; it happened in memory only.
+        """
         self.table.apply(entry, event)
         entry.error = error
-        if entry.journalled:
+        if entry.journalled and not entry.unlinked:
             with trio.CancelScope(shield=True):
                 await self.journal.commit(rows.state_changed(entry))
+
+    async def quarantine(self, entry: SpoolEntry, message: str) -> None:
+        """Take the name of *entry* away and keep its content in `quarantine/`.
+
+        Raises:
+            SpoolFull, SpoolBroken: the journal; nothing was moved.
+        """
+        if entry.dirty:
+            await self.persist(entry, closing=True)
+        old_path = self.data_path(entry)
+        with trio.CancelScope(shield=True):
+            await self.change_state(entry, Event.CONFLICT, message)
+            # From here recovery would do the rest.
+            await trio.to_thread.run_sync(
+                os.rename, old_path, self.data_path(entry), limiter=self.disk
+            )
+            self.table.discard(entry)
+            self.table.set_aside(entry)
 
     async def remove_data(self, entry: SpoolEntry) -> None:
         """Unlink the data file of an entry that has neither name nor handles."""
@@ -250,14 +286,12 @@ def _sync_path(path: str) -> None:
         os.close(descriptor)
 
 
-def _hash_path(path: str, size_bytes: int, read_only: bool) -> Checksums:
+def _hash_path(path: str, size_bytes: int) -> Checksums:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if os.fstat(descriptor).st_size != size_bytes:
             raise EOFError(f"it has {os.fstat(descriptor).st_size} bytes, expected {size_bytes}")
         checksums = hash_file(descriptor, size_bytes, md5=True, crc32c=True)
-        if read_only:
-            os.fchmod(descriptor, 0o400)
     finally:
         os.close(descriptor)
     return checksums

@@ -44,6 +44,8 @@ CREATE TABLE entries (
 CREATE TABLE doomed (serial INTEGER PRIMARY KEY) STRICT;  -- unlinked; the data file goes next
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 INSERT INTO counters VALUES ('serial', 1);
+CREATE TABLE spool (identity TEXT NOT NULL) STRICT;
+INSERT INTO spool VALUES (lower(hex(randomblob(16))));
 """
 
 Value = str | int | bytes | None

@@ -68,7 +68,7 @@ async def open_spool(
         try:
             table = Table(metrics)
             room = Room(directory, settings.bytes_max, settings.free_bytes_min, table)
-            core = Core(directory, table, journal, room, next_serial=0, serial_mark=0)
+            core = Core(directory, "", table, journal, room, next_serial=0, serial_mark=0)
             await _recover(core)
             yield Spool(core)
         finally:
@@ -115,10 +115,12 @@ class _Found:
     entries: list[tuple[SpoolEntry, bool]]
     doomed: list[int]
     serial_mark: int
+    identity: str
 
 
 async def _recover(core: Core) -> None:
     found = await trio.to_thread.run_sync(_scan, core.journal, core.directory, limiter=core.disk)
+    core.identity = found.identity
     core.serial_mark = core.next_serial = max(found.serial_mark, 1 + max(found.files, default=0))
     unlinks = [serial for serial in found.doomed if found.files.pop(serial, None) is not None]
     core.journal.post(*(rows.data_removed(serial) for serial in found.doomed))
@@ -221,6 +223,7 @@ def _scan(journal: Journal, directory: str) -> _Found:
     ]
     doomed = [serial for (serial,) in connection.execute("SELECT serial FROM doomed")]
     (mark,) = connection.execute("SELECT value FROM counters WHERE name = 'serial'").fetchone()
+    (identity,) = connection.execute("SELECT identity FROM spool").fetchone()
     known = {entry.serial for entry, _ in entries}
     files: dict[int, _DataFile] = {}
     for place in PLACES:
@@ -228,7 +231,7 @@ def _scan(journal: Journal, directory: str) -> _Found:
             for item in listing:
                 if item.name.isdecimal():
                     files[int(item.name)] = _data_file(item, named=int(item.name) not in known)
-    return _Found(files, entries, doomed, mark)
+    return _Found(files, entries, doomed, mark, identity)
 
 
 def _data_file(item: os.DirEntry[str], *, named: bool) -> _DataFile:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 
 import trio
 
+from shotfs.digest import Digest
 from shotfs.errors import (
     CrossDevice,
     DirectoryNotEmpty,
@@ -36,8 +37,8 @@ from shotfs.publish.states import State
 PATH_ATTRIBUTE = "user.shotfs.path"
 """On each data file: the path under which it was created."""
 
-TermsOf = PublishTerms | None | Callable[[str], PublishTerms | None]
-"""The terms of a path's new name; for a directory a function from each file's new path."""
+TermsOf = Callable[[str], PublishTerms | None]
+"""From the new path of a file to the terms under which it is published there."""
 
 
 class Spool:
@@ -53,6 +54,13 @@ class Spool:
         """Return what was made here under *path*; None where nothing was."""
         return self.core.table.get(path)
 
+    def __len__(self) -> int:
+        return len(self.core.table)
+
+    def has_children(self, directory: str) -> bool:
+        """Whether anything made here stands directly in *directory*."""
+        return self.core.table.has_children(directory)
+
     def children(self, directory: str) -> dict[str, SpoolEntry]:
         """Return name to entry of what was made here directly in *directory*."""
         return self.core.table.children(directory)
@@ -64,6 +72,16 @@ class Spool:
     def aside(self) -> Iterable[SpoolEntry]:
         """Return what is kept without a name: quarantined, partial, without a record."""
         return self.core.table.aside()
+
+    @property
+    def directory(self) -> str:
+        """Where the spool lies."""
+        return self.core.directory
+
+    @property
+    def identity(self) -> str:
+        """Random text, made with the spool: with it a serial is unique among all spools."""
+        return self.core.identity
 
     @property
     def used_bytes(self) -> int:
@@ -205,42 +223,68 @@ class Spool:
                 self.core.table.discard(entry)
                 entry.unlinked = True
 
-    async def rename(self, old: str, new: str, terms_of_new: TermsOf) -> None:
-        """Move a file, symlink or directory, replacing what stands at *new*; atomic and durable.
+    async def rename(self, old: str, new: str, terms: PublishTerms | None = None) -> None:
+        """Move a file or symlink, replacing what stands at *new*; atomic and durable.
 
         Whether *new* may be replaced or produced at all is the caller's to decide.
 
         Args:
             old: what moves.
             new: where to.
-            terms_of_new: the terms under the new name; for a directory with files a function
-                from the new path of each.
+            terms: of a file under its new name; None for a symlink.
 
         Raises:
-            PathNotFound, IsADirectory, NotADirectory, NameNotEncodable, SpoolFull, SpoolBroken.
-            InvalidArgument: *new* is below *old*.
-            DirectoryNotEmpty: *new* is a directory with entries.
-            PublishedImmutable: one of them is, or may be, in the origin (EPERM).
-            CrossDevice: published and mutable: copy it, then delete it.
+            PathNotFound, IsADirectory, NameNotEncodable, SpoolFull, SpoolBroken.
+            PublishedImmutable: *old* (EPERM) or *new* (EEXIST) is immutable and is, or may be, in
+                the origin.
+            CrossDevice: *old* is published and mutable: copy it, then delete it.
         """
+        await self._rename(old, new, lambda _path: terms)
+
+    async def rename_directory(self, old: str, new: str, terms_of: TermsOf) -> None:
+        """Move a directory made here with everything below it; atomic and durable.
+
+        Args:
+            old: what moves.
+            new: where to; an empty directory made here is replaced.
+            terms_of: called with the new path of each file below.
+
+        Raises:
+            InvalidArgument: *new* is below *old*.
+            NotADirectory, DirectoryNotEmpty: *new* is something else, or has entries.
+            PathNotFound, NameNotEncodable, PublishedImmutable, CrossDevice, SpoolFull,
+            SpoolBroken: as `rename`, for anything below.
+        """
+        await self._rename(old, new, terms_of)
+
+    async def _rename(self, old: str, new: str, terms_of: TermsOf) -> None:
         _check_encodable(new)
+        if new.startswith(old + "/"):
+            raise InvalidArgument(f"{old}: cannot become {new}, which is below it")
         async with self._claims.hold(old, new), AsyncExitStack() as locks:
             entry = self._existing(old)
-            if old == new:
-                return
             replaced = self.core.table.get(new)
-            self._check_rename(entry, replaced, new)
+            if entry is replaced:
+                return
+            self._check_kinds(entry, replaced, new)
             moving = [entry, *(self.core.table.below(old) if entry.kind is Kind.DIRECTORY else ())]
+            held = moving if replaced is None else [*moving, replaced]
             # In the order of serials, as everybody who takes more than one.
-            held = [*moving, *([replaced] if replaced is not None else [])]
             for one in sorted(held, key=lambda one: one.serial):
                 await locks.enter_async_context(one.lock)
-            for one in held:
-                await self._check_movable(one, moves=one is not replaced)
-            if replaced is not None and entry.kind is Kind.FILE and entry.damaged is None:
-                # Else a power loss could leave neither the old content nor the new.
-                await self.core.persist(entry, closing=False)
-            await self._move(_plan(moving, old, new, terms_of_new), replaced)
+            for one in moving:
+                await self._check_movable(one)
+            if replaced is not None:
+                await self._check_removable(replaced, errno.EEXIST)
+                if entry.kind is Kind.FILE and entry.state is State.OPEN and not entry.damaged:
+                    # Else a power loss could leave neither the old content nor the new.
+                    await self.core.persist(entry, closing=False)
+            plan = [
+                (one, path, terms_of(path) if one.kind is Kind.FILE else None)
+                for one in moving
+                for path in (new + one.path[len(old) :],)
+            ]
+            await self._move(plan, replaced)
 
     async def _move(
         self, plan: list[tuple[SpoolEntry, str, PublishTerms | None]], replaced: SpoolEntry | None
@@ -324,6 +368,31 @@ class Spool:
                     await self.core.journal.commit(*rows.removed(entry.serial))
                     await self._drop(entry)
 
+    async def digest(self, entry: SpoolEntry) -> Digest:
+        """Return the digest of what *entry* holds now; reads the whole file if it is not sealed.
+
+        Raises:
+            SpoolBroken: the disk.
+        """
+        async with entry.lock:
+            content = entry.content or await self.core.hash_content(entry)
+        assert content.checksums.xxh128 is not None
+        return content.checksums.xxh128
+
+    async def quarantine(self, entry: SpoolEntry, message: str) -> None:
+        """Keep a file that may not be published; its name is free when this returns.
+
+        Args:
+            entry: an open, sealed or failed file; open handles keep working.
+            message: why, for the queue.
+
+        Raises:
+            SpoolFull, SpoolBroken: the journal; the file is still there under its name.
+        """
+        async with self._claims.hold(entry.path), entry.lock:
+            await self._check_removable(entry)
+            await self.core.quarantine(entry, message)
+
     # --- rules -----------------------------------------------------------------------------------
 
     async def _drop(self, entry: SpoolEntry) -> None:
@@ -351,22 +420,22 @@ class Spool:
                 f"{entry.path}: is finished and immutable; write a new version", errno=errno.EEXIST
             )
 
-    async def _check_removable(self, entry: SpoolEntry) -> None:
+    async def _check_removable(self, entry: SpoolEntry, error_number: int = errno.EPERM) -> None:
         """Refuse for immutable ones that may be in the origin; stop the upload of mutable ones."""
         if entry.immutable and entry.perhaps_in_origin:
-            raise PublishedImmutable(f"{entry.path}: is, or may be, in the origin already")
+            raise PublishedImmutable(
+                f"{entry.path}: is, or may be, in the origin already", errno=error_number
+            )
         if entry.upload is not None:
             entry.upload.scope.cancel()
             await entry.upload.done.wait()
 
-    async def _check_movable(self, entry: SpoolEntry, *, moves: bool) -> None:
+    async def _check_movable(self, entry: SpoolEntry) -> None:
         await self._check_removable(entry)
-        if moves and entry.state is State.PUBLISHED:
+        if entry.state is State.PUBLISHED:
             raise CrossDevice(f"{entry.path}: is in the origin; copy it and delete it")
 
-    def _check_rename(self, entry: SpoolEntry, replaced: SpoolEntry | None, new: str) -> None:
-        if new.startswith(entry.path + "/"):
-            raise InvalidArgument(f"{entry.path}: cannot become {new}, which is below it")
+    def _check_kinds(self, entry: SpoolEntry, replaced: SpoolEntry | None, new: str) -> None:
         if replaced is None:
             return
         if entry.kind is Kind.DIRECTORY and replaced.kind is not Kind.DIRECTORY:
@@ -397,18 +466,6 @@ class Spool:
             return await trio.to_thread.run_sync(call, *arguments, limiter=self.core.disk)
         except OSError as error:
             raise translated(path, error) from error
-
-
-def _plan(
-    moving: list[SpoolEntry], old: str, new: str, terms_of_new: TermsOf
-) -> list[tuple[SpoolEntry, str, PublishTerms | None]]:
-    """Return for each entry that moves its new path and terms."""
-    plan = []
-    for entry in moving:
-        path = new + entry.path[len(old) :]
-        terms = terms_of_new(path) if callable(terms_of_new) else terms_of_new
-        plan.append((entry, path, terms if entry.kind is Kind.FILE else None))
-    return plan
 
 
 def _check_encodable(path: str) -> None:
