@@ -10,6 +10,11 @@ from running.service import Mounted
 from demo import show
 
 SPECIFICATION = {
+    "spec": "shotfs-path/1",
+    "show": show.SHOW,
+    "usage": "the show that tools/demo renders",
+    "roots": {"show": show.ORIGIN},
+    "defaults": {"origin": "show", "flow": "in", "immutable": "on-close"},
     "fields": {
         "unit": {"type": "str", "pattern": "[a-z]{2}", "usage": "production unit"},
         "reel": {"type": "int", "usage": "reel"},
@@ -28,35 +33,34 @@ SPECIFICATION = {
     },
     "templates": {
         "include": {
-            "pattern": "lib/include/{name}.{include}",
+            "path": "lib/include/{name}.{include}",
             "usage": "what POV-Ray's scenes include",
-            "policy": {"origin": show.ORIGIN, "flow": "in", "immutable": "on-close"},
         },
         "map": {
-            "pattern": "lib/maps/{name}.png",
+            "path": "lib/maps/{name}.png",
             "usage": "image maps",
-            "policy": {"origin": show.ORIGIN, "flow": "in", "immutable": "on-close"},
         },
         "asset": {
-            "pattern": "lib/scenes/{asset}/{name}.{source}",
+            "path": "lib/scenes/{asset}/{name}.{source}",
             "usage": "scenes of the library",
-            "policy": {"origin": show.ORIGIN, "flow": "in", "immutable": "on-close"},
         },
         "scene": {
-            "pattern": "shots/{sequence}/{shot}/scene/{shot}_{layer}.pov",
-            "usage": "what the renderer reads for one layer of a shot",
-            "policy": {"origin": show.ORIGIN, "flow": "in", "immutable": "never", "ttl_s": 60},
+            "path": "shots/{sequence}/{shot}/scene/{shot}_{layer}.pov",
+            "usage": "what the renderer reads for one layer of a shot; layout may replace it",
+            "immutable": "never",
+            "ttl": "1m",
         },
         "settings": {
-            "pattern": "shots/{sequence}/{shot}/scene/{shot}.ini",
+            "path": "shots/{sequence}/{shot}/scene/{shot}.ini",
             "usage": "render settings of a shot",
-            "policy": {"origin": show.ORIGIN, "flow": "in", "immutable": "never", "ttl_s": 60},
+            "immutable": "never",
+            "ttl": "1m",
         },
         "frame": {
-            "pattern": "shots/{sequence}/{shot}/images/{layer}/{shot}_{version}/"
+            "path": "shots/{sequence}/{shot}/images/{layer}/{shot}_{version}/"
             "{shot}_{version}_{layer}.{frame}.png",
             "usage": "rendered frames",
-            "policy": {"origin": show.ORIGIN, "flow": "out", "immutable": "on-close"},
+            "flow": "out",
         },
     },
 }

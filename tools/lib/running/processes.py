@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from running import interrupts
@@ -123,20 +123,27 @@ def end_marked(value: str) -> None:
             return
 
 
-def mounts_below(directory: str) -> Iterator[str]:
-    """Yield the mount points below *directory*, deepest first."""
+def mounts_below(directory: str) -> list[str]:
+    """Return the mount points below *directory*, deepest first."""
     with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as table:
         points = [_unescape(line.split(" ")[1]) for line in table]
     top = directory.rstrip("/") + "/"
-    yield from sorted((p for p in points if p.startswith(top)), key=len, reverse=True)
+    return sorted((p for p in points if p.startswith(top)), key=len, reverse=True)
+
+
+def unmount(point: str) -> None:
+    """Detach the mount on *point*, if there is one, also when its server is dead."""
+    if point not in mounts_below(os.path.dirname(point)):
+        return
+    for command in (["fusermount3", "-u", "-z", "--", point], ["umount", "-l", "--", point]):
+        if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+            return
 
 
 def unmount_below(directory: str) -> None:
-    """Detach every mount below *directory*, also one whose server is dead."""
+    """Detach every mount below *directory*."""
     for point in mounts_below(directory):
-        for command in (["fusermount3", "-u", "-z", "--", point], ["umount", "-l", "--", point]):
-            if subprocess.run(command, check=False, capture_output=True).returncode == 0:
-                break
+        unmount(point)
 
 
 def _unescape(text: str) -> str:

@@ -140,4 +140,4 @@ def unmount(node: Mounted) -> None:
         return
     with contextlib.suppress(ServiceFailed):
         run("unmount", "--config", node.config, node.mountpoint, timeout_s=UNMOUNT_TIMEOUT_S)
-    processes.unmount_below(os.path.dirname(node.mountpoint))
+    processes.unmount(node.mountpoint)

@@ -1,0 +1,44 @@
+"""What shotfs is measured against for bytes from an origin: obstore alone, as fast as it goes.
+
+    python obstore_download.py URL KEY FILE
+
+Ranges of 8 MiB in four threads, written where they belong (field notes: the fastest way found).
+Prints one JSON object: {"count", "bytes", "seconds"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import obstore
+from obstore.store import HTTPStore
+
+RANGE_BYTES = 8 * 1024 * 1024
+THREADS = 4
+
+
+def download(url: str, key: str, path: str) -> dict[str, float]:
+    """Download *key* below *url* to *path*."""
+    store = HTTPStore.from_url(url, client_options={"allow_http": True})
+    started = time.perf_counter()
+    size_bytes = obstore.head(store, key)["size"]
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.truncate(descriptor, size_bytes)
+
+    def fetch(start: int) -> None:
+        length = min(RANGE_BYTES, size_bytes - start)
+        os.pwrite(descriptor, obstore.get_range(store, key, start=start, length=length), start)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(fetch, range(0, size_bytes, RANGE_BYTES)):
+            continue
+    os.close(descriptor)
+    return {"count": 1, "bytes": size_bytes, "seconds": time.perf_counter() - started}
+
+
+if __name__ == "__main__":
+    print(json.dumps(download(*sys.argv[1:])))
