@@ -1,5 +1,6 @@
 """Path specifications: which paths exist, what their fields mean, which policy each has. Pure."""
 
+from shotfs.pathspec.explain import Explanation, FieldMeaning, Miss, PathKind, Setting
 from shotfs.pathspec.loader import load
 from shotfs.pathspec.model import (
     DirectoryMatch,
@@ -16,11 +17,16 @@ from shotfs.pathspec.specification import Specification
 __all__ = [
     "DirectoryMatch",
     "Durability",
+    "Explanation",
+    "FieldMeaning",
     "Flow",
     "Immutable",
+    "Miss",
+    "PathKind",
     "Policy",
     "Resolution",
     "Rewrite",
+    "Setting",
     "Specification",
     "Template",
     "load",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shotfs.pathspec import regex
+from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
 from shotfs.pathspec.regex import Chars, Choice, Regex, Repeat, Sequence
 from shotfs.pathspec.section import Section
 from shotfs.pathspec.tokens import FIELD_NAME, TemplateError, Token, tokenize
@@ -20,8 +21,8 @@ Check = Callable[[str], str | None]
 """Returns what is wrong with a text that has the field's shape, or None."""
 
 PAD_MAX = 12
-DIGITS_MAX = 18
-"""Digits of a number in a name: more would not fit 64 bits."""
+RANGE_DIGITS_MAX = 15
+"""Digits of the limits of a number."""
 
 CHOICES_MAX = 10_000
 DEFAULT_VIEWS = ("left", "right")
@@ -157,6 +158,13 @@ def _pattern(section: Section, pattern: str) -> Regex | None:
             error.fix,
         )
         return None
+    if attempts(tree) > ATTEMPTS_MAX:
+        section.problem(
+            "pattern",
+            f"matching {pattern[:100]!r} could take very long for some names",
+            "do not nest repeats, and let each repeat exclude the character that follows it",
+        )
+        return None
     if regex.matches_empty(tree):
         section.problem(
             "pattern", "the pattern matches the empty text; a field is never empty", "use + or {1,}"
@@ -257,11 +265,11 @@ def digits(pad: int, *, strict: bool) -> Regex:
     """
     digit = Chars(regex.DIGITS)
     if not strict:
-        return Repeat(digit, 1, DIGITS_MAX)
+        return Repeat(digit, 1, None)
     return Choice(
         (
             Sequence((regex.chars("0"), Repeat(digit, pad - 1, pad - 1))),
-            Sequence((regex.chars("123456789"), Repeat(digit, pad - 1, DIGITS_MAX - 1))),
+            Sequence((regex.chars("123456789"), Repeat(digit, pad - 1, None))),
         )
     )
 
@@ -283,7 +291,7 @@ def _number(heading: _Heading, section: Section, pad: int, shape: Regex, wants: 
 
 
 def _range(section: Section) -> tuple[int | None, int | None]:
-    limit = 10**DIGITS_MAX - 1
+    limit = 10**RANGE_DIGITS_MAX - 1
     least, most = section.integer("min", -limit, limit), section.integer("max", -limit, limit)
     if least is not None and most is not None and most < least:
         section.problem("max", f'"max" is smaller than "min" ({most} < {least})', "swap them")

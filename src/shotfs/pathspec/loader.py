@@ -8,7 +8,7 @@ from typing import Any
 
 from shotfs.digest import digest_bytes
 from shotfs.errors import Problem, SpecInvalid
-from shotfs.pathspec import trie
+from shotfs.pathspec import proof, trie
 from shotfs.pathspec.fields import Field, name_problem, read_field
 from shotfs.pathspec.json_reader import JsonError, JsonValue, Lines, read_json
 from shotfs.pathspec.model import Policy, Template
@@ -24,7 +24,7 @@ from shotfs.pathspec.tokens import (
     split_elements,
     tokenize,
 )
-from shotfs.pathspec.trie import Compiled
+from shotfs.pathspec.trie import Compiled, Node
 
 FORMAT = "shotfs-path/1"
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
@@ -79,6 +79,8 @@ class _Loader:
         self._fields: dict[str, Field] = {}
         self._broken: set[str] = set()
         self._policies: dict[Policy, Policy] = {}
+        self._paths: dict[tuple[tuple[Token, ...], ...], str] = {}
+        self._proofs = proof.ElementProofs(self._fields)
 
     def load(self, document: JsonValue, show: str | None) -> Specification | None:
         if not isinstance(document.value, dict):
@@ -90,9 +92,11 @@ class _Loader:
         name = self._show(top, show)
         roots = self._roots(top)
         self._read_fields(top)
-        compiled = self._templates(top, roots)
+        defaults = self._read_defaults(top)
+        compiled = self._templates(top, roots, {key: value for key, (value, _) in defaults.items()})
         if self._report.problems:
             return None
+        trie_root = trie.build(compiled, self._fields)
         return Specification(
             show=name,
             source=self._source,
@@ -100,7 +104,9 @@ class _Loader:
             digest=digest_bytes(self._text.encode()),
             fields=self._fields,
             compiled=compiled,
-            root=trie.build(compiled, self._fields),
+            root=trie_root,
+            defaults=defaults,
+            warnings=self._warnings(top, compiled, trie_root),
         )
 
     def _check_format(self, top: Section) -> None:
@@ -150,7 +156,7 @@ class _Loader:
         return roots
 
     def _read_fields(self, top: Section) -> None:
-        section = top.section("fields") if "fields" in top else None
+        section = top.section("fields")
         if section is None:
             return
         section.unique()
@@ -196,12 +202,28 @@ class _Loader:
                 return reason
         return None
 
-    def _templates(self, top: Section, roots: Mapping[str, str]) -> list[Compiled]:
-        defaults_section = top.section("defaults") if "defaults" in top else None
-        defaults: dict[str, Any] = {}
-        if defaults_section is not None:
-            defaults_section.only(KEYS)
-            defaults = read_policy(defaults_section)
+    def _warnings(self, top: Section, compiled: list[Compiled], root: Node) -> tuple[Problem, ...]:
+        warnings = Report(self._text)
+        templates, fields = top.section("templates"), top.section("fields")
+        assert templates is not None, "there are no problems"
+        offsets = [templates.offset_of(one.template.name) for one in compiled]
+        proof.warn_overlaps(root, self._proofs, warnings, offsets)
+        proof.warn_hidden(compiled, self._proofs, warnings, offsets)
+        if fields is not None:
+            places = {name: fields.offset_of(name) for name in self._fields}
+            proof.warn_unused(compiled, self._fields, warnings, places)
+        return tuple(sorted(warnings.problems, key=lambda one: one.line or 0))
+
+    def _read_defaults(self, top: Section) -> dict[str, tuple[Any, int]]:
+        section = top.section("defaults")
+        if section is None:
+            return {}
+        section.only(KEYS)
+        return {key: (value, section.line_of(key)) for key, value in read_policy(section).items()}
+
+    def _templates(
+        self, top: Section, roots: Mapping[str, str], defaults: Mapping[str, Any]
+    ) -> list[Compiled]:
         if "templates" not in top:
             top.missing('the document has no "templates"', 'add "templates": {...}')
             return []
@@ -215,8 +237,17 @@ class _Loader:
             compiled = (
                 None if one is None else self._template(name, one, defaults, roots, len(result))
             )
-            if compiled is not None:
-                result.append(compiled)
+            if compiled is None:
+                continue
+            twin = self._paths.setdefault(tuple(compiled.elements), name)
+            if twin != name:
+                section.problem(
+                    name,
+                    f'templates "{twin}" and "{name}" have the same path',
+                    "remove one of them",
+                )
+                continue
+            result.append(compiled)
         if not list(section):
             top.problem("templates", '"templates" is empty', "declare at least one path")
         return result
@@ -225,7 +256,7 @@ class _Loader:
         self,
         name: str,
         section: Section,
-        defaults: dict[str, Any],
+        defaults: Mapping[str, Any],
         roots: Mapping[str, str],
         index: int,
     ) -> Compiled | None:
@@ -255,7 +286,7 @@ class _Loader:
             is_scratch=trie.scratch_matcher(policy.scratch) if policy.flow.writable else None,
             index=index,
             line=section.report.line(section.offset),
-            own_lines={key: section.line_of(key) for key in own},
+            own={key: (value, section.line_of(key)) for key, value in own.items()},
         )
 
     def _path(self, name: str, section: Section) -> list[tuple[Token, ...]] | None:
@@ -272,8 +303,21 @@ class _Loader:
         parts = split_elements(tokens)
         reason = self._text_problem(text, parts) or self._field_problem(tokens, parts)
         if reason is None:
-            return None if any(not self._known(token) for token in tokens) else parts
+            if not all(self._known(token) for token in tokens):
+                return None
+            reason = self._proof_problem(parts)
+            if reason is None:
+                return parts
         section.problem("path", *reason)
+        return None
+
+    def _proof_problem(self, parts: list[tuple[Token, ...]]) -> tuple[str, str] | None:
+        for part in parts:
+            if self._is_tree_element(part):
+                continue
+            reason = self._proofs.problem(part)
+            if reason is not None:
+                return reason
         return None
 
     def _known(self, token: Token) -> bool:
@@ -335,3 +379,6 @@ class _Loader:
     def _tree_of(self, path: list[tuple[Token, ...]]) -> str | None:
         last = path[-1][0]
         return last.name if isinstance(last, FieldRef) and self._is_tree(last.name) else None
+
+    def _is_tree_element(self, part: tuple[Token, ...]) -> bool:
+        return isinstance(part[0], FieldRef) and self._is_tree(part[0].name)

@@ -10,6 +10,7 @@ match "/" or NUL: a pattern describes (a part of) one path element.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -149,9 +150,41 @@ def literal(text: str) -> Regex:
     return Sequence(tuple(chars(one) for one in text))
 
 
+def union(one: Ranges, other: Ranges) -> Ranges:
+    """Return the code points that are in either."""
+    return _normalise([*one, *other]) if one and other else one or other
+
+
 def any_of(texts: tuple[str, ...]) -> Regex:
-    """Return what matches exactly one of *texts*."""
-    return Choice(tuple(literal(text) for text in texts))
+    """Return what matches exactly one of *texts*.
+
+    Common beginnings are shared, so that each character decides and nothing is tried twice.
+    """
+    return _any_of(sorted(set(texts)), 0)
+
+
+def _common_beginning(first: str, last: str) -> str:
+    """Return how both begin; of a sorted list, the first and the last decide for all."""
+    length = 0
+    while length < min(len(first), len(last)) and first[length] == last[length]:
+        length += 1
+    return first[:length]
+
+
+def _any_of(texts: list[str], depth: int) -> Regex:
+    prefix = _common_beginning(texts[0], texts[-1])
+    rests = [text[len(prefix) :] for text in texts]
+    branches: list[Regex] = []
+    if depth >= _NESTING_MAX:
+        # Longest first, as a shared beginning would have it; deeper groups would exhaust `re`.
+        branches = [literal(rest) for rest in reversed(rests)]
+        return Sequence((literal(prefix), Choice(tuple(branches))))
+    for _, group in itertools.groupby((rest for rest in rests if rest), key=lambda rest: rest[0]):
+        branches.append(_any_of(list(group), depth + 1))
+    if not branches:
+        return literal(prefix)
+    rest = branches[0] if len(branches) == 1 else Choice(tuple(branches))
+    return Sequence((literal(prefix), Repeat(rest, 0, 1) if "" in rests else rest))
 
 
 @cache

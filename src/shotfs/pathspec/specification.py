@@ -8,11 +8,13 @@ read-only once made, so threads may share it. A name that is no UTF-8, longer th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from shotfs.digest import Digest
-from shotfs.errors import InvalidArgument, NoTemplate
-from shotfs.pathspec import trie
+from shotfs.errors import InvalidArgument, NoTemplate, Problem
+from shotfs.pathspec import explain, trie
 from shotfs.pathspec.elements import Fields, leaves, write
+from shotfs.pathspec.explain import Explanation, PathKind
 from shotfs.pathspec.fields import FieldValue
 from shotfs.pathspec.model import DirectoryMatch, Resolution, Template
 from shotfs.pathspec.problems import suggest
@@ -31,6 +33,7 @@ class Specification:
         digest: of the document's text.
         templates: by name, in the order of the document.
         origins: root URLs that some template uses, in the order of the document.
+        warnings: what is allowed and probably not meant, in the order of the document.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class Specification:
         fields: Fields,
         compiled: list[Compiled],
         root: Node,
+        defaults: Mapping[str, tuple[Any, int]],
+        warnings: tuple[Problem, ...],
     ) -> None:
         self.show = show
         self.source = source
@@ -54,7 +59,9 @@ class Specification:
         }
         self.origins = tuple(dict.fromkeys(one.template.policy.origin for one in compiled))
         self._compiled = {one.template.name: one for one in compiled}
+        self.warnings = warnings
         self._root = root
+        self._defaults = defaults
 
     def __repr__(self) -> str:
         return f"<Specification {self.show} of {self.source}: {len(self.templates)} templates>"
@@ -136,8 +143,39 @@ class Specification:
         """
         resolution = self.resolve(path)
         if resolution is None:
-            raise NoTemplate(f"{self.show}: no template can produce {path!r}")
+            nearest = self.explain(path).misses[:1]
+            raise NoTemplate(
+                f"{self.show}: no template can produce {path!r}",
+                fix=f"nearest is template {nearest[0].template!r}: {nearest[0].reason}"
+                if nearest
+                else None,
+            )
         return resolution
+
+    def explain(self, path: str) -> Explanation:
+        """Return everything that the specification says of *path*, possible or not."""
+        names = split(path)
+        resolution = self.resolve(path)
+        directory = self.directory(path)
+        if resolution is None:
+            compiled = None
+            kind = PathKind.NONE if directory is None else PathKind.DIRECTORY
+        else:
+            compiled = self._compiled[resolution.template.name]
+            kind = PathKind.SCRATCH if resolution.scratch else PathKind.FILE
+        others = [one for one in self._compiled.values() if one is not compiled]
+        return Explanation(
+            path=path,
+            kind=kind,
+            template=None if compiled is None else compiled.template,
+            template_line=None if compiled is None else compiled.line,
+            directory=directory,
+            fields=()
+            if compiled is None or resolution is None
+            else tuple(explain.meanings(compiled, self.fields, resolution.fields)),
+            settings=() if compiled is None else tuple(explain.settings(compiled, self._defaults)),
+            misses=explain.misses(others, self.fields, names) if names else (),
+        )
 
     def format(self, template: str, fields: Mapping[str, FieldValue]) -> str:
         """Return the path of *template* with *fields*.

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from shotfs.pathspec import elements, regex
 from shotfs.pathspec.elements import Fields, Finite
@@ -24,15 +25,24 @@ Matcher = Callable[[str], re.Match[str] | None]
 
 @dataclass(slots=True)
 class Compiled:
-    """A template ready for use."""
+    """A template ready for use.
+
+    Attributes:
+        elements: tokens of each path element; a tree's last element is the tree's field.
+        tree: the field of a tree at the end, or None.
+        is_scratch: what matches its scratch names; None where it has none or is not writable.
+        index: its place in the document, from 0.
+        line: of the document.
+        own: the policy keys that the template itself sets: (value, line of the document).
+    """
 
     template: Template
     elements: list[tuple[Token, ...]]
     tree: str | None
     is_scratch: Matcher | None
     index: int
-    line: int = 0
-    own_lines: dict[str, int] = field(default_factory=dict)
+    line: int
+    own: Mapping[str, tuple[Any, int]]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,202 @@
+"""Decides questions about path elements on automata, not by trying examples.
+
+An expression becomes a position automaton (Glushkov 1961): one state for each character set in it,
+no empty moves. Walking two automata side by side then answers: can one text match both, and can
+one text be cut into fields in two ways. A field that repeats (`Same`) is read as any text of its
+shape, so an answer "yes" may be a false alarm there; "no" is always a proof.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from shotfs.pathspec.regex import (
+    Chars,
+    Choice,
+    Group,
+    Ranges,
+    Regex,
+    Repeat,
+    Same,
+    Sequence,
+    intersect,
+)
+
+POSITIONS_MAX = 4000
+PAIRS_MAX = 400_000
+"""Side-by-side states that are looked at: about a second of work."""
+
+_START = -1
+
+
+class TooComplex(Exception):
+    """The expression is too large to decide anything about it."""
+
+
+@dataclass(slots=True)
+class Automaton:
+    """States are positions; `_START` is before the first character.
+
+    Attributes:
+        sets: the characters that enter each position.
+        labels: which token of the element each position belongs to.
+        following: the positions that may come next; the last list is that of `_START`.
+        final: positions where the text may end.
+    """
+
+    sets: list[Ranges] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    following: list[list[int]] = field(default_factory=list)
+    final: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Part:
+    first: list[int]
+    last: list[int]
+    empty: bool
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.automaton = Automaton()
+        self._labels = 0
+
+    def build(self, tree: Regex) -> Automaton:
+        part = self._part(tree, 0)
+        automaton = self.automaton
+        automaton.following.append(list(part.first))
+        automaton.final = {*part.last, *((_START,) if part.empty else ())}
+        return automaton
+
+    def _part(self, tree: Regex, label: int) -> _Part:
+        match tree:
+            case Chars(ranges):
+                return self._position(ranges, label)
+            case Sequence(parts):
+                result = _Part([], [], empty=True)
+                for one in parts:
+                    result = self._join(result, self._part(one, label))
+                return result
+            case Choice(branches):
+                made = [self._part(one, label) for one in branches]
+                return _Part(
+                    [position for one in made for position in one.first],
+                    [position for one in made for position in one.last],
+                    any(one.empty for one in made),
+                )
+            case Repeat(body, least, most):
+                return self._repeat(body, least, most, label)
+            case Group(_, body) | Same(_, body):
+                self._labels += 1
+                return self._part(body, self._labels)
+
+    def _position(self, ranges: Ranges, label: int) -> _Part:
+        automaton = self.automaton
+        position = len(automaton.sets)
+        if position >= POSITIONS_MAX:
+            raise TooComplex
+        automaton.sets.append(ranges)
+        automaton.labels.append(label)
+        automaton.following.append([])
+        return _Part([position], [position], empty=False)
+
+    def _link(self, lasts: list[int], firsts: list[int]) -> None:
+        for last in lasts:
+            known = self.automaton.following[last]
+            known.extend(first for first in firsts if first not in known)
+
+    def _join(self, one: _Part, other: _Part) -> _Part:
+        self._link(one.last, other.first)
+        return _Part(
+            one.first + other.first if one.empty else one.first,
+            one.last + other.last if other.empty else other.last,
+            one.empty and other.empty,
+        )
+
+    def _repeat(self, body: Regex, least: int, most: int | None, label: int) -> _Part:
+        result = _Part([], [], empty=True)
+        for index in range(max(least, 1) if most is None else most):
+            part = self._part(body, label)
+            if most is None and index == max(least, 1) - 1:
+                self._link(part.last, part.first)
+            if index >= least:
+                part.empty = True
+            result = self._join(result, part)
+        return result
+
+
+def automaton_of(tree: Regex) -> Automaton:
+    """Return the automaton of *tree*.
+
+    Raises:
+        TooComplex: it has more than `POSITIONS_MAX` positions.
+    """
+    return _Builder().build(tree)
+
+
+_State = tuple[int, int, bool]
+
+
+def common_text(one: Automaton, other: Automaton) -> str | None:
+    """Return a shortest text that both match, or None when there is none.
+
+    Raises:
+        TooComplex: more than `PAIRS_MAX` pairs of states.
+    """
+    return _search(one, other, differing=False)
+
+
+def two_readings(automaton: Automaton) -> str | None:
+    """Return a shortest text whose characters can be dealt to the fields in two ways, or None.
+
+    Raises:
+        TooComplex: more than `PAIRS_MAX` pairs of states.
+    """
+    return _search(automaton, automaton, differing=True)
+
+
+def _search(one: Automaton, other: Automaton, *, differing: bool) -> str | None:
+    start: _State = (_START, _START, not differing)
+    came_from: dict[_State, tuple[_State, str]] = {}
+    seen = {start}
+    waiting = deque([start])
+    while waiting:
+        state = waiting.popleft()
+        if state[2] and state[0] in one.final and state[1] in other.final:
+            return _text(state, came_from)
+        for following, character in _steps(state, one, other):
+            if following not in seen:
+                if len(seen) >= PAIRS_MAX:
+                    raise TooComplex
+                seen.add(following)
+                came_from[following] = (state, character)
+                waiting.append(following)
+    return None
+
+
+def _steps(state: _State, one: Automaton, other: Automaton) -> Iterator[tuple[_State, str]]:
+    left, right, differs = state
+    for first in one.following[left]:
+        for second in other.following[right]:
+            shared = intersect(one.sets[first], other.sets[second])
+            if shared:
+                marked = differs or one.labels[first] != other.labels[second]
+                yield (first, second, marked), _readable(shared)
+
+
+def _readable(ranges: Ranges) -> str:
+    for wanted in "axAX01_-.":
+        if intersect(ranges, ((ord(wanted), ord(wanted)),)):
+            return wanted
+    return chr(ranges[-1][0] if ranges[0][0] < 32 and len(ranges) > 1 else ranges[0][0])
+
+
+def _text(state: _State, came_from: dict[_State, tuple[_State, str]]) -> str:
+    characters: list[str] = []
+    while state in came_from:
+        state, character = came_from[state]
+        characters.append(character)
+    return "".join(reversed(characters))
