@@ -120,7 +120,8 @@ class Client:
 
     def _knock(self) -> None:
         """Connect once and close. httpcore 1.0 leaks the socket of a connection that fails, and
-        hides its errno; a service that is not running is what a command meets most often."""
+        hides its errno; a service that is not running is what a command meets most often.
+        """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knocking:
             knocking.settimeout(self._timeout_s)
             knocking.connect(self._socket)

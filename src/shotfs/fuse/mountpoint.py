@@ -204,11 +204,11 @@ def ensure_ready(path: str, *, timeout_s: float = PROBE_TIMEOUT_S) -> str:
         state = _inspect(resolved, timeout_s)
     if state is MountpointState.READY:
         return resolved
-    message, fix = _refusal(resolved, state)
+    message, fix = refusal(resolved, state)
     raise MountFailed(f"cannot mount {resolved}: {message}", fix=fix)
 
 
-def _refusal(path: str, state: MountpointState) -> tuple[str, str]:
+def refusal(path: str, state: MountpointState) -> tuple[str, str]:
     """Return why a state cannot be mounted on, and the fix."""
     return {
         MountpointState.MISSING: ("there is no such directory", f"mkdir -p {path}"),
