@@ -1,1 +1,15 @@
-"""cache"""
+"""Verified local content: blobs, index, streams, eviction. Start reading in `engine`."""
+
+from shotfs.cache.engine import Cache, CacheStats, RevisionStatus, open_cache
+from shotfs.cache.evictor import EvictionResult
+from shotfs.cache.files import CachedFile, FileState
+
+__all__ = [
+    "Cache",
+    "CacheStats",
+    "CachedFile",
+    "EvictionResult",
+    "FileState",
+    "RevisionStatus",
+    "open_cache",
+]

@@ -1,0 +1,222 @@
+"""An open file of the cache: a lease on content, wherever that is at the moment.
+
+What `vfs` reads from. A file is COMPLETE (a blob), STREAMING (a stream that is coming in) or
+UNKEPT (no room: it reads from the origin); it moves between them without its reader noticing.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Protocol
+
+from shotfs.cache.descriptor import Descriptor
+from shotfs.cache.direct import DirectReader
+from shotfs.cache.phase import Phase
+from shotfs.cache.stream import Stream
+from shotfs.digest import Buffer, Digest
+from shotfs.errors import CacheError, CacheFull, DigestMismatch
+from shotfs.tiers.base import Revision, Span, Tier
+
+
+class FileState(StrEnum):
+    """Where the content of an open file is."""
+
+    COMPLETE = "complete"
+    STREAMING = "streaming"
+    UNKEPT = "unkept"
+
+
+class Lender(Protocol):
+    """What an open file needs of the cache."""
+
+    def blob_path(self, digest: Digest) -> str:
+        """Return where the blob is."""
+        ...
+
+    def direct(self, tier: Tier, revision: Revision) -> DirectReader:
+        """Return a reader that keeps nothing."""
+        ...
+
+    async def read_blob(self, descriptor: Descriptor, span: Span) -> bytearray:
+        """Read in a disk thread."""
+        ...
+
+    async def lost(self, file: CachedFile) -> None:
+        """The blob of *file* is not on the disk any more: lend it something else."""
+        ...
+
+    def give_back(self, file: CachedFile) -> None:
+        """End the lease."""
+        ...
+
+
+class CachedFile:
+    """An open file; its content is never evicted while it is open.
+
+    Spans are cut at the end of the file, as read(2) does. Made by `Cache.open`.
+
+    Attributes:
+        revision: what was opened.
+        tier: where it comes from.
+        blob: digest of the blob that is leased, None while it streams.
+        stream: what it reads from while it streams, and until it is closed.
+    """
+
+    __slots__ = (
+        "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "blob", "revision",
+        "stream", "tier",
+    )  # fmt: skip
+
+    def __init__(self, lender: Lender, tier: Tier, revision: Revision) -> None:
+        self._lender = lender
+        self.tier = tier
+        self.revision = revision
+        self.blob: Digest | None = None
+        self.stream: Stream | None = None
+        self._descriptor: Descriptor | None = None
+        self._direct: DirectReader | None = None
+        self._seen_attempt = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<CachedFile {self.revision.key} {self.state.value}>"
+
+    @property
+    def state(self) -> FileState:
+        """Where the content is now."""
+        if self.stream is None:
+            return FileState.COMPLETE if self.blob is not None else FileState.UNKEPT
+        if self.stream.phase is Phase.COMPLETE:
+            return FileState.COMPLETE
+        if self.stream.phase in (Phase.UNKEPT, Phase.DROPPED):
+            return FileState.UNKEPT
+        return FileState.STREAMING
+
+    @property
+    def digest(self) -> Digest | None:
+        """The verified digest; None while it is not known."""
+        return self.blob if self.stream is None else self.stream.digest
+
+    @property
+    def bytes_fetched(self) -> int:
+        """How many bytes are here, for a progress display."""
+        if self._direct is not None:
+            return self._direct.bytes_fetched
+        return self.revision.size_bytes if self.stream is None else self.stream.blocks.present_bytes
+
+    def read_now(self, span: Span) -> Buffer | None:
+        """Return the bytes of *span* if that takes no waiting, else None. Never raises for that."""
+        span = self._cut(span)
+        if span.length_bytes == 0:
+            return b""
+        if self._direct is not None:
+            return self._direct.read_now(span)
+        descriptor = self._readable(span)
+        return None if descriptor is None else descriptor.read_now(span)
+
+    async def read(self, span: Span) -> Buffer:
+        """Return the bytes of *span*, waiting for those that are not here yet.
+
+        Raises:
+            TierTimeout: nothing of it came for the deadline.
+            TierError: the origin failed.
+            RevisionChanged: the object was replaced or deleted before this range came.
+            DigestMismatch: the content is not what was promised.
+            CacheError: the cache's disk failed.
+        """
+        span = self._cut(span)
+        if span.length_bytes == 0:
+            return b""
+        while True:
+            descriptor = self._readable(span)
+            if descriptor is not None:
+                return await self._read_file(descriptor, span)
+            if self.state is FileState.UNKEPT:
+                return await self._read_direct(span)
+            if self.stream is None:
+                await self._lender.lost(self)
+            else:
+                self.stream.start_fill()
+                await self.stream.wait_for(span)
+
+    async def complete(self) -> Digest:
+        """Wait until the whole is here and verified; return its digest.
+
+        Raises:
+            CacheFull: there is no room to keep it.
+            As `read` otherwise.
+        """
+        if self.stream is not None:
+            digest = await self.stream.wait_complete()
+            self._check_attempt()
+            return digest
+        if self.blob is None:
+            raise CacheFull(f"{self.revision.key}: the cache has no room to keep it")
+        return self.blob
+
+    def close(self) -> None:
+        """End the lease. Idempotent; reads that are under way finish."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._descriptor is not None:
+            self._descriptor.release()
+            self._descriptor = None
+        if self._direct is not None:
+            self._direct.close()
+        self._lender.give_back(self)
+
+    def _cut(self, span: Span) -> Span:
+        if self._closed:
+            raise ValueError(f"{self.revision.key} is closed")
+        size = self.revision.size_bytes
+        return Span(min(span.start, size), min(span.stop, size))
+
+    def _readable(self, span: Span) -> Descriptor | None:
+        """Return the file to read *span* from, None when it is not in one now."""
+        stream = self.stream
+        if stream is None:
+            return None if self.blob is None else self._open_blob(self.blob)
+        self._check_attempt()
+        if stream.descriptor is None or not stream.serves(span):
+            return None
+        self._seen_attempt = stream.attempt
+        return stream.descriptor
+
+    def _open_blob(self, digest: Digest) -> Descriptor | None:
+        if self._descriptor is None:
+            try:
+                # A local metadata operation: cheaper than the hop to a thread and back.
+                number = os.open(self._lender.blob_path(digest), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+            self._descriptor = Descriptor(number)
+        return self._descriptor
+
+    def _check_attempt(self) -> None:
+        """Refuse to mix the bytes of two attempts, of which the first was wrong."""
+        stream = self.stream
+        if stream is not None and self._seen_attempt and self._seen_attempt != stream.attempt:
+            raise DigestMismatch(
+                f"{self.revision.tier}/{self.revision.key}: bytes that were read from it proved"
+                " to be corrupt; it is fetched again",
+                fix="open the file again",
+            )
+
+    async def _read_file(self, descriptor: Descriptor, span: Span) -> Buffer:
+        found = descriptor.read_now(span)
+        if found is not None:
+            return found
+        try:
+            return await self._lender.read_blob(descriptor, span)
+        except (OSError, EOFError) as error:
+            raise CacheError(
+                f"cannot read {self.revision.key} from the cache: {error}",
+                fix="check the disk of cache.directory",
+            ) from error
+
+    async def _read_direct(self, span: Span) -> Buffer:
+        if self._direct is None:
+            self._direct = self._lender.direct(self.tier, self.revision)
+        return await self._direct.read(span)

@@ -1,0 +1,79 @@
+"""Room: what the limits leave, counting what is here and what is promised. No I/O but statvfs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What must go before something fits. Never negative."""
+
+    bytes: int
+    files: int
+
+    @property
+    def none(self) -> bool:
+        """Whether it fits as it is."""
+        return self.bytes == 0 and self.files == 0
+
+
+@dataclass(slots=True)
+class Room:
+    """The account of the cache.
+
+    Attributes:
+        bytes_max: limit of the content.
+        files_max: limit of the number of files.
+        free_bytes_min: floor of the disk, which others may fill too.
+        free_bytes: asks the disk.
+        used_bytes: content of blobs.
+        used_files: blobs.
+        reserved_bytes: full sizes of files that are coming in.
+        reserved_files: how many are coming in.
+        written_bytes: how much of `reserved_bytes` is on the disk already.
+    """
+
+    bytes_max: int
+    files_max: int
+    free_bytes_min: int
+    free_bytes: Callable[[], int]
+    used_bytes: int = 0
+    used_files: int = 0
+    reserved_bytes: int = 0
+    reserved_files: int = 0
+    written_bytes: int = 0
+
+    def shortage(self, size_bytes: int, *, on_disk: bool = False) -> Shortage:
+        """Return what stands in the way of one more file.
+
+        Args:
+            size_bytes: of the file.
+            on_disk: it occupies this disk already, so the floor does not matter.
+        """
+        over = self.used_bytes + self.reserved_bytes + size_bytes - self.bytes_max
+        if not on_disk:
+            coming = size_bytes + self.reserved_bytes - self.written_bytes
+            over = max(over, coming + self.free_bytes_min - self.free_bytes())
+        files = self.used_files + self.reserved_files + 1 - self.files_max
+        return Shortage(max(over, 0), max(files, 0))
+
+    def never_fits(self, size_bytes: int) -> bool:
+        """Whether even an empty cache has no room for it."""
+        return size_bytes > self.bytes_max or self.files_max < 1
+
+    def reserve(self, size_bytes: int) -> None:
+        """Promise room for a file that is coming in."""
+        self.reserved_bytes += size_bytes
+        self.reserved_files += 1
+
+    def release(self, size_bytes: int, written_bytes: int) -> None:
+        """Take the promise back: the file became a blob, or was dropped."""
+        self.reserved_bytes -= size_bytes
+        self.reserved_files -= 1
+        self.written_bytes -= written_bytes
+
+    def wrote(self, length_bytes: int) -> None:
+        """Count bytes of a promised file that reached the disk; negative: taken back."""
+        self.written_bytes += length_bytes
