@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 
 # Before any client library is imported:
 # gcsfs probes every bucket over gRPC unless told not to (field notes: 60 s an operation).
@@ -17,7 +19,12 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 import pytest
 
 from tests.servers.gcs import GcsServer
-from tests.servers.handles import GcsBucket
+from tests.servers.gcs_emulator import GcsEmulator
+from tests.servers.handles import EmulatorBucket, GcsBucket, HttpRoot, NginxRoot, S3Bucket
+from tests.servers.http import HttpServer
+from tests.servers.nginx import Nginx, program
+from tests.servers.proxy import Proxy
+from tests.servers.s3 import S3Server
 
 _numbers = count(1)
 
@@ -44,3 +51,63 @@ def gcs(gcs_server: GcsServer) -> Iterator[GcsBucket]:
         gcs_server.come_up()
     gcs_server.store.delete_bucket(name, force=True)
     gcs_server.journal.clear()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """The session's moto server, a process of its own."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server) -> S3Bucket:
+    """A fresh bucket on moto; it goes with the server."""
+    if not s3_server.process.running:
+        s3_server.process.start()
+    name = _fresh_name("s3")
+    s3_server.create_bucket(name)
+    return S3Bucket(s3_server.endpoint, name, s3_server)
+
+
+@pytest.fixture(scope="session")
+def gcs_emulator_server() -> Iterator[GcsEmulator]:
+    """The session's gcp-storage-emulator, a process of its own."""
+    with GcsEmulator() as server:
+        yield server
+
+
+@pytest.fixture
+def gcs_emulator(gcs_emulator_server: GcsEmulator) -> EmulatorBucket:
+    """A fresh bucket on the gcp-storage-emulator, which ignores preconditions."""
+    name = _fresh_name("emulator")
+    gcs_emulator_server.create_bucket(name)
+    return EmulatorBucket(gcs_emulator_server.endpoint, name, gcs_emulator_server)
+
+
+@pytest.fixture
+def http_root(tmp_path: Path) -> Iterator[HttpRoot]:
+    """An empty directory, served by our plain HTTP server."""
+    path = tmp_path / "http"
+    path.mkdir()
+    with HttpServer(str(path)) as server:
+        yield HttpRoot(server.endpoint + "/", path, server)
+
+
+@pytest.fixture
+def nginx_root(tmp_path: Path) -> Iterator[NginxRoot]:
+    """An empty directory, served by nginx; skips where nginx is not installed."""
+    if program() is None:
+        pytest.skip("nginx is not installed (Debian: nginx-light)")
+    path, prefix = tmp_path / "nginx", tmp_path / "nginx-prefix"
+    path.mkdir()
+    prefix.mkdir()
+    with Nginx(str(path), str(prefix)) as server:
+        yield NginxRoot(server.endpoint + "/", path, server)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Callable[[int], Proxy]]:
+    """A function that puts a proxy before a port of 127.0.0.1; all end with the test."""
+    with ExitStack() as stack:
+        yield lambda port: stack.enter_context(Proxy(port))

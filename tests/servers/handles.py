@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
+
+from tests.servers import s3
 from tests.servers.gcs import Fault, FaultHandle, GcsServer, RequestRecord, StoredObject
+from tests.servers.gcs_emulator import GcsEmulator
+from tests.servers.http import HttpServer
+from tests.servers.nginx import Nginx
 
 GCS_TOKEN = "test-token"
 
@@ -47,13 +55,7 @@ class GcsBucket:
     @property
     def gcsfs_options(self) -> dict[str, Any]:
         """Keyword arguments for `gcsfs.GCSFileSystem`."""
-        return {
-            "project": "test",
-            "token": "anon",
-            "endpoint_url": self.endpoint,
-            "use_listings_cache": False,
-            "skip_instance_cache": True,
-        }
+        return gcsfs_options(self.endpoint)
 
     def put(
         self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None
@@ -90,3 +92,112 @@ class GcsBucket:
     def sent_bytes(self, name: str) -> int:
         """Return how many bytes of an object's content were sent so far."""
         return self.server.journal.sent_bytes(bucket=self.bucket)[name]
+
+
+@dataclass(frozen=True, slots=True)
+class S3Bucket:
+    """A fresh bucket on a moto server.
+
+    Attributes:
+        endpoint: for s3fs' `endpoint_url` and obstore's `endpoint`.
+        bucket: its name.
+        server: the whole server; `server.process.halt` and `start` take it down and up again
+            (moto keeps everything in memory, so it comes back empty).
+    """
+
+    endpoint: str
+    bucket: str
+    server: s3.S3Server
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}"
+
+    @property
+    def s3fs_options(self) -> dict[str, Any]:
+        """Keyword arguments for `s3fs.S3FileSystem`."""
+        return s3.s3fs_options(self.endpoint)
+
+    @property
+    def obstore_options(self) -> dict[str, Any]:
+        """Keyword arguments for `obstore.store.S3Store`."""
+        return s3.obstore_options(self.endpoint, self.bucket)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store an object behind the clients' backs, replacing what is there."""
+        self._request("PUT", name, data).raise_for_status()
+
+    def read(self, name: str) -> bytes:
+        return self._request("GET", name).raise_for_status().content
+
+    def delete(self, name: str) -> None:
+        self._request("DELETE", name).raise_for_status()
+
+    def _request(self, method: str, name: str, content: bytes = b"") -> httpx.Response:
+        return self.server.request(method, f"/{self.bucket}/{quote(name)}", content)
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorBucket:
+    """A fresh bucket on the gcp-storage-emulator of PyPI."""
+
+    endpoint: str
+    bucket: str
+    server: GcsEmulator
+
+    @property
+    def url(self) -> str:
+        return f"gs://{self.bucket}"
+
+    @property
+    def gcsfs_options(self) -> dict[str, Any]:
+        """Keyword arguments for `gcsfs.GCSFileSystem`."""
+        return gcsfs_options(self.endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRoot:
+    """A directory that our plain HTTP server serves.
+
+    Attributes:
+        url: of the directory, ending in a slash.
+        path: the directory itself; write into it to change what is served.
+        server: `journal`, `faults`, `go_down`, `come_up`.
+    """
+
+    url: str
+    path: Path
+    server: HttpServer
+
+    def fault(self, fault: Fault) -> FaultHandle:
+        """Put a fault in force; all faults end with the test."""
+        return self.server.fault(fault)
+
+    def requests(
+        self,
+        operation: str | None = None,
+        *,
+        object: str | None = None,  # noqa: A002  the word that the stores use
+    ) -> list[RequestRecord]:
+        """Return the requests, oldest first, that are equal in all that is given."""
+        return self.server.journal.records(operation, object=object)
+
+
+@dataclass(frozen=True, slots=True)
+class NginxRoot:
+    """A directory that nginx serves; `url` ends in a slash."""
+
+    url: str
+    path: Path
+    server: Nginx
+
+
+def gcsfs_options(endpoint: str) -> dict[str, Any]:
+    """Return keyword arguments for `gcsfs.GCSFileSystem`."""
+    return {
+        "project": "test",
+        "token": "anon",
+        "endpoint_url": endpoint,
+        "use_listings_cache": False,
+        "skip_instance_cache": True,
+    }

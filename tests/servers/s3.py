@@ -1,0 +1,74 @@
+"""S3: moto's server in a process of its own.
+
+moto honours ``If-None-Match: *`` on PutObject and CompleteMultipartUpload; it takes any
+credentials, and checks no signature.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import httpx
+
+from tests.servers.process import ServerProcess, python
+
+ACCESS_KEY = "test-access-key"
+SECRET_KEY = "test-secret-key"
+REGION = "us-east-1"
+
+
+class S3Server:
+    """A moto server and the means to make buckets in it."""
+
+    def __init__(self) -> None:
+        # Without credentials in the environment, botocore inside moto would look for some.
+        environment = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+        command = python("-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}")
+        self.process = ServerProcess(command, environment=environment)
+
+    @property
+    def endpoint(self) -> str:
+        return self.process.endpoint
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop()
+
+    def create_bucket(self, name: str) -> None:
+        self.request("PUT", f"/{name}").raise_for_status()
+
+    def request(self, method: str, path: str, content: bytes = b"") -> httpx.Response:
+        """Send a plain request behind the clients' backs; objects are at ``/bucket/key``."""
+        headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/s3"
+        }
+        with httpx.Client(trust_env=False) as client:
+            return client.request(method, self.endpoint + path, content=content, headers=headers)
+
+
+def s3fs_options(endpoint: str) -> dict[str, Any]:
+    """Return keyword arguments for `s3fs.S3FileSystem`."""
+    return {
+        "key": ACCESS_KEY,
+        "secret": SECRET_KEY,
+        "endpoint_url": endpoint,
+        "client_kwargs": {"region_name": REGION},
+        "use_listings_cache": False,
+        "skip_instance_cache": True,
+    }
+
+
+def obstore_options(endpoint: str, bucket: str) -> dict[str, Any]:
+    """Return keyword arguments for `obstore.store.S3Store`."""
+    return {
+        "bucket": bucket,
+        "endpoint": endpoint,
+        "access_key_id": ACCESS_KEY,
+        "secret_access_key": SECRET_KEY,
+        "region": REGION,
+        "client_options": {"allow_http": True},
+        "retry_config": {"max_retries": 0},
+    }
