@@ -1,8 +1,9 @@
 """What exists under which path: shows, the catalog, and questions to the tiers."""
 
 from shotfs.namespace.catalog import Catalog, Entry
+from shotfs.namespace.listing import Listing
 from shotfs.namespace.lookup import Namespace
 from shotfs.namespace.shows import Show, ShowSet, load_shows
 from shotfs.namespace.tier_pool import TierPool
 
-__all__ = ["Catalog", "Entry", "Namespace", "Show", "ShowSet", "TierPool", "load_shows"]
+__all__ = ["Catalog", "Entry", "Listing", "Namespace", "Show", "ShowSet", "TierPool", "load_shows"]

@@ -10,18 +10,20 @@ one thread (diskcache's connections multiply memory with threads, field notes).
 
 from __future__ import annotations
 
-import json
 import logging
+import os
+import shutil
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import diskcache
 import trio
 
-from shotfs.cache.store import open_store
+from shotfs.cache.index import FOREIGN_ERRORS, PlainDisk
 from shotfs.digest import Checksums, Digest
 from shotfs.tiers.base import Revision
 
@@ -80,10 +82,10 @@ class Catalog:
             return entry
         if path in self._pending:
             return self._pending[path]
-        text = await trio.to_thread.run_sync(self._store.get, path, limiter=self._database)
-        if text is None or path in self._hot or path in self._pending:
+        row = await trio.to_thread.run_sync(self._read, path, limiter=self._database)
+        if row is None or path in self._hot or path in self._pending:
             return self._hot.get(path)
-        entry = _decode(path, text)
+        entry = _decode(path, row)
         if entry is not None:
             self._remember(path, entry)
         return entry
@@ -127,6 +129,14 @@ class Catalog:
         if len(self._hot) > HOT_ENTRIES_MAX:
             self._hot.popitem(last=False)
 
+    def _read(self, path: str) -> object:
+        try:
+            return self._store.get(path, retry=True)
+        except FOREIGN_ERRORS:
+            # A damaged or unreadable catalog only costs a question to the tier.
+            log.exception("catalog not read", extra={"path": path})
+            return None
+
     def _write(self, batch: dict[str, Entry | None]) -> None:
         try:
             with self._store.transact(retry=True):
@@ -136,7 +146,7 @@ class Catalog:
                     else:
                         self._store.set(path, _encode(entry), retry=True)
                 self._cull()
-        except (OSError, diskcache.Timeout):
+        except (*FOREIGN_ERRORS, diskcache.Timeout):
             # A full or failing disk: the catalog only saves questions, so go on without.
             log.exception("catalog not written", extra={"entries": len(batch)})
 
@@ -158,7 +168,7 @@ async def open_catalog(directory: str, *, paths_max: int) -> AsyncIterator[Catal
         directory: made if missing; 0700.
         paths_max: entries kept on disk.
     """
-    store = await trio.to_thread.run_sync(open_store, directory)
+    store = await trio.to_thread.run_sync(_open_store, directory)
     catalog = Catalog(store, paths_max=paths_max)
     try:
         async with trio.open_nursery() as nursery:
@@ -171,27 +181,54 @@ async def open_catalog(directory: str, *, paths_max: int) -> AsyncIterator[Catal
             await trio.to_thread.run_sync(store.close)
 
 
-def _encode(entry: Entry) -> str:
-    revision, checksums = entry.revision, entry.revision.checksums
-    return json.dumps(
-        [
-            revision.tier,
-            revision.key,
-            revision.size_bytes,
-            revision.version,
-            revision.mtime_ns,
-            [checksums.md5, checksums.crc32c, checksums.xxh128],
-            entry.checked_s,
-            None if entry.identity is None else f"{entry.identity:x}",
-        ],
-        separators=(",", ":"),
+def _open_store(directory: str) -> diskcache.Cache:
+    """Open the database, or start anew beside a damaged one: it can be learned again."""
+    try:
+        return _open_database(directory)
+    except FOREIGN_ERRORS:
+        aside = f"{directory}.damaged"
+        log.exception("catalog is damaged; starting an empty one", extra={"aside": aside})
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(directory, aside)
+        return _open_database(directory)
+
+
+def _open_database(directory: str) -> diskcache.Cache:
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    store = diskcache.Cache(
+        directory,
+        disk=PlainDisk,
+        eviction_policy="none",
+        cull_limit=0,
+        size_limit=2**62,
+        statistics=0,
+        tag_index=0,
+        sqlite_auto_vacuum=0,
+        sqlite_cache_size=2048,
+        sqlite_mmap_size=8 * 1024 * 1024,
     )
+    len(store)
+    return store
 
 
-def _decode(path: str, text: str) -> Entry | None:
+def _encode(entry: Entry) -> list[object]:
+    revision, checksums = entry.revision, entry.revision.checksums
+    return [
+        revision.tier,
+        revision.key,
+        revision.size_bytes,
+        revision.version,
+        revision.mtime_ns,
+        [checksums.md5, checksums.crc32c, checksums.xxh128],
+        entry.checked_s,
+        None if entry.identity is None else f"{entry.identity:x}",
+    ]
+
+
+def _decode(path: str, row: Any) -> Entry | None:
     """Return the entry, or None for a row that another version of shotfs may have written."""
     try:
-        tier, key, size_bytes, version, mtime_ns, sums, checked_s, identity = json.loads(text)
+        tier, key, size_bytes, version, mtime_ns, sums, checked_s, identity = row
         return Entry(
             Revision(
                 tier=tier,

@@ -72,4 +72,5 @@ def _unwrap(result: outcome.Outcome[V]) -> V:
     if isinstance(result, outcome.Error):
         raise result.error
     assert isinstance(result, outcome.Value)
-    return result.value
+    value: V = result.value
+    return value

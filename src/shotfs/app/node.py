@@ -1,0 +1,168 @@
+"""Node: everything below the mount, built in the order in which it depends on each other.
+
+What must travel upward (a corrupt revision, a publication) is a callable given to a constructor.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from shotfs.cache import Cache, open_cache
+from shotfs.config import Loaded, Settings
+from shotfs.errors import TierUnavailable
+from shotfs.namespace import Namespace, ShowSet, TierPool, load_shows
+from shotfs.namespace.catalog import open_catalog
+from shotfs.observe.metrics import Metrics
+from shotfs.publish import Publisher, Spool, SpoolEntry, open_spool
+from shotfs.tiers.base import Revision
+from shotfs.vfs import FileSystem
+from shotfs.vfs.attributes import spool_identity
+
+log = logging.getLogger(__name__)
+
+ORIGIN_CHECK_S = 10.0
+"""How long the start waits for an origin to answer before it goes on without."""
+
+CORRUPT_REVISIONS_MAX = 1_000
+"""Corrupt revisions whose pages wait to be dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The running parts of this node.
+
+    Attributes:
+        loaded: the configuration.
+        metrics: what is counted.
+        shows: what is mounted.
+        tiers: the origins.
+        cache: published content.
+        spool: outputs.
+        publisher: takes them to the origin.
+        filesystem: what the mount serves.
+        corrupt: revisions whose bytes were wrong after some may have been read.
+    """
+
+    loaded: Loaded
+    metrics: Metrics
+    shows: ShowSet
+    tiers: TierPool
+    cache: Cache
+    spool: Spool
+    publisher: Publisher
+    filesystem: FileSystem
+    corrupt: trio.MemoryReceiveChannel[Revision]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.loaded.settings
+
+
+@asynccontextmanager
+async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> AsyncIterator[Node]:
+    """Build the node for the block, and take it down again in the opposite order.
+
+    Raises:
+        ShotfsError: whatever keeps it from starting; nothing is left behind.
+    """
+    settings = loaded.settings
+    corrupt_in, corrupt_out = trio.open_memory_channel[Revision](CORRUPT_REVISIONS_MAX)
+    tiers = TierPool(settings, metrics)
+    try:
+        async with (
+            open_cache(
+                settings.cache,
+                settings.network,
+                metrics,
+                deadline_s=settings.mount.request_deadline_s,
+                on_corrupt=lambda revision: _offer(corrupt_in, revision),
+            ) as cache,
+            open_catalog(
+                os.path.join(settings.cache.directory, "catalog"),
+                paths_max=settings.cache.catalog_paths_max,
+            ) as catalog,
+            open_spool(settings.spool, spool_directory(settings), metrics) as spool,
+            trio.open_nursery() as nursery,
+        ):
+            shows = await load_shows(settings, os.path.dirname(loaded.path or ""), tiers)
+            await _check_origins(shows, tiers)
+            namespace = Namespace(catalog, tiers, nursery, metrics)
+
+            async def published(entry: SpoolEntry, revision: Revision) -> None:
+                identity = spool_identity(spool.identity, entry.serial)
+                namespace.published(entry.path, revision, identity=identity)
+
+            publisher = Publisher(spool, tiers.get, cache.adopt, published, settings, metrics)
+            filesystem = FileSystem(
+                settings,
+                shows,
+                namespace=namespace,
+                cache=cache,
+                spool=spool,
+                publisher=publisher,
+                tiers=tiers,
+                metrics=metrics,
+                nursery=nursery,
+                read_only=read_only,
+            )
+            nursery.start_soon(publisher.run)
+            yield Node(
+                loaded,
+                metrics,
+                shows,
+                tiers,
+                cache,
+                spool,
+                publisher,
+                filesystem,
+                corrupt_out,
+            )
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await tiers.aclose()
+
+
+def spool_directory(settings: Settings) -> str:
+    """Return where the spool is: its own directory, or one below the cache's."""
+    return settings.spool.directory or os.path.join(settings.cache.directory, "spool")
+
+
+def _offer(channel: trio.MemorySendChannel[Revision], revision: Revision) -> None:
+    try:
+        channel.send_nowait(revision)
+    except trio.WouldBlock:
+        log.warning("pages of a corrupt file stay in memory", extra={"key": revision.key})
+
+
+async def _check_origins(shows: ShowSet, tiers: TierPool) -> None:
+    """Raise for what only a person can mend; go on without an origin that is only away."""
+
+    async def check(url: str) -> None:
+        tier = await tiers.get(url)
+        with trio.move_on_after(ORIGIN_CHECK_S) as scope:
+            try:
+                await tier.check()
+            except TierUnavailable as exc:
+                log.warning("origin unreachable; what is cached still works: %s", exc)
+        if scope.cancelled_caught:
+            log.warning("origin does not answer; what is cached still works: %s", url)
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for url in shows.origins:
+                nursery.start_soon(check, url)
+    except* Exception as group:  # noqa: BLE001 - one of them is raised again
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

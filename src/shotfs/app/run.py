@@ -1,0 +1,159 @@
+"""Running: from the configuration to a serving mount, and the order in which it ends.
+
+Shutdown: the queue of outputs drains, the kernel mount goes, the control socket goes, then the
+parts of the node in the opposite order of their making.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from shotfs.app.node import Node, open_node
+from shotfs.app.service import NodeService
+from shotfs.config import Loaded
+from shotfs.control.server import serve as serve_control
+from shotfs.errors import ShotfsError
+from shotfs.fuse.mount import Mount
+from shotfs.observe import logs, loop_lag
+from shotfs.observe.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+SIGNAL_DRAIN_S = 25.0
+"""How long SIGTERM drains: clouds give a preempted node 30 s."""
+
+GARBAGE_THRESHOLD = 50_000
+"""Allocations between collections of the youngest generation: a full collection over the objects
+that start-up made took 90 ms (field notes), so they are frozen and it comes seldom."""
+
+
+def run_mount(
+    loaded: Loaded, mountpoint: str, *, read_only: bool, ready: Callable[[], None]
+) -> int:
+    """Mount, serve until told to stop, unmount. Blocks.
+
+    Args:
+        loaded: the configuration.
+        mountpoint: absolute path of an empty directory.
+        read_only: refuse every change, whatever the configuration says.
+        ready: called when the mount serves and the control socket answers.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ShotfsError: it could not start; nothing is left mounted.
+    """
+    read_only = read_only or loaded.settings.mount.read_only
+
+    async def serve(node: Node) -> None:
+        mount = Mount(
+            node.filesystem,
+            node.settings.mount,
+            node.metrics,
+            mountpoint=mountpoint,
+            read_only=read_only,
+        )
+        async with trio.open_nursery() as nursery:
+            service = NodeService(node, mount, mount.stop)
+            serving = functools.partial(_serve_mount, mount, nursery.cancel_scope)
+            await nursery.start(serving)
+            nursery.start_soon(_drop_corrupt_pages, node, mount)
+            await _start_around(nursery, node, service)
+            ready()
+
+    return _run(loaded, serve, read_only=read_only)
+
+
+def run_serve(loaded: Loaded, *, ready: Callable[[], None]) -> int:
+    """Serve the control socket without a mount until told to stop. As `run_mount` otherwise."""
+
+    async def serve(node: Node) -> None:
+        async with trio.open_nursery() as nursery:
+            service = NodeService(node, None, nursery.cancel_scope.cancel)
+            nursery.start_soon(_discard_corrupt, node)
+            await _start_around(nursery, node, service)
+            ready()
+
+    return _run(loaded, serve, read_only=False)
+
+
+def _run(loaded: Loaded, serve: Callable[[Node], Awaitable[None]], *, read_only: bool) -> int:
+    metrics = Metrics()
+    settings = loaded.settings.log
+
+    async def main() -> None:
+        async with open_node(loaded, metrics, read_only=read_only) as node:
+            await serve(node)
+
+    with logs.configure(settings.level, settings.format, settings.file):
+        try:
+            trio.run(main)
+        except BaseExceptionGroup as group:
+            raise _one(group) from group
+    return 0
+
+
+async def _serve_mount(
+    mount: Mount, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]
+) -> None:
+    await mount.serve(task_status=task_status)
+    scope.cancel()
+
+
+async def _start_around(nursery: trio.Nursery, node: Node, service: NodeService) -> None:
+    """Start what every service has: control socket, signals, the watchdog of the loop."""
+    await nursery.start(
+        functools.partial(
+            serve_control, service, node.settings.control, functools.partial(_is_user, node)
+        )
+    )
+    nursery.start_soon(service.run)
+    nursery.start_soon(_handle_signals, service, nursery.cancel_scope)
+    nursery.start_soon(loop_lag.watch, node.metrics)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+
+
+def _is_user(node: Node, uid: int, gid: int, pid: int) -> bool:
+    """Whether a process may use the mount, and so may ask about it."""
+    del gid, pid
+    return node.settings.mount.allow_other or uid == os.getuid()
+
+
+async def _handle_signals(service: NodeService, scope: trio.CancelScope) -> None:
+    """Drain and end on the first SIGTERM or SIGINT; end at once on the second."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        count = 0
+        async for number in received:
+            count += 1
+            log.info("signal", extra={"signal": signal.Signals(number).name, "count": count})
+            if count > 1:
+                scope.cancel()
+                return
+            await service.stop(drain=True, deadline_s=SIGNAL_DRAIN_S)
+
+
+async def _drop_corrupt_pages(node: Node, mount: Mount) -> None:
+    async for revision in node.corrupt:
+        await mount.drop_pages(node.filesystem.identities_of(revision))
+
+
+async def _discard_corrupt(node: Node) -> None:
+    async for revision in node.corrupt:
+        log.warning("corrupt content was dropped", extra={"key": revision.key})
+
+
+def _one(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the exception that a person should see: one that we raised on purpose, if any."""
+    ours, rest = group.split(ShotfsError)
+    inner = (ours or rest or group).exceptions[0]
+    return _one(inner) if isinstance(inner, BaseExceptionGroup) else inner

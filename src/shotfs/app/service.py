@@ -1,0 +1,131 @@
+"""Service: what the control socket can ask of a running node."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import trio
+
+from shotfs.app.node import Node
+from shotfs.fuse.mount import Mount
+
+
+class NodeService:
+    """Implements `control.service.Service` on a `Node`.
+
+    Args:
+        node: what is asked.
+        mount: its mount; None for `shotfs serve`.
+        end: called once, when the service shall end.
+    """
+
+    def __init__(self, node: Node, mount: Mount | None, end: Callable[[], None]) -> None:
+        self._node = node
+        self._mount = mount
+        self._end = end
+        self._started_s = time.monotonic()
+        self._state = "serving"
+        self._stopping = trio.Event()
+        self._drain_s: float | None = None
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what the service is and how it is, from memory."""
+        node, mount = self._node, self._mount
+        return {
+            "state": self._state,
+            "version": version("shotfs"),
+            "pid": os.getpid(),
+            "node": node.settings.node.name,
+            "mountpoint": None if mount is None else mount.mountpoint,
+            "read_only": None if mount is None else mount.read_only,
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "config": node.loaded.path,
+            "shows": {
+                show.name: {"spec": show.spec.source, "templates": len(show.spec.templates)}
+                for show in node.shows
+            },
+            "origins": {url: self._origin(url) for url in node.shows.origins},
+            "cache": self._cache(),
+            "spool": self._spool(),
+            "kernel": self._kernel(),
+        }
+
+    def cache_stats(self) -> Any:
+        """Return the numbers of the cache."""
+        return self._node.cache.stats()
+
+    def queue(self) -> Sequence[Any]:
+        """Return what is not in the origin yet."""
+        return self._node.publisher.queue()
+
+    def metrics_text(self) -> str:
+        """Return all metrics in the Prometheus text format."""
+        return self._node.metrics.text()
+
+    # --- changing --------------------------------------------------------------------------------
+
+    async def evict(self, bytes_wanted: int | None) -> Any:
+        """Free bytes of the cache."""
+        return await self._node.cache.evict(bytes_wanted)
+
+    async def drain(self, deadline_s: float) -> Sequence[Any]:
+        """Publish what is in the spool; return what remains."""
+        return await self._node.publisher.drain(deadline_s)
+
+    async def stop(self, drain: bool, deadline_s: float) -> None:
+        """Begin to stop; see `control.service.Service.stop`."""
+        if self._stopping.is_set():
+            return
+        self._drain_s = deadline_s if drain else None
+        self._state = "draining" if drain else "stopping"
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Wait for `stop`, drain if asked to, then end the service."""
+        await self._stopping.wait()
+        if self._drain_s is not None:
+            await self._node.publisher.drain(self._drain_s)
+        self._state = "stopping"
+        self._end()
+
+    # --- helpers ---------------------------------------------------------------------------------
+
+    def _origin(self, url: str) -> Mapping[str, Any]:
+        tier = self._node.tiers.opened(url)
+        return {
+            "opened": tier is not None,
+            "writable": None if tier is None else tier.properties.writable,
+            "preconditions": None if tier is None else tier.properties.preconditions,
+        }
+
+    def _cache(self) -> Mapping[str, Any]:
+        stats = self._node.cache.stats()
+        return {
+            name: getattr(stats, name)
+            for name in ("bytes", "bytes_max", "files", "hits", "misses", "streams", "evictions")
+        }
+
+    def _spool(self) -> Mapping[str, Any]:
+        return {
+            "bytes": self._node.spool.used_bytes,
+            "bytes_max": self._node.settings.spool.bytes_max,
+            "entries": len(self._node.spool),
+            "unpublished": len(self._node.publisher.queue()),
+        }
+
+    def _kernel(self) -> Mapping[str, Any] | None:
+        if self._mount is None:
+            return None
+        tuned = self._mount.tuned
+        return {
+            "inodes": self._mount.operations.inode_count,
+            "open_files": self._mount.operations.open_count,
+            "max_background": tuned.max_background,
+            "readahead_bytes": tuned.readahead_bytes,
+        }

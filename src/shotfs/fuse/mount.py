@@ -1,0 +1,143 @@
+"""Mount: the life of one kernel mount, from the session to the last handle.
+
+pyfuse3 keeps its session in module globals, so a process has one mount. Never touch the mount from
+the process that serves it: the event loop would wait for itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Sequence
+
+import pyfuse3
+import trio
+
+from shotfs.config import MountSettings
+from shotfs.errors import MountFailed
+from shotfs.fuse import tuning
+from shotfs.fuse.mountpoint import ensure_ready
+from shotfs.fuse.operations import Operations
+from shotfs.observe.metrics import Metrics
+from shotfs.vfs import FileSystem
+
+log = logging.getLogger(__name__)
+
+START_DEADLINE_S = 20
+"""How long the kernel may take to open the session."""
+
+IDLE_TASKS = 8
+"""Request tasks that stay when nothing is asked; each keeps a buffer of 1 MiB."""
+
+
+class Mount:
+    """A file system at a mount point.
+
+    Args:
+        filesystem: what is mounted.
+        settings: of the mount.
+        metrics: counts requests.
+        mountpoint: absolute path of an empty directory.
+        read_only: the kernel refuses every change.
+    """
+
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        settings: MountSettings,
+        metrics: Metrics,
+        *,
+        mountpoint: str,
+        read_only: bool,
+    ) -> None:
+        self.mountpoint = mountpoint
+        self.read_only = read_only
+        self.tuned = tuning.Tuned(None, None)
+        self._settings = settings
+        self._session = trio.Event()
+        self.operations = Operations(
+            filesystem,
+            metrics,
+            request_deadline_s=settings.request_deadline_s,
+            serving=self._session.set,
+        )
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Mount, answer requests until somebody unmounts or `stop` is called, and clean up.
+
+        Raises:
+            MountFailed: it cannot be mounted; nothing is left mounted.
+        """
+        await trio.to_thread.run_sync(ensure_ready, self.mountpoint)
+        await self._open_session()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._run, nursery)
+                with trio.move_on_after(START_DEADLINE_S):
+                    await self._session.wait()
+                if not self._session.is_set():
+                    raise MountFailed(
+                        f"{self.mountpoint}: the kernel did not open the session "
+                        f"within {START_DEADLINE_S} s"
+                    )
+                await self._tune()
+                log.info("serving", extra={"mountpoint": self.mountpoint})
+                task_status.started()
+        finally:
+            with trio.CancelScope(shield=True):
+                # In a thread: it waits for the kernel, which may wait for an answer of ours.
+                await trio.to_thread.run_sync(pyfuse3.close)
+                await self.operations.close_all()
+            log.info("unmounted", extra={"mountpoint": self.mountpoint})
+
+    def stop(self) -> None:
+        """End the session: `serve` returns. Requests under way are abandoned."""
+        if self._session.is_set():
+            pyfuse3.terminate()
+
+    async def drop_pages(self, identities: Sequence[int]) -> None:
+        """Make the kernel forget the content of these files: it was wrong."""
+        for number in self.operations.known_inodes(identities):
+            try:
+                # In a thread: it may wait for a read that waits for an answer of ours.
+                await trio.to_thread.run_sync(pyfuse3.invalidate_inode, number)
+            except OSError as exc:
+                log.info("pages not dropped: %s", exc, extra={"inode": number})
+
+    async def _run(self, nursery: trio.Nursery) -> None:
+        await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=self._settings.requests_max)
+        nursery.cancel_scope.cancel()
+
+    async def _open_session(self) -> None:
+        options = {"fsname=shotfs", "subtype=shotfs", "default_permissions"}
+        if self._settings.allow_other:
+            options.add("allow_other")
+        if self.read_only:
+            options.add("ro")
+        try:
+            await trio.to_thread.run_sync(
+                functools.partial(pyfuse3.init, self.operations, self.mountpoint, options)
+            )
+        except RuntimeError as exc:
+            raise MountFailed(
+                f"{self.mountpoint}: cannot be mounted ({exc})", fix=_mount_fix(self._settings)
+            ) from exc
+
+    async def _tune(self) -> None:
+        self.tuned = await trio.to_thread.run_sync(
+            functools.partial(
+                tuning.tune,
+                self.mountpoint,
+                max_background=self._settings.blocked_reads_max,
+                readahead_bytes=self._settings.readahead_bytes,
+            )
+        )
+
+
+def _mount_fix(settings: MountSettings) -> str:
+    if not os.path.exists("/dev/fuse"):
+        return "load the fuse module (modprobe fuse), or give the container --device /dev/fuse"
+    if settings.allow_other and os.geteuid() != 0:
+        return "add `user_allow_other` to /etc/fuse.conf, or set mount.allow_other = false"
+    return "run `shotfs doctor`; it checks /dev/fuse, fusermount3 and the mount point"

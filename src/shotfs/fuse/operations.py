@@ -1,0 +1,439 @@
+"""Operations: the kernel's requests, translated to `vfs` calls and back. Nothing is decided here.
+
+Owns the inode table and the open handles. One event loop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import pyfuse3
+import trio
+from pyfuse3 import (
+    EntryAttributes,
+    FileHandleT,
+    FileInfo,
+    FileNameT,
+    FlagT,
+    FUSEError,
+    InodeT,
+    ModeT,
+    ReaddirToken,
+    RequestContext,
+    SetattrFields,
+    StatvfsData,
+    XAttrNameT,
+)
+
+from shotfs.digest import Buffer
+from shotfs.fuse.inodes import InodeTable, Node
+from shotfs.fuse.upcalls import upcall
+from shotfs.observe.metrics import Metrics
+from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Kind, Missing, Snapshot
+from shotfs.vfs.attributes import directory_identity
+from shotfs.vfs.filesystem import BLOCK_BYTES
+from shotfs.vfs.paths import decode, decode_new, join
+from shotfs.vfs.xattrs import PREFIX
+
+_OUR_ATTRIBUTES = PREFIX.encode()
+
+_SETTLE_EVERY = 256
+"""Entries of a listing between two chances for other tasks."""
+
+
+class _OpenFile:
+    """A handle and the inode that it is of."""
+
+    __slots__ = ("handle", "node")
+
+    def __init__(self, handle: Handle, node: Node) -> None:
+        self.handle = handle
+        self.node = node
+
+
+class Operations(pyfuse3.Operations):
+    """The request handlers that pyfuse3 calls.
+
+    Args:
+        filesystem: decides everything.
+        metrics: counts requests.
+        request_deadline_s: seconds after which a request is answered ETIMEDOUT.
+        serving: called once, when the kernel has opened the session.
+    """
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        metrics: Metrics,
+        *,
+        request_deadline_s: float,
+        serving: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.metrics = metrics
+        self.request_deadline_s = request_deadline_s
+        self._filesystem = filesystem
+        self._serving = serving
+        self._inodes = InodeTable(directory_identity(""))
+        self._files: dict[int, _OpenFile] = {}
+        self._directories: dict[int, Snapshot] = {}
+        self._numbers = count(1)
+
+    @property
+    def inode_count(self) -> int:
+        """How many inodes the kernel knows."""
+        return len(self._inodes)
+
+    @property
+    def open_count(self) -> int:
+        """How many files are open."""
+        return len(self._files)
+
+    def known_inodes(self, identities: Sequence[int]) -> list[InodeT]:
+        """Return the inode numbers of those *identities* that the kernel knows."""
+        numbers = (self._inodes.number(identity) for identity in identities)
+        return [InodeT(number) for number in numbers if self._inodes.get(number) is not None]
+
+    def init(self) -> None:
+        """Note that the kernel has opened the session."""
+        self._serving()
+
+    async def close_all(self) -> None:
+        """Close what the kernel left open when the session ended."""
+        while self._files:
+            _, opened = self._files.popitem()
+            with trio.CancelScope(shield=True):
+                await opened.handle.close()
+
+    # --- names -----------------------------------------------------------------------------------
+
+    @upcall("lookup")
+    async def lookup(
+        self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes:
+        """Look a name up; a miss is remembered by the kernel as long as the policy says."""
+        path = join(self._node(parent_inode).path, decode(name))
+        found = await self._filesystem.lookup(path)
+        if isinstance(found, Missing):
+            # An entry with inode 0 is a negative entry; ENOENT would not be cached.
+            missing = EntryAttributes()
+            missing.st_ino = InodeT(0)
+            missing.entry_timeout = found.ttl_s
+            return missing
+        return self._remembered(path, found)
+
+    async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
+        """Take references back."""
+        for number, lookups in inode_list:
+            self._inodes.forget(number, lookups)
+
+    @upcall("getattr")
+    async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
+        """Answer stat."""
+        node = self._node(inode)
+        return self._entry(await self._attributes(node), inode)
+
+    @upcall("setattr")
+    async def setattr(
+        self,
+        inode: InodeT,
+        attr: EntryAttributes,
+        fields: SetattrFields,
+        fh: FileHandleT | None,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Change attributes or size."""
+        node = self._node(inode)
+        change = Change(
+            mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
+            uid=attr.st_uid if fields.update_uid else None,
+            gid=attr.st_gid if fields.update_gid else None,
+            size_bytes=attr.st_size if fields.update_size else None,
+            atime_ns=attr.st_atime_ns if fields.update_atime else None,
+            mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+        )
+        opened = self._files.get(fh) if fh is not None else None
+        handle = opened.handle if opened is not None else None
+        return self._entry(await self._filesystem.change(node.path, change, handle), inode)
+
+    @upcall("readlink")
+    async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
+        """Read a symbolic link."""
+        return FileNameT(os.fsencode(await self._filesystem.read_link(self._node(inode).path)))
+
+    @upcall("symlink")
+    async def symlink(
+        self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes:
+        """Make a symbolic link."""
+        path = self._new_path(parent_inode, name)
+        made = await self._filesystem.make_symlink(path, os.fsdecode(target), _caller(ctx))
+        return self._remembered(path, made)
+
+    @upcall("mkdir")
+    async def mkdir(
+        self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
+    ) -> EntryAttributes:
+        """Make a directory."""
+        path = self._new_path(parent_inode, name)
+        made = await self._filesystem.make_directory(path, stat.S_IMODE(mode), _caller(ctx))
+        return self._remembered(path, made)
+
+    @upcall("mknod")
+    async def mknod(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        mode: ModeT,
+        rdev: int,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Make a regular file; devices, pipes and sockets do not exist here."""
+        if not stat.S_ISREG(mode):
+            raise FUSEError(errno.ENOTSUP)
+        path = self._new_path(parent_inode, name)
+        made, handle = await self._filesystem.create(
+            path, stat.S_IMODE(mode), os.O_WRONLY | os.O_EXCL, _caller(ctx)
+        )
+        await _close_flushed(handle)
+        return self._remembered(path, made)
+
+    @upcall("link")
+    async def link(
+        self, inode: InodeT, new_parent_inode: InodeT, new_name: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes:
+        """Refuse: object storage has no hard links."""
+        raise FUSEError(errno.EPERM)
+
+    @upcall("unlink")
+    async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Remove a file or symbolic link."""
+        await self._filesystem.unlink(self._path(parent_inode, name))
+
+    @upcall("rmdir")
+    async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Remove an empty directory."""
+        await self._filesystem.remove_directory(self._path(parent_inode, name))
+
+    @upcall("rename", deadline=False)
+    async def rename(
+        self,
+        parent_inode_old: InodeT,
+        name_old: FileNameT,
+        parent_inode_new: InodeT,
+        name_new: FileNameT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> None:
+        """Move an entry. No deadline: a published mutable file is copied and published."""
+        if flags & ~pyfuse3.RENAME_NOREPLACE:
+            raise FUSEError(errno.EINVAL)
+        old = self._path(parent_inode_old, name_old)
+        new = self._new_path(parent_inode_new, name_new)
+        before = await self._filesystem.attributes(old)
+        replace = not flags & pyfuse3.RENAME_NOREPLACE
+        await self._filesystem.rename(old, new, replace=replace)
+        self._inodes.moved(old, new, before.identity, directory=before.kind is Kind.DIRECTORY)
+
+    # --- files -----------------------------------------------------------------------------------
+
+    @upcall("open", deadline=False)
+    async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
+        """Open a file. No deadline: a writable copy of a large file takes its time."""
+        node = self._node(inode)
+        handle = await self._filesystem.open(node.path, flags, identity=node.identity)
+        return self._opened(handle, node)
+
+    @upcall("create")
+    async def create(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        mode: ModeT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> tuple[FileInfo, EntryAttributes]:
+        """Create and open a file."""
+        path = self._new_path(parent_inode, name)
+        made, handle = await self._filesystem.create(path, stat.S_IMODE(mode), flags, _caller(ctx))
+        entry = self._remembered(path, made)
+        return self._opened(handle, self._node(entry.st_ino)), entry
+
+    @upcall("read", deadline=False)
+    async def read(self, fh: FileHandleT, off: int, size: int) -> Buffer:  # type: ignore[override]  # pyfuse3 takes any contiguous buffer, its stub says bytes
+        """Read. The cache watches progress and ends what stalls."""
+        handle = self._files[fh].handle
+        ready = handle.read_now(off, size)
+        return await handle.read(off, size) if ready is None else ready
+
+    @upcall("write", deadline=False)
+    async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
+        """Write into the spool, at the speed of its disk."""
+        return await self._files[fh].handle.write(off, buf)
+
+    @upcall("flush", deadline=False)
+    async def flush(self, fh: FileHandleT) -> None:
+        """Answer close(): durable on this node, or in the origin."""
+        await self._files[fh].handle.flush()
+
+    @upcall("fsync", deadline=False)
+    async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
+        """Make what was written durable."""
+        await self._files[fh].handle.fsync()
+
+    @upcall("release", deadline=False)
+    async def release(self, fh: FileHandleT) -> None:
+        """Give a handle up."""
+        opened = self._files.pop(fh)
+        opened.node.handles = tuple(
+            handle for handle in opened.node.handles if handle is not opened.handle
+        )
+        with trio.CancelScope(shield=True):
+            await opened.handle.close()
+
+    # --- directories -----------------------------------------------------------------------------
+
+    @upcall("opendir", deadline=False)
+    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
+        """Take the snapshot that this handle will list. Tiers end what stalls, page by page."""
+        snapshot = await self._filesystem.snapshot(self._node(inode).path)
+        number = next(self._numbers)
+        self._directories[number] = snapshot
+        return FileHandleT(number)
+
+    @upcall("readdir")
+    async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
+        """List entries with their attributes, as many as the kernel has room for."""
+        snapshot = self._directories[fh]
+        for index in range(start_id, len(snapshot)):
+            if (index - start_id) % _SETTLE_EVERY == _SETTLE_EVERY - 1:
+                await snapshot.settle()
+                await trio.lowlevel.checkpoint()
+            shown = snapshot.entry(index)
+            if shown is None:
+                continue
+            name, attributes = shown
+            number = self._inodes.number(attributes.identity)
+            entry = self._entry(attributes, InodeT(number))
+            if not pyfuse3.readdir_reply(token, os.fsencode(name), entry, index + 1):
+                return
+            self._inodes.remember(join(snapshot.path, name), attributes)
+
+    @upcall("releasedir")
+    async def releasedir(self, fh: FileHandleT) -> None:
+        """Drop the snapshot."""
+        self._directories.pop(fh, None)
+
+    @upcall("fsyncdir")
+    async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
+        """Names are journalled when they are made; there is nothing to wait for."""
+
+    # --- the rest --------------------------------------------------------------------------------
+
+    @upcall("statfs")
+    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+        """Answer df: how much can be written here."""
+        space = await self._filesystem.space()
+        data = StatvfsData()
+        data.f_bsize = data.f_frsize = BLOCK_BYTES
+        data.f_blocks = space.total_bytes // BLOCK_BYTES
+        data.f_bfree = data.f_bavail = space.free_bytes // BLOCK_BYTES
+        data.f_files = data.f_ffree = data.f_favail = 0
+        data.f_namemax = space.name_bytes_max
+        return data
+
+    @upcall("getxattr")
+    async def getxattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> bytes:
+        """Read an extended attribute. Foreign names are answered at once, from memory."""
+        if not name.startswith(_OUR_ATTRIBUTES):
+            raise FUSEError(pyfuse3.ENOATTR)
+        path = self._node(inode).path
+        return (await self._filesystem.extended_attribute(path, name.decode())).encode()
+
+    @upcall("listxattr")
+    async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[XAttrNameT]:
+        """List extended attributes."""
+        names = await self._filesystem.extended_attributes(self._node(inode).path)
+        return [XAttrNameT(name.encode()) for name in names]
+
+    @upcall("setxattr")
+    async def setxattr(
+        self, inode: InodeT, name: XAttrNameT, value: bytes, ctx: RequestContext
+    ) -> None:
+        """Refuse: ours cannot be set, and objects carry no others."""
+        raise FUSEError(errno.EPERM if name.startswith(_OUR_ATTRIBUTES) else errno.ENOTSUP)
+
+    @upcall("removexattr")
+    async def removexattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> None:
+        """Refuse, as `setxattr`."""
+        raise FUSEError(errno.EPERM if name.startswith(_OUR_ATTRIBUTES) else pyfuse3.ENOATTR)
+
+    # --- helpers ---------------------------------------------------------------------------------
+
+    def _node(self, inode: int) -> Node:
+        node = self._inodes.get(inode)
+        if node is None:
+            raise FUSEError(errno.ESTALE)
+        return node
+
+    def _path(self, parent: int, name: bytes) -> str:
+        return join(self._node(parent).path, decode(name))
+
+    def _new_path(self, parent: int, name: bytes) -> str:
+        return decode_new(self._node(parent).path, name)
+
+    async def _attributes(self, node: Node) -> Attributes:
+        if node.handles:
+            return node.handles[-1].attributes()
+        found = await self._filesystem.attributes(node.path)
+        if found.kind is not Kind.DIRECTORY and found.identity != node.identity:
+            raise FUSEError(errno.ESTALE)
+        return found
+
+    def _opened(self, handle: Handle, node: Node) -> FileInfo:
+        number = next(self._numbers)
+        self._files[number] = _OpenFile(handle, node)
+        node.handles = (*node.handles, handle)
+        # An inode is one revision, so the kernel's pages of it are right for as long as it lives.
+        return FileInfo(fh=FileHandleT(number), keep_cache=True)
+
+    def _remembered(self, path: str, attributes: Attributes) -> EntryAttributes:
+        return self._entry(attributes, InodeT(self._inodes.remember(path, attributes).number))
+
+    @staticmethod
+    def _entry(attributes: Attributes, number: InodeT) -> EntryAttributes:
+        entry = EntryAttributes()
+        entry.st_ino = number
+        entry.generation = 0
+        entry.entry_timeout = entry.attr_timeout = attributes.ttl_s
+        entry.st_mode = ModeT(attributes.kind | attributes.mode)
+        entry.st_nlink = 2 if attributes.kind is Kind.DIRECTORY else 1
+        entry.st_uid = attributes.uid
+        entry.st_gid = attributes.gid
+        entry.st_rdev = 0
+        entry.st_size = attributes.size_bytes
+        entry.st_blksize = BLOCK_BYTES
+        entry.st_blocks = (attributes.size_bytes + 511) // 512
+        entry.st_atime_ns = entry.st_mtime_ns = attributes.mtime_ns
+        entry.st_ctime_ns = attributes.ctime_ns
+        return entry
+
+
+async def _close_flushed(handle: Handle) -> None:
+    try:
+        await handle.flush()
+    finally:
+        with trio.CancelScope(shield=True):
+            await handle.close()
+
+
+def _caller(ctx: RequestContext) -> Caller:
+    return Caller(uid=ctx.uid, gid=ctx.gid, pid=ctx.pid)

@@ -1,0 +1,364 @@
+"""Changes: everything that alters names or attributes. What is published and immutable stays."""
+
+from __future__ import annotations
+
+import errno
+
+from shotfs.errors import (
+    DirectoryNotEmpty,
+    InvalidArgument,
+    IsADirectory,
+    NotADirectory,
+    NotPermitted,
+    PathExists,
+    PathNotFound,
+    PublishedImmutable,
+    Stale,
+)
+from shotfs.namespace import TierPool
+from shotfs.pathspec import Rewrite
+from shotfs.publish import Kind as EntryKind
+from shotfs.publish import Publisher, PublishTerms, Spool, SpoolEntry
+from shotfs.tiers.base import Revision
+from shotfs.vfs.attributes import Attributes, Caller, Change
+from shotfs.vfs.directories import Directories
+from shotfs.vfs.files import Files
+from shotfs.vfs.handles import Handle
+from shotfs.vfs.nodes import Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.terms import Terms, no_template
+
+
+class Changes:
+    """Makes, moves, removes and changes entries."""
+
+    def __init__(
+        self,
+        finder: NodeFinder,
+        terms: Terms,
+        files: Files,
+        directories: Directories,
+        *,
+        spool: Spool,
+        publisher: Publisher,
+        tiers: TierPool,
+    ) -> None:
+        self._finder = finder
+        self._terms = terms
+        self._files = files
+        self._directories = directories
+        self._spool = spool
+        self._publisher = publisher
+        self._tiers = tiers
+
+    # --- making ----------------------------------------------------------------------------------
+
+    async def make_directory(self, path: str, mode: int, caller: Caller) -> Attributes:
+        """Make the directory *path* on this node; the origin gets it with its first file.
+
+        Raises:
+            PathExists: something lies there.
+            NoTemplate, ReadOnly: the specification has no such directory, or nobody writes there.
+        """
+        match = self._terms.writable_directory(path)
+        await self._must_be_free(path)
+        uid = caller.uid if match.uid is None else match.uid
+        gid = caller.gid if match.gid is None else match.gid
+        entry = await self._spool.mkdir(path, mode=mode & 0o7777, uid=uid, gid=gid)
+        return self._finder.directory_attributes(Directory(path, match, entry))
+
+    async def make_symlink(self, path: str, target: str, caller: Caller) -> Attributes:
+        """Make a symbolic link; it stays on this node, because objects have none.
+
+        Raises:
+            PathExists: something lies there.
+            NoTemplate, ReadOnly: no template has such a file or directory, or nobody writes it.
+        """
+        if self._finder.match(path) is not None:
+            self._terms.writable_directory(path)
+        else:
+            self._terms.writable_file(path)
+        await self._must_be_free(path)
+        entry = await self._spool.symlink(path, target, uid=caller.uid, gid=caller.gid)
+        return self._finder.spooled_attributes(entry)
+
+    async def _must_be_free(self, path: str) -> None:
+        if not isinstance(await self._finder.find(path), Missing):
+            raise PathExists(f"{path}: exists")
+
+    # --- removing --------------------------------------------------------------------------------
+
+    async def unlink(self, path: str) -> None:
+        """Remove the file or symbolic link *path*.
+
+        Raises:
+            PublishedImmutable: it is published under an immutable template.
+            IsADirectory, PathNotFound, ReadOnly, TierError.
+        """
+        self._terms.check_writable(path)
+        node = await self._finder.find(path)
+        if isinstance(node, Directory):
+            raise IsADirectory(f"{path}: is a directory")
+        if isinstance(node, Missing):
+            raise PathNotFound(f"{path}: no such file")
+        if isinstance(node, Published):
+            await self._delete_published(node)
+            return
+        base = node.entry.base
+        await self._spool.unlink(path)
+        if base is not None:
+            # The entry was a newer state of a published file: that one goes too.
+            await self._delete_revision(path, base)
+
+    async def remove_directory(self, path: str) -> None:
+        """Remove the empty directory *path*.
+
+        Raises:
+            DirectoryNotEmpty: it has entries.
+            NotPermitted: the specification says that it exists.
+            NotADirectory, PathNotFound, ReadOnly.
+        """
+        self._terms.check_writable(path)
+        node = await self._finder.find(path)
+        if isinstance(node, Missing):
+            raise PathNotFound(f"{path}: no such directory")
+        if not isinstance(node, Directory):
+            raise NotADirectory(f"{path}: not a directory")
+        if not await self._directories.is_empty(path):
+            raise DirectoryNotEmpty(f"{path}: not empty")
+        if node.made is None:
+            raise NotPermitted(f"{path}: the specification says that this directory exists")
+        await self._spool.rmdir(path)
+
+    async def _delete_published(self, node: Published) -> None:
+        resolution = self._terms.writable_file(node.path)
+        if node.immutable:
+            raise PublishedImmutable(
+                f"{node.path}: published and immutable "
+                f"(template {resolution.template.name!r}); it cannot be removed"
+            )
+        await self._delete_revision(node.path, node.entry.revision)
+
+    async def _delete_revision(self, path: str, revision: Revision) -> None:
+        resolution = self._finder.resolve(path)
+        if resolution is None:
+            raise no_template(path)
+        tier = await self._tiers.get(resolution.template.policy.origin)
+        await tier.delete(revision.key, expect=revision)
+        self._finder.namespace.removed(path)
+
+    # --- renaming --------------------------------------------------------------------------------
+
+    async def rename(self, old: str, new: str, *, replace: bool) -> None:
+        """Move *old* to *new*.
+
+        Within the spool this is atomic. A published mutable file is copied, published under its
+        new name and then deleted, which is not.
+
+        Args:
+            old: what to move.
+            new: where to; its name is valid.
+            replace: whether an existing *new* may be replaced.
+
+        Raises:
+            PublishedImmutable: *old* is (EPERM), or *new* is (EEXIST).
+            PathExists: *new* exists and *replace* is false.
+            NoTemplate, ReadOnly, PathNotFound, IsADirectory, NotADirectory, DirectoryNotEmpty.
+        """
+        self._terms.check_writable(new)
+        source = await self._finder.find(old)
+        target = await self._finder.find(new)
+        if isinstance(source, Missing):
+            raise PathNotFound(f"{old}: no such file")
+        if not replace and not isinstance(target, Missing):
+            raise PathExists(f"{new}: exists")
+        if isinstance(source, Directory):
+            await self._rename_directory(source, target)
+        elif isinstance(target, Directory):
+            raise IsADirectory(f"{new}: is a directory")
+        elif isinstance(source, Published):
+            await self._rename_published(source, target)
+        else:
+            await self._rename_spooled(source, target)
+
+    async def _rename_spooled(self, source: Spooled, target: Node) -> None:
+        entry, new = source.entry, target.path
+        if entry.kind is EntryKind.SYMLINK:
+            if isinstance(target, Published):
+                await self._delete_published(target)
+            await self._spool.rename(source.path, new)
+            return
+        resolution = self._terms.writable_file(new)
+        base = None
+        if isinstance(target, Published):
+            if target.immutable:
+                await self._rename_onto_immutable(entry, target)
+                return
+            base = target.entry.revision
+        elif isinstance(target, Spooled):
+            base = target.entry.base
+        await self._spool.rename(source.path, new, terms=self._terms.of(new, resolution, base))
+        if entry.base is not None and entry.base.key != resolution.key:
+            await self._delete_revision(source.path, entry.base)
+
+    async def _rename_onto_immutable(self, entry: SpoolEntry, target: Published) -> None:
+        """Refuse (`rewrite: refuse`), or accept the same bytes (`rewrite: compare`)."""
+        policy = target.resolution.template.policy
+        if policy.rewrite is Rewrite.COMPARE:
+            if await self._same_bytes(entry, target):
+                await self._spool.unlink(entry.path)
+                return
+            await self._spool.quarantine(
+                entry, f"renamed onto {target.path}, which is published with other bytes"
+            )
+        raise PublishedImmutable(
+            f"{target.path}: published and immutable "
+            f"(template {target.resolution.template.name!r}); {entry.path} was kept",
+            fix="publish it under another version",
+            errno=errno.EEXIST,
+        )
+
+    async def _same_bytes(self, entry: SpoolEntry, target: Published) -> bool:
+        if entry.size_bytes != target.entry.revision.size_bytes:
+            return False
+        published = await self._files.open_published(target)
+        try:
+            theirs = await published.cached.complete()
+        finally:
+            await published.close()
+        return theirs == await self._spool.digest(entry)
+
+    async def _rename_published(self, source: Published, target: Node) -> None:
+        if source.immutable:
+            raise PublishedImmutable(
+                f"{source.path}: published and immutable; it cannot be renamed"
+            )
+        self._terms.writable_file(source.path)
+        resolution = self._terms.writable_file(target.path)
+        if isinstance(target, Published) and target.immutable:
+            raise PublishedImmutable(f"{target.path}: published and immutable", errno=errno.EEXIST)
+        revision = source.entry.revision
+        await self._files.writable_copy(source)
+        base = target.entry.revision if isinstance(target, Published) else None
+        terms = self._terms.of(target.path, resolution, base)
+        await self._spool.rename(source.path, target.path, terms=terms)
+        moved = self._spool.get(target.path)
+        assert moved is not None
+        if not terms.scratch:
+            # The copy must be in the origin before the original goes.
+            await self._publisher.publish_now(moved)
+        await self._delete_revision(source.path, revision)
+
+    async def _rename_directory(self, source: Directory, target: Node) -> None:
+        old, new = source.path, target.path
+        if new.startswith(f"{old}/"):
+            raise InvalidArgument(f"{old}: cannot be moved into itself")
+        if source.made is None or await self._has_published(old):
+            raise NotPermitted(
+                f"{old}: only directories that were made here and hold nothing published can be "
+                "renamed"
+            )
+        if isinstance(target, Directory):
+            if not await self._directories.is_empty(new):
+                raise DirectoryNotEmpty(f"{new}: not empty")
+            if target.made is None:
+                raise NotPermitted(f"{new}: the specification says that this directory exists")
+            await self._spool.rmdir(new)
+        elif not isinstance(target, Missing):
+            raise NotADirectory(f"{new}: not a directory")
+        self._terms.writable_directory(new)
+        await self._spool.rename_directory(old, new, self._terms_for_move)
+
+    def _terms_for_move(self, path: str) -> PublishTerms:
+        resolution = self._terms.writable_file(path)
+        return self._terms.of(path, resolution, None)
+
+    async def _has_published(self, path: str) -> bool:
+        match = self._finder.match(path)
+        rest = path.partition("/")[2]
+        return match is not None and await self._finder.namespace.has_directory(path, rest, match)
+
+    # --- attributes ------------------------------------------------------------------------------
+
+    async def change(self, path: str, change: Change, handle: Handle | None) -> Attributes:
+        """Apply *change* to what lies under *path*, or to an open *handle* of it.
+
+        Raises:
+            PublishedImmutable, ReadOnly, NotPermitted, PathNotFound, IsADirectory.
+            Stale: a writable copy was made; repeat.
+        """
+        node = await self._finder.find(path)
+        if isinstance(node, Missing):
+            raise PathNotFound(f"{path}: no such file")
+        if isinstance(node, Published):
+            return await self._change_published(node, change)
+        self._terms.check_writable(path)
+        if isinstance(node, Directory):
+            return await self._change_directory(node, change)
+        if change.size_bytes is not None:
+            await self._truncate(node, change.size_bytes, handle)
+        await self._set_attributes(node.entry, change)
+        return self._finder.spooled_attributes(node.entry)
+
+    async def _truncate(self, node: Spooled, size_bytes: int, handle: Handle | None) -> None:
+        if handle is not None:
+            await handle.truncate(size_bytes)
+            return
+        file = await self._spool.open(node.entry, writable=True)
+        try:
+            await file.truncate(size_bytes)
+            await file.flush()
+        finally:
+            await file.close()
+
+    async def _set_attributes(self, entry: SpoolEntry, change: Change) -> None:
+        wanted = (change.mode, change.uid, change.gid, change.atime_ns, change.mtime_ns)
+        if any(value is not None for value in wanted):
+            await self._spool.set_attributes(
+                entry,
+                mode=change.mode,
+                uid=change.uid,
+                gid=change.gid,
+                atime_ns=change.atime_ns,
+                mtime_ns=change.mtime_ns,
+            )
+
+    async def _change_published(self, node: Published, change: Change) -> Attributes:
+        attributes = self._finder.published_attributes(node)
+        if _changes_nothing(attributes, change):
+            return attributes
+        self._terms.writable_file(node.path)
+        if node.immutable:
+            raise PublishedImmutable(f"{node.path}: published and immutable")
+        if change.size_bytes is None:
+            raise NotPermitted(
+                f"{node.path}: mode, owner and times of published files come from the specification"
+            )
+        await self._files.writable_copy(node)
+        raise Stale(f"{node.path}: a writable copy was made; truncate it again")
+
+    async def _change_directory(self, node: Directory, change: Change) -> Attributes:
+        attributes = self._finder.directory_attributes(node)
+        if node.made is not None:
+            await self._set_attributes(node.made, change)
+            return self._finder.directory_attributes(node)
+        if change.size_bytes is not None:
+            raise IsADirectory(f"{node.path}: is a directory")
+        if not _changes_nothing(attributes, Change(change.mode, change.uid, change.gid)):
+            raise NotPermitted(
+                f"{node.path}: mode and owner of this directory come from the specification"
+            )
+        # Object stores keep no times of directories; refusing would fail every rsync -t.
+        return attributes
+
+
+def _changes_nothing(attributes: Attributes, change: Change) -> bool:
+    pairs = (
+        (change.mode, attributes.mode),
+        (change.uid, attributes.uid),
+        (change.gid, attributes.gid),
+        (change.size_bytes, attributes.size_bytes),
+        (change.mtime_ns, attributes.mtime_ns),
+    )
+    return all(wanted is None or wanted == present for wanted, present in pairs) and (
+        change.atime_ns is None or change.mtime_ns is not None
+    )

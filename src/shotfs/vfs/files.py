@@ -1,0 +1,248 @@
+"""Files: opening, creating and making a writable copy of a published mutable file."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import trio
+
+from shotfs.cache import Cache, FileState
+from shotfs.errors import (
+    IsADirectory,
+    PathExists,
+    PathNotFound,
+    PublishedImmutable,
+    Stale,
+)
+from shotfs.namespace import TierPool
+from shotfs.observe.metrics import Metrics
+from shotfs.publish import Kind as EntryKind
+from shotfs.publish import Publisher, Spool, SpoolFile
+from shotfs.tiers.base import Span
+from shotfs.vfs import paths
+from shotfs.vfs.attributes import Attributes, Caller
+from shotfs.vfs.handles import Handle, PublishedHandle, SpoolHandle
+from shotfs.vfs.nodes import Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.terms import Terms
+
+COPY_BLOCK_BYTES = 4 * 1024 * 1024
+
+HOLD_S = 2.0
+"""How long a writable copy waits for the open that it was made for. The kernel repeats that open
+at once (ESTALE); without the wait an emptied copy could be published in between."""
+
+_TEMPERATURES = {
+    FileState.COMPLETE: "warm",
+    FileState.STREAMING: "cold",
+    FileState.UNKEPT: "streaming",
+}
+
+
+class Files:
+    """Opens and creates files."""
+
+    def __init__(
+        self,
+        finder: NodeFinder,
+        terms: Terms,
+        *,
+        cache: Cache,
+        spool: Spool,
+        tiers: TierPool,
+        publisher: Publisher,
+        metrics: Metrics,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._finder = finder
+        self._terms = terms
+        self._cache = cache
+        self._spool = spool
+        self._tiers = tiers
+        self._publisher = publisher
+        self._metrics = metrics
+        self._nursery = nursery
+
+    async def open(self, path: str, flags: int, *, identity: int = 0) -> Handle:
+        """Open the file *path*.
+
+        Args:
+            path: mount-relative.
+            flags: as of open(2); O_CREAT is not looked at.
+            identity: what the caller thinks the file is (`Attributes.identity`); 0 if it has
+                no opinion.
+
+        Raises:
+            Stale: the path has another revision, or has just got a writable copy: look it up
+                again and repeat.
+            PublishedImmutable: opened for writing, with errno EEXIST.
+            ReadOnly, IsADirectory, PathNotFound, TierError.
+        """
+        node = await self._finder.find(path)
+        if isinstance(node, Spooled):
+            return await self._open_spooled(node, flags, identity)
+        if isinstance(node, Published):
+            self._check_identity(node, identity)
+            if _writes(flags):
+                await self._shadow(node, truncate=bool(flags & os.O_TRUNC))
+                raise Stale(f"{path}: a writable copy was made; open it again")
+            return await self.open_published(node)
+        raise _not_a_file(node)
+
+    async def open_published(self, node: Published) -> PublishedHandle:
+        """Open a published file for reading."""
+        revision = node.entry.revision
+        tier = self._tiers.opened(node.resolution.template.policy.origin)
+        if tier is None:
+            tier = await self._tiers.get(node.resolution.template.policy.origin)
+        cached = await self._cache.open(tier, revision)
+        self._metrics.opens[_TEMPERATURES[cached.state]].inc()
+        return PublishedHandle(
+            cached,
+            self._finder.published_attributes(node),
+            lambda: self._finder.namespace.removed(node.path),
+        )
+
+    async def create(
+        self, path: str, mode: int, flags: int, caller: Caller
+    ) -> tuple[Attributes, Handle]:
+        """Create and open the file *path*; open it if it exists and O_EXCL is not set.
+
+        Args:
+            path: mount-relative; its name is valid.
+            mode: permission bits, umask applied.
+            flags: as of open(2).
+            caller: who will own it.
+
+        Raises:
+            PathExists: O_EXCL, and it exists.
+            NoTemplate, ReadOnly, PublishedImmutable, IsADirectory, SpoolFull.
+        """
+        resolution = self._terms.writable_file(path)
+        node = await self._finder.find(path)
+        if not isinstance(node, Missing):
+            return await self._open_existing(node, flags)
+        uid, gid = self._terms.owner(resolution.template.policy, caller)
+        file = await self._spool.create(
+            path, mode=mode & 0o7777, uid=uid, gid=gid, terms=self._terms.of(path, resolution, None)
+        )
+        handle = self._spool_handle(file)
+        return handle.attributes(), handle
+
+    async def writable_copy(self, node: Published) -> None:
+        """Put a copy of a published mutable file into the spool, where it shadows the original.
+
+        Raises:
+            PublishedImmutable: its template forbids changes, with errno EEXIST.
+            ReadOnly, SpoolFull, TierError.
+        """
+        await self._shadow(node, truncate=False)
+
+    async def _open_existing(self, node: Node, flags: int) -> tuple[Attributes, Handle]:
+        if flags & os.O_EXCL:
+            raise PathExists(f"{node.path}: exists")
+        if isinstance(node, Published) and _writes(flags):
+            await self._shadow(node, truncate=bool(flags & os.O_TRUNC))
+        handle = await self.open(node.path, flags)
+        return handle.attributes(), handle
+
+    async def _open_spooled(self, node: Spooled, flags: int, identity: int) -> Handle:
+        self._check_identity(node, identity)
+        if node.entry.kind is EntryKind.SYMLINK:
+            raise PathNotFound(f"{node.path}: a symbolic link has no content", errno=errno.ELOOP)
+        writable = _writes(flags)
+        if writable:
+            self._terms.check_writable(node.path)
+        file = await self._spool.open(node.entry, writable=writable)
+        if writable and flags & os.O_TRUNC and node.entry.size_bytes:
+            try:
+                await file.truncate(0)
+            except BaseException:
+                with trio.CancelScope(shield=True):
+                    await file.close()
+                raise
+        self._metrics.opens["spool"].inc()
+        return self._spool_handle(file)
+
+    def _spool_handle(self, file: SpoolFile) -> SpoolHandle:
+        return SpoolHandle(
+            file,
+            lambda: self._finder.spooled_attributes(file.entry),
+            self._publisher.publish_now,
+        )
+
+    def _check_identity(self, node: Published | Spooled, identity: int) -> None:
+        if identity and self._finder.attributes(node).identity != identity:
+            raise Stale(f"{node.path}: another revision lies here now; look it up again")
+
+    async def _shadow(self, node: Published, *, truncate: bool) -> None:
+        resolution = self._terms.writable_file(node.path)
+        if node.immutable:
+            raise PublishedImmutable(
+                f"{node.path}: published and immutable "
+                f"(template {resolution.template.name!r}); its bytes never change",
+                fix="write another version",
+                errno=errno.EEXIST,
+            )
+        revision = node.entry.revision
+        attributes = self._finder.published_attributes(node)
+        source = None if truncate else await self.open_published(node)
+        try:
+            file = await self._spool.create(
+                node.path,
+                mode=attributes.mode,
+                uid=attributes.uid,
+                gid=attributes.gid,
+                terms=self._terms.of(node.path, resolution, revision),
+            )
+            try:
+                if source is not None:
+                    await _copy(source, file, revision.size_bytes)
+                    await file.flush()
+            except BaseException:
+                with trio.CancelScope(shield=True):
+                    await file.close()
+                    await self._spool.unlink(node.path)
+                raise
+            self._nursery.start_soon(_hold, file)
+        finally:
+            if source is not None:
+                await source.close()
+
+    async def parent_directory(self, path: str) -> Directory:
+        """Return the directory that *path* lies in.
+
+        Raises:
+            PathNotFound, NotADirectory: there is none.
+        """
+        node = await self._finder.find(paths.parent(path))
+        if not isinstance(node, Directory):
+            raise PathNotFound(f"{paths.parent(path)}: no such directory")
+        return node
+
+
+async def _hold(file: SpoolFile) -> None:
+    """Keep a writable copy from being sealed until its writer has come back to open it."""
+    try:
+        await trio.sleep(HOLD_S)
+    finally:
+        with trio.CancelScope(shield=True):
+            await file.close()
+
+
+async def _copy(source: PublishedHandle, target: SpoolFile, size_bytes: int) -> None:
+    offset = 0
+    while offset < size_bytes:
+        data = await source.cached.read(Span(offset, min(offset + COPY_BLOCK_BYTES, size_bytes)))
+        await target.write(offset, data)
+        offset += len(data)
+
+
+def _writes(flags: int) -> bool:
+    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND))
+
+
+def _not_a_file(node: Node) -> IsADirectory | PathNotFound:
+    if isinstance(node, Directory):
+        return IsADirectory(f"{node.path}: is a directory")
+    return PathNotFound(f"{node.path}: no such file")

@@ -1,0 +1,234 @@
+"""The file system: every operation, on mount-relative paths.
+
+Decides everything that an application can see; knows nothing of inodes or kernels. `fuse` adapts
+it to the kernel, tests drive it directly. One event loop; no method blocks it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import trio
+
+from shotfs.cache import Cache
+from shotfs.config import Settings
+from shotfs.errors import PathNotFound
+from shotfs.namespace import Namespace, ShowSet, TierPool
+from shotfs.observe.metrics import Metrics
+from shotfs.pathspec import Durability
+from shotfs.publish import Kind as EntryKind
+from shotfs.publish import Publisher, Spool
+from shotfs.tiers.base import Revision
+from shotfs.vfs.attributes import Attributes, Caller, Change, revision_identity
+from shotfs.vfs.changes import Changes
+from shotfs.vfs.directories import Directories, Snapshot
+from shotfs.vfs.files import Files
+from shotfs.vfs.handles import Handle
+from shotfs.vfs.nodes import Missing, NodeFinder, Spooled, service_user
+from shotfs.vfs.paths import NAME_BYTES_MAX
+from shotfs.vfs.terms import Terms
+from shotfs.vfs.xattrs import ExtendedAttributes
+
+BLOCK_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What df shows: how much can still be written, and how much there is in all.
+
+    Attributes:
+        total_bytes: the spool's limit.
+        free_bytes: what a writer may still write here: the spool's limit or its disk, whichever
+            ends first. Nothing is said of the origin, which has no end.
+        files: entries in the spool.
+        name_bytes_max: longest name.
+    """
+
+    total_bytes: int
+    free_bytes: int
+    files: int
+    name_bytes_max: int = NAME_BYTES_MAX
+
+
+class FileSystem:
+    """One mounted set of shows.
+
+    Args:
+        settings: of this node.
+        shows: what is mounted.
+        namespace: what the origins have.
+        cache: where published content is read from.
+        spool: where outputs are written.
+        publisher: takes them to the origin.
+        tiers: the origins.
+        metrics: counts opens.
+        nursery: where short background work runs; it must outlive every call.
+        read_only: refuse every change.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shows: ShowSet,
+        *,
+        namespace: Namespace,
+        cache: Cache,
+        spool: Spool,
+        publisher: Publisher,
+        tiers: TierPool,
+        metrics: Metrics,
+        nursery: trio.Nursery,
+        read_only: bool,
+    ) -> None:
+        uid, gid = service_user()
+        self._settings = settings
+        self._spool = spool
+        self._tiers = tiers
+        self._finder = NodeFinder(
+            shows,
+            namespace,
+            spool,
+            uid=uid,
+            gid=gid,
+            attribute_ttl_s_max=settings.mount.attribute_ttl_s_max,
+        )
+        terms = Terms(
+            self._finder,
+            read_only=read_only,
+            durability=Durability.ORIGIN if settings.node.preemptible else Durability.NODE,
+            node=settings.node.name,
+        )
+        self._files = Files(
+            self._finder,
+            terms,
+            cache=cache,
+            spool=spool,
+            tiers=tiers,
+            publisher=publisher,
+            metrics=metrics,
+            nursery=nursery,
+        )
+        self._directories = Directories(self._finder, spool)
+        self._changes = Changes(
+            self._finder,
+            terms,
+            self._files,
+            self._directories,
+            spool=spool,
+            publisher=publisher,
+            tiers=tiers,
+        )
+        self._xattrs = ExtendedAttributes(cache)
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    async def lookup(self, path: str) -> Attributes | Missing:
+        """Return what stat shows of *path*, or that there is nothing and for how long.
+
+        Raises:
+            TierError: an origin had to be asked and could not answer.
+        """
+        node = await self._finder.find(path)
+        return node if isinstance(node, Missing) else self._finder.attributes(node)
+
+    async def attributes(self, path: str) -> Attributes:
+        """Return what stat shows of *path*.
+
+        Raises:
+            PathNotFound: there is nothing.
+            TierError: as `lookup`.
+        """
+        found = await self.lookup(path)
+        if isinstance(found, Missing):
+            raise PathNotFound(f"{path}: no such file or directory")
+        return found
+
+    async def snapshot(self, path: str) -> Snapshot:
+        """Return the entries of the directory *path*; see `Directories.snapshot`."""
+        return await self._directories.snapshot(path)
+
+    async def read_link(self, path: str) -> str:
+        """Return where the symbolic link *path* points.
+
+        Raises:
+            PathNotFound: there is no such link.
+        """
+        node = await self._finder.find(path)
+        if isinstance(node, Spooled) and node.entry.kind is EntryKind.SYMLINK:
+            assert node.entry.target is not None
+            return node.entry.target
+        raise PathNotFound(f"{path}: no symbolic link")
+
+    async def extended_attribute(self, path: str, name: str) -> str:
+        """Return the extended attribute *name* of *path*.
+
+        Raises:
+            NoAttribute: it has none of that name.
+        """
+        return await self._xattrs.get(await self._finder.find(path), name)
+
+    async def extended_attributes(self, path: str) -> list[str]:
+        """Return the names of all extended attributes of *path*, sorted."""
+        return sorted(await self._xattrs.all(await self._finder.find(path)))
+
+    def identities_of(self, revision: Revision) -> list[int]:
+        """Return the identities of the files that show *revision*, for dropping their pages."""
+        finder = self._finder
+        return [
+            revision_identity(path, revision)
+            for path in (f"{show.name}/{revision.key}" for show in finder.shows)
+            if (resolution := finder.resolve(path)) is not None
+            and not resolution.scratch
+            and (tier := self._tiers.opened(resolution.template.policy.origin)) is not None
+            and tier.name == revision.tier
+        ]
+
+    async def space(self) -> Space:
+        """Return what df shows."""
+        limit = self._settings.spool
+        disk = await trio.to_thread.run_sync(os.statvfs, self._spool.directory)
+        room = disk.f_bavail * disk.f_frsize - limit.free_bytes_min
+        return Space(
+            total_bytes=limit.bytes_max,
+            free_bytes=max(0, min(limit.bytes_max - self._spool.used_bytes, room)),
+            files=len(self._spool),
+        )
+
+    # --- files -----------------------------------------------------------------------------------
+
+    async def open(self, path: str, flags: int, *, identity: int = 0) -> Handle:
+        """Open the file *path*; see `Files.open`."""
+        return await self._files.open(path, flags, identity=identity)
+
+    async def create(
+        self, path: str, mode: int, flags: int, caller: Caller
+    ) -> tuple[Attributes, Handle]:
+        """Create and open the file *path*; see `Files.create`."""
+        return await self._files.create(path, mode, flags, caller)
+
+    # --- changes ---------------------------------------------------------------------------------
+
+    async def change(self, path: str, change: Change, handle: Handle | None = None) -> Attributes:
+        """Change attributes or size; see `Changes.change`."""
+        return await self._changes.change(path, change, handle)
+
+    async def make_directory(self, path: str, mode: int, caller: Caller) -> Attributes:
+        """Make a directory; see `Changes.make_directory`."""
+        return await self._changes.make_directory(path, mode, caller)
+
+    async def make_symlink(self, path: str, target: str, caller: Caller) -> Attributes:
+        """Make a symbolic link; see `Changes.make_symlink`."""
+        return await self._changes.make_symlink(path, target, caller)
+
+    async def unlink(self, path: str) -> None:
+        """Remove a file or symbolic link; see `Changes.unlink`."""
+        await self._changes.unlink(path)
+
+    async def remove_directory(self, path: str) -> None:
+        """Remove an empty directory; see `Changes.remove_directory`."""
+        await self._changes.remove_directory(path)
+
+    async def rename(self, old: str, new: str, *, replace: bool = True) -> None:
+        """Move an entry; see `Changes.rename`."""
+        await self._changes.rename(old, new, replace=replace)

@@ -1,0 +1,191 @@
+"""Handles: open files.
+
+A handle is of one revision or of one spool entry for as long as it is open, and never mixes two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from shotfs.cache import CachedFile
+from shotfs.digest import Buffer
+from shotfs.errors import NotPermitted, ObjectNotFound, RevisionChanged
+from shotfs.publish import SpoolEntry, SpoolFile
+from shotfs.tiers.base import Span
+from shotfs.vfs.attributes import Attributes
+
+EMPTY = b""
+
+
+class Handle(Protocol):
+    """An open file, whatever is behind it. Offsets and sizes are bytes."""
+
+    def attributes(self) -> Attributes:
+        """Return what fstat shows."""
+        ...
+
+    def read_now(self, offset: int, size: int) -> Buffer | None:
+        """Return up to *size* bytes without waiting, or None if that is not possible."""
+        ...
+
+    async def read(self, offset: int, size: int) -> Buffer:
+        """Return up to *size* bytes; fewer only at the end of the file."""
+        ...
+
+    async def write(self, offset: int, data: Buffer) -> int:
+        """Store *data* and return how many bytes that were."""
+        ...
+
+    async def truncate(self, size_bytes: int) -> None:
+        """Cut or extend the file to *size_bytes*."""
+        ...
+
+    async def flush(self) -> None:
+        """Do what close() promises (S4)."""
+        ...
+
+    async def fsync(self) -> None:
+        """Make what was written durable on this node."""
+        ...
+
+    async def close(self) -> None:
+        """Give up the handle."""
+        ...
+
+
+class PublishedHandle:
+    """Reads one revision from the cache.
+
+    Args:
+        cached: the lease on its content.
+        attributes: what fstat shows.
+        on_stale: called when the origin does not have this revision any more.
+    """
+
+    def __init__(
+        self, cached: CachedFile, attributes: Attributes, on_stale: Callable[[], None]
+    ) -> None:
+        self._cached = cached
+        self._attributes = attributes
+        self._size_bytes = attributes.size_bytes
+        self._on_stale = on_stale
+
+    @property
+    def cached(self) -> CachedFile:
+        """The lease on the content."""
+        return self._cached
+
+    def attributes(self) -> Attributes:
+        """Return what fstat shows."""
+        return self._attributes
+
+    def read_now(self, offset: int, size: int) -> Buffer | None:
+        """Return bytes that are in the kernel's page cache, or None."""
+        stop = min(offset + size, self._size_bytes)
+        return self._cached.read_now(Span(offset, stop)) if offset < stop else EMPTY
+
+    async def read(self, offset: int, size: int) -> Buffer:
+        """Return the bytes, fetched first if need be.
+
+        Raises:
+            RevisionChanged, ObjectNotFound: the origin does not have this revision any more.
+            TierError: it cannot be fetched now.
+            DigestMismatch: what arrives is not what was promised.
+        """
+        stop = min(offset + size, self._size_bytes)
+        if offset >= stop:
+            return EMPTY
+        try:
+            return await self._cached.read(Span(offset, stop))
+        except ObjectNotFound as exc:
+            self._on_stale()
+            raise RevisionChanged(f"{exc.message}: deleted while it was open") from exc
+        except RevisionChanged:
+            self._on_stale()
+            raise
+
+    async def write(self, offset: int, data: Buffer) -> int:
+        """Refuse: the handle was opened for reading."""
+        raise NotPermitted(f"write of {len(data)} bytes at {offset} to a handle that only reads")
+
+    async def truncate(self, size_bytes: int) -> None:
+        """Refuse: the handle was opened for reading."""
+        raise NotPermitted(f"truncate to {size_bytes} bytes of a handle that only reads")
+
+    async def flush(self) -> None:
+        """There is nothing to flush."""
+
+    async def fsync(self) -> None:
+        """There is nothing to sync."""
+
+    async def close(self) -> None:
+        """Give the lease back."""
+        self._cached.close()
+
+
+class SpoolHandle:
+    """Reads and writes one entry of the spool.
+
+    Args:
+        file: the spool's own handle.
+        attributes: says what fstat shows of the entry now.
+        publish: waits until an entry is in the origin (`durability: origin`).
+    """
+
+    def __init__(
+        self,
+        file: SpoolFile,
+        attributes: Callable[[], Attributes],
+        publish: Callable[[SpoolEntry], Awaitable[object]],
+    ) -> None:
+        self._file = file
+        self._attributes = attributes
+        self._publish = publish
+
+    @property
+    def file(self) -> SpoolFile:
+        """The spool's handle."""
+        return self._file
+
+    def attributes(self) -> Attributes:
+        """Return what fstat shows of the entry now."""
+        return self._attributes()
+
+    def read_now(self, offset: int, size: int) -> Buffer | None:
+        """Return bytes that are in the kernel's page cache, or None."""
+        stop = min(offset + size, self._file.entry.size_bytes)
+        return self._file.read_now(Span(offset, stop)) if offset < stop else EMPTY
+
+    async def read(self, offset: int, size: int) -> Buffer:
+        """Return the bytes."""
+        stop = min(offset + size, self._file.entry.size_bytes)
+        return await self._file.read(Span(offset, stop)) if offset < stop else EMPTY
+
+    async def write(self, offset: int, data: Buffer) -> int:
+        """Store *data* in the spool.
+
+        Raises:
+            SpoolFull: no room.
+            NotPermitted: the file is sealed.
+        """
+        return await self._file.write(offset, data)
+
+    async def truncate(self, size_bytes: int) -> None:
+        """Cut or extend the file."""
+        await self._file.truncate(size_bytes)
+
+    async def flush(self) -> None:
+        """Do what close() promises (S4): fsync and journal, or publish."""
+        had_data = await self._file.flush()
+        terms = self._file.entry.terms
+        if had_data and terms is not None and terms.durability_origin and not terms.scratch:
+            await self._publish(self._file.entry)
+
+    async def fsync(self) -> None:
+        """Make what was written durable on this node."""
+        await self._file.fsync()
+
+    async def close(self) -> None:
+        """Give up the handle; the last one starts the grace period."""
+        await self._file.close()

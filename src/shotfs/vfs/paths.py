@@ -1,0 +1,68 @@
+"""Names and paths: from the bytes of a request to a mount-relative path, and the limits of both.
+
+A path is mount-relative, POSIX style, without a leading slash; "" is the mount's root.
+"""
+
+from __future__ import annotations
+
+from shotfs.errors import NameNotEncodable, NameTooLong, PathNotFound
+from shotfs.tiers.base import KEY_BYTES_MAX
+
+NAME_BYTES_MAX = 255
+"""The longest name, as on ext4 and XFS; statfs says it too."""
+
+
+def join(directory: str, name: str) -> str:
+    """Return the path of *name* in *directory*."""
+    return f"{directory}/{name}" if directory else name
+
+
+def parent(path: str) -> str:
+    """Return the directory that *path* lies in."""
+    return path.rpartition("/")[0]
+
+
+def decode(name: bytes) -> str:
+    """Return *name* as text for a lookup.
+
+    Raises:
+        PathNotFound: an object key cannot carry it, so nothing of that name exists.
+        NameTooLong: over `NAME_BYTES_MAX` bytes.
+    """
+    _check_length(name)
+    try:
+        return name.decode()
+    except UnicodeDecodeError as exc:
+        raise PathNotFound(f"no name is {name!r}: names are UTF-8") from exc
+
+
+def decode_new(directory: str, name: bytes) -> str:
+    """Return the path of a new entry *name* in *directory*.
+
+    Raises:
+        NameNotEncodable: not UTF-8, or with control characters, which object keys refuse.
+        NameTooLong: the name is over `NAME_BYTES_MAX`, or the key over `KEY_BYTES_MAX` bytes.
+    """
+    _check_length(name)
+    try:
+        text = name.decode()
+    except UnicodeDecodeError as exc:
+        raise NameNotEncodable(
+            f"{directory}/{name!r}: an object key cannot carry this name", fix="use a UTF-8 name"
+        ) from exc
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
+        raise NameNotEncodable(
+            f"{directory}/{text!r}: object keys cannot carry control characters",
+            fix="leave them out of the name",
+        )
+    path = join(directory, text)
+    if len(path.encode()) > KEY_BYTES_MAX:
+        raise NameTooLong(
+            f"{path[:80]}...: {len(path.encode())} bytes, but an object key ends at {KEY_BYTES_MAX}"
+        )
+    return path
+
+
+def _check_length(name: bytes) -> None:
+    if len(name) > NAME_BYTES_MAX:
+        raise NameTooLong(f"{name[:40]!r}...: {len(name)} bytes, the limit is {NAME_BYTES_MAX}")

@@ -1,0 +1,119 @@
+"""Terms: what the policy of a path lets an application do, and how its output is published."""
+
+from __future__ import annotations
+
+from shotfs.errors import NoTemplate, ReadOnly
+from shotfs.pathspec import (
+    DirectoryMatch,
+    Durability,
+    Flow,
+    Immutable,
+    Policy,
+    Resolution,
+    Rewrite,
+)
+from shotfs.publish import PublishTerms
+from shotfs.tiers.base import Revision
+from shotfs.vfs.attributes import Caller
+from shotfs.vfs.nodes import NodeFinder
+
+
+class Terms:
+    """Decides who may write where, and under which terms a file leaves the spool.
+
+    Args:
+        finder: knows the specifications.
+        read_only: the mount refuses every change.
+        durability: what close() promises where the template leaves it to the node.
+        node: this node's name, recorded in what it publishes.
+    """
+
+    def __init__(
+        self, finder: NodeFinder, *, read_only: bool, durability: Durability, node: str
+    ) -> None:
+        self._finder = finder
+        self._read_only = read_only
+        self._durability = durability
+        self._node = node
+
+    def check_writable(self, path: str) -> None:
+        """Raise `ReadOnly` if the whole mount is."""
+        if self._read_only:
+            raise ReadOnly(f"{path}: the mount is read-only", fix="mount without --read-only")
+
+    def writable_file(self, path: str) -> Resolution:
+        """Return what the specification says of *path*, if files may be written there.
+
+        Raises:
+            ReadOnly: the mount or the template is.
+            NoTemplate: no template can produce it.
+        """
+        self.check_writable(path)
+        resolution = self._finder.resolve(path)
+        if resolution is None:
+            raise no_template(path)
+        if resolution.template.policy.flow is Flow.IN:
+            raise ReadOnly(
+                f"{path}: template {resolution.template.name!r} has flow 'in'",
+                fix="set its flow to 'out' or 'inout' in the specification",
+            )
+        return resolution
+
+    def writable_directory(self, path: str) -> DirectoryMatch:
+        """Return what the specification says of the directory *path*, if it may be made.
+
+        Raises: as `writable_file`.
+        """
+        self.check_writable(path)
+        match = self._finder.match(path)
+        if match is None:
+            raise no_template(path)
+        if not match.writable:
+            raise ReadOnly(f"{path}: every template below it has flow 'in'")
+        return match
+
+    def of(self, path: str, resolution: Resolution, base: Revision | None) -> PublishTerms:
+        """Return under which terms the file *path* is published.
+
+        Args:
+            path: mount-relative.
+            resolution: what the specification says of it.
+            base: the revision that it replaces; None creates.
+        """
+        policy = resolution.template.policy
+        show = path.partition("/")[0]
+        return PublishTerms(
+            template=resolution.template.name,
+            origin=policy.origin,
+            key=resolution.key,
+            scratch=resolution.scratch,
+            immutable=policy.immutable is not Immutable.NEVER,
+            rewrite_compare=policy.rewrite is Rewrite.COMPARE,
+            durability_origin=(policy.durability or self._durability) is Durability.ORIGIN,
+            grace_s=policy.grace_s,
+            base=base,
+            metadata={
+                "shotfs-node": _ascii(self._node),
+                "shotfs-show": _ascii(show),
+                "shotfs-template": _ascii(resolution.template.name),
+            },
+        )
+
+    @staticmethod
+    def owner(policy: Policy, caller: Caller) -> tuple[int, int]:
+        """Return uid and gid of a new file: what you write is yours until it is published."""
+        uid = caller.uid if policy.uid is None else policy.uid
+        gid = caller.gid if policy.gid is None else policy.gid
+        return uid, gid
+
+
+def no_template(path: str) -> NoTemplate:
+    """Return the error for a path that the specification does not know."""
+    return NoTemplate(
+        f"{path}: no template of the specification can produce this path",
+        fix=f"`shotfs spec explain {path}` says which template comes nearest",
+    )
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,75 @@
+"""Extended attributes: what shotfs knows of a file, for scripts (`getfattr -d FILE`)."""
+
+from __future__ import annotations
+
+import json
+
+from shotfs.cache import Cache
+from shotfs.errors import NoAttribute
+from shotfs.publish import Kind as EntryKind
+from shotfs.vfs.nodes import Directory, Missing, Node, Published, Spooled
+
+PREFIX = "user.shotfs."
+
+NAMES = tuple(PREFIX + name for name in ("digest", "fields", "origin", "state", "template", "tier"))
+"""All names, sorted; a file has those that mean something for it."""
+
+
+class ExtendedAttributes:
+    """Answers listxattr and getxattr."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def all(self, node: Node) -> dict[str, str]:
+        """Return name to value of every attribute of *node*.
+
+        ``state`` is one of: open, sealed, uploading, quarantined, failed, scratch (in the spool);
+        cached, partial, remote (published); made, directory (directories).
+        """
+        if isinstance(node, Missing):
+            return {}
+        if isinstance(node, Directory):
+            return {PREFIX + "state": "directory" if node.made is None else "made"}
+        if isinstance(node, Spooled):
+            return self._of_spooled(node)
+        return await self._of_published(node)
+
+    async def get(self, node: Node, name: str) -> str:
+        """Return the value of *name*.
+
+        Raises:
+            NoAttribute: *node* does not have it.
+        """
+        if name in NAMES:
+            value = (await self.all(node)).get(name)
+            if value is not None:
+                return value
+        raise NoAttribute(f"{node.path}: no extended attribute {name!r}")
+
+    def _of_spooled(self, node: Spooled) -> dict[str, str]:
+        entry = node.entry
+        values = {"state": "scratch" if entry.scratch else entry.state.value, "tier": "spool"}
+        if entry.kind is EntryKind.FILE and entry.terms is not None:
+            values["template"] = entry.terms.template
+            values["origin"] = f"{entry.terms.origin.rstrip('/')}/{entry.terms.key}"
+        if entry.digest is not None:
+            values["digest"] = entry.digest
+        return {PREFIX + name: value for name, value in values.items()}
+
+    async def _of_published(self, node: Published) -> dict[str, str]:
+        revision = node.entry.revision
+        template = node.resolution.template
+        state = (await self._cache.status_of(revision)).state
+        values = {
+            "fields": json.dumps(dict(node.resolution.fields), sort_keys=True, ensure_ascii=False),
+            "origin": f"{template.policy.origin.rstrip('/')}/{node.resolution.key}",
+            "state": state,
+            "template": template.name,
+            "tier": "cache" if state == "cached" else revision.tier,
+        }
+        # The digest of bytes that were hashed here; else the one that the object's writer claims.
+        digest = await self._cache.digest_of(revision) or revision.checksums.xxh128
+        if digest is not None:
+            values["digest"] = digest
+        return {PREFIX + name: value for name, value in values.items()}
