@@ -1,0 +1,1 @@
+"""Tiers on object stores, web servers and plain directories."""

@@ -1,0 +1,298 @@
+"""Bulk bytes: obstore where the server suits it, fsspec where it does not.
+
+obstore reads in a worker thread without the GIL and the thread writes each chunk with pwrite, so
+a byte is never copied in Python (measured 2026-11-21 against nginx, 6 threads, ranges of 8 MiB:
+3.2 GB/s to a file, 2.5-3.3 GB/s without writing). fsspec's coroutines are the fallback.
+
+A cancelled call returns at once and leaves its thread behind; the thread owns a duplicate of the
+descriptor, so that it can never write into a file that got the same number later, stops at its
+next chunk, and gives its limiter token back when obstore's own timeouts end it at the latest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from shotfs.digest import Buffer
+from shotfs.errors import ObjectNotFound, TierUnavailable, Unsupported
+from shotfs.tiers.base import Revision, Span
+from shotfs.tiers.cloud.errors import (
+    EngineUnfit,
+    corrupt,
+    from_obstore,
+    revision_changed,
+)
+from shotfs.tiers.cloud.origin import Origin, check_span
+from shotfs.tiers.cloud.threads import LocalWriteFailed, in_thread, with_descriptor, write_at
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 256 * 1024
+"""What obstore gathers before it hands bytes to Python: 64 KiB to 4 MiB were within 15 % of each
+other (2026-11-21); smaller ones stop an abandoned thread sooner and hold less memory."""
+
+_REQUEST_TIMEOUT_S_MAX = 3600.0
+"""Ends a thread whose server trickles bytes too slowly to be stalled; ours ended long before."""
+
+
+def client_options(origin: Origin) -> dict[str, Any]:
+    """Return obstore's client options: a stalled connection ends after the progress timeout."""
+    return {
+        "allow_http": True,
+        "connect_timeout": timedelta(seconds=origin.network.metadata_timeout_s),
+        "read_timeout": timedelta(seconds=origin.network.progress_timeout_s),
+        "timeout": timedelta(seconds=_REQUEST_TIMEOUT_S_MAX),
+        "http1_only": True,
+    }
+
+
+def retry_config() -> dict[str, Any]:
+    """Return obstore's retries: none. Ours are around it, with a budget and a deadline."""
+    instant = timedelta(milliseconds=1)
+    return {
+        "max_retries": 0,
+        "retry_timeout": timedelta(0),
+        "backoff": {"init_backoff": instant, "max_backoff": instant, "base": 2},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """How a request is tied to a revision; what is None is not used.
+
+    Attributes:
+        version: a store's object version (a GCS generation), part of the request.
+        if_match: the ETag that the answer must have; also sent as a precondition.
+        modified_s: Last-Modified in whole seconds that the answer must have.
+    """
+
+    version: str | None = None
+    if_match: str | None = None
+    modified_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Transfer:
+    """One request, as its thread sees it."""
+
+    key: str
+    span: Span
+    pin: Pin
+    revision: Revision
+    what: str
+
+
+class Obstore:
+    """Reads ranges of one origin through obstore.
+
+    Args:
+        make_store: returns the obstore store; called once, in a thread, because it imports.
+        pin: says how a request is tied to a revision.
+    """
+
+    def __init__(
+        self, origin: Origin, make_store: Callable[[], Any], pin: Callable[[Revision], Pin]
+    ) -> None:
+        self._origin = origin
+        self._make_store = make_store
+        self._pin = pin
+        self._store: Any = None
+        self._lock = threading.Lock()
+
+    async def read(self, revision: Revision, span: Span) -> Buffer:
+        """Return the bytes of *span*, in memory that Rust owns."""
+        transfer = self._transfer(revision, span)
+        return await in_thread(
+            self._origin,
+            transfer.what,
+            lambda: self._fetch(transfer),
+            bulk_bytes=span.length_bytes,
+        )
+
+    async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
+        """Write the bytes of *span* to *descriptor* at their own offsets."""
+        transfer = self._transfer(revision, span)
+
+        def work(own: int, abandoned: threading.Event) -> None:
+            self._fetch_to(transfer, own, abandoned)
+
+        try:
+            await with_descriptor(
+                self._origin, transfer.what, descriptor, work, bulk_bytes=span.length_bytes
+            )
+        except LocalWriteFailed as exc:
+            raise exc.error from exc
+
+    def _transfer(self, revision: Revision, span: Span) -> _Transfer:
+        return _Transfer(
+            self._origin.object_key(revision.key),
+            span,
+            self._pin(revision),
+            revision,
+            self._origin.url(revision.key),
+        )
+
+    # --- below: worker threads ---------------------------------------------------------------
+
+    def _fetch(self, transfer: _Transfer) -> Buffer:
+        with self._translated(transfer):
+            data = memoryview(self._get(transfer).bytes())
+        self._check_length(transfer, len(data))
+        return data
+
+    def _fetch_to(self, transfer: _Transfer, descriptor: int, abandoned: threading.Event) -> None:
+        offset = transfer.span.start
+        with self._translated(transfer):
+            for chunk in self._get(transfer).stream(min_chunk_size=CHUNK_BYTES):
+                if abandoned.is_set():
+                    return
+                write_at(descriptor, memoryview(chunk), offset)
+                offset += len(chunk)
+        self._check_length(transfer, offset - transfer.span.start)
+
+    @contextlib.contextmanager
+    def _translated(self, transfer: _Transfer) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, OSError, ValueError) as exc:
+            raise from_obstore(exc, self._origin, transfer.what) from exc
+
+    def _get(self, transfer: _Transfer) -> Any:
+        import obstore
+
+        options: dict[str, Any] = {"range": (transfer.span.start, transfer.span.stop)}
+        if transfer.pin.version is not None:
+            options["version"] = transfer.pin.version
+        if transfer.pin.if_match is not None:
+            options["if_match"] = transfer.pin.if_match
+        result = obstore.get(self._opened_store(), transfer.key, options=options)  # type: ignore[arg-type]  # GetOptions, built by cases
+        self._check_revision(transfer, result)
+        return result
+
+    def _opened_store(self) -> Any:
+        with self._lock:
+            if self._store is None:
+                self._store = self._make_store()
+            return self._store
+
+    def _check_revision(self, transfer: _Transfer, result: Any) -> None:
+        # Not every server honours what it was asked for, so the answer is compared as well.
+        meta, pin, revision = result.meta, transfer.pin, transfer.revision
+        same = meta["size"] == revision.size_bytes
+        if pin.version is not None and meta["version"] is not None:
+            same = same and meta["version"] == pin.version
+        if pin.if_match is not None:
+            same = same and meta["e_tag"] == pin.if_match
+        if pin.modified_s is not None:
+            same = same and int(meta["last_modified"].timestamp()) == pin.modified_s
+        if not same:
+            raise revision_changed(self._origin, revision.key, revision.version)
+
+    def _check_length(self, transfer: _Transfer, length_bytes: int) -> None:
+        if length_bytes != transfer.span.length_bytes:
+            raise corrupt(
+                transfer.what,
+                f"{length_bytes} bytes came instead of {transfer.span.length_bytes}",
+            )
+
+
+class BulkReader:
+    """Reads revisions by the engine that suits the server, and remembers which one does.
+
+    Args:
+        obstore: None where obstore does not know the kind of store.
+        fallback: reads a span through fsspec; raises as `Tier.read`.
+        stat: finds out what became of an object that a pinned read did not find.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        obstore: Obstore | None,
+        fallback: Callable[[Revision, Span], Awaitable[Buffer]],
+        stat: Callable[[str], Awaitable[Revision]],
+    ) -> None:
+        self._origin = origin
+        self._obstore = None if origin.settings.engine == "fsspec" else obstore
+        self._fallback = fallback
+        self._stat = stat
+
+    @property
+    def engine(self) -> str:
+        """The engine in use: ``obstore`` or ``fsspec``."""
+        return "fsspec" if self._obstore is None else "obstore"
+
+    async def read(self, revision: Revision, span: Span) -> Buffer:
+        """As `Tier.read`."""
+        check_span(revision, span)
+        if span.length_bytes == 0:
+            return b""
+        try:
+            if self._obstore is not None:
+                try:
+                    return await self._obstore.read(revision, span)
+                except (EngineUnfit, ImportError) as exc:
+                    self._give_up_obstore(exc)
+            return await self._fallback(revision, span)
+        except ObjectNotFound:
+            await self._explain(revision)
+            raise
+
+    async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
+        """As `Tier.read_to_file`."""
+        check_span(revision, span)
+        if span.length_bytes == 0:
+            return
+        try:
+            if self._obstore is not None:
+                try:
+                    await self._obstore.read_to_file(revision, span, descriptor)
+                except (EngineUnfit, ImportError) as exc:
+                    self._give_up_obstore(exc)
+                else:
+                    return
+            data = await self._fallback(revision, span)
+        except ObjectNotFound:
+            await self._explain(revision)
+            raise
+
+        def work(own: int, _: threading.Event) -> None:
+            write_at(own, memoryview(data), span.start)
+
+        what = self._origin.url(revision.key)
+        try:
+            await with_descriptor(
+                self._origin, what, descriptor, work, bulk_bytes=span.length_bytes
+            )
+        except LocalWriteFailed as exc:
+            raise exc.error from exc
+
+    def _give_up_obstore(self, exc: Exception) -> None:
+        if self._origin.settings.engine == "obstore":
+            raise Unsupported(
+                f"{self._origin.name} cannot be read by obstore: {exc}",
+                fix=f'set {self._origin.setting("engine")} = "auto" or "fsspec"',
+            ) from exc
+        if self._obstore is not None:
+            self._obstore = None
+            log.warning(
+                "origin %s does not suit obstore, reading it through fsspec from now on: %s",
+                self._origin.name,
+                exc,
+            )
+
+    async def _explain(self, revision: Revision) -> None:
+        # A pinned version that is gone looks the same whether the object was deleted or replaced.
+        now = await self._stat(revision.key)
+        if now.version != revision.version:
+            raise revision_changed(self._origin, revision.key, revision.version)
+        raise TierUnavailable(f"{self._origin.url(revision.key)} was not found, and is there again")

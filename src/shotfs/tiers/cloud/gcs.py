@@ -1,0 +1,306 @@
+"""gs://: Google Cloud Storage and what speaks its JSON API.
+
+Metadata and uploads go through the JSON API (`GcsApi`), bulk bytes through obstore's GCS store
+with the generation pinned. A revision's version is its generation. Listings carry our metadata,
+so the mtime is the recorded one where there is one, in stat and listings alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from shotfs.digest import Buffer, Checksums
+from shotfs.errors import TierError
+from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
+from shotfs.tiers.cloud import errors
+from shotfs.tiers.cloud.bulk import BulkReader, Obstore, Pin, client_options, retry_config
+from shotfs.tiers.cloud.gcs_api import Answer, GcsApi
+from shotfs.tiers.cloud.gcs_upload import GcsUpload
+from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.cloud.recorded import digest_of, mtime_ns_of, recorded
+from shotfs.tiers.keys import is_key
+from shotfs.tiers.pages import Pages
+from shotfs.tiers.source import opened
+
+_OBJECT_FIELDS = "name,generation,size,md5Hash,crc32c,updated,metadata"
+_PAGE_OBJECTS_MAX = 1000
+
+
+class GcsTier:
+    """A bucket, or a prefix of one."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._bucket = origin.root.host
+        self._api = GcsApi(origin)
+        self._bucket_seen = False
+        self._bulk = BulkReader(
+            origin,
+            obstore=Obstore(origin, self._make_store, lambda r: Pin(version=r.version)),
+            fallback=self._read_by_api,
+            stat=self.stat,
+        )
+
+    @property
+    def name(self) -> str:
+        """As `Tier.name`."""
+        return self._origin.name
+
+    @property
+    def properties(self) -> TierProperties:
+        """As `Tier.properties`."""
+        return TierProperties(writable=True, preconditions=True, listable=True)
+
+    @property
+    def engine(self) -> str:
+        """The engine that reads bulk bytes now."""
+        return self._bulk.engine
+
+    async def stat(self, key: str) -> Revision:
+        """As `Tier.stat`."""
+        url = await self._object_url(key, fields=_OBJECT_FIELDS)
+        answer = await self._ask("GET", url, key)
+        return self._revision(key, self._document(answer, key))
+
+    def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list`."""
+        below = self._origin.listing_prefix(prefix)
+
+        async def fetch(token: str) -> tuple[ListPage, str | None]:
+            return await self._list_page(prefix, below, token)
+
+        return Pages("", fetch)
+
+    async def read(self, revision: Revision, span: Span) -> Buffer:
+        """As `Tier.read`."""
+        return await self._bulk.read(revision, span)
+
+    async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
+        """As `Tier.read_to_file`."""
+        await self._bulk.read_to_file(revision, span, descriptor)
+
+    async def put(
+        self,
+        key: str,
+        source: bytes | str,
+        *,
+        expect: Revision | None,
+        checksums: Checksums,
+        mtime_ns: int,
+        metadata: Mapping[str, str],
+    ) -> Revision:
+        """As `Tier.put`."""
+        resource: dict[str, Any] = {
+            "name": self._origin.object_key(key),
+            "metadata": recorded(metadata, checksums, mtime_ns),
+        }
+        generation = "0" if expect is None else expect.version
+        async with opened(source) as content:
+            known = await content.with_crc32c(checksums)
+            resource |= _checksum_fields(known)
+            upload = GcsUpload(self._origin, self._api, self._bucket, key, resource, generation)
+            answer = await upload.run(content)
+        if answer.status == 412:
+            expected = None if expect is None else expect.version
+            raise errors.precondition_failed(self._origin, key, expected)
+        if answer.status == 404:
+            raise errors.bucket_not_found(self._origin)
+        revision = self._revision(key, self._document(answer, key))
+        if known.crc32c != (revision.checksums.crc32c or known.crc32c):
+            raise errors.corrupt(self._origin.url(key), "the store has another crc32c than we sent")
+        return revision
+
+    async def delete(self, key: str, *, expect: Revision | None) -> None:
+        """As `Tier.delete`."""
+        generation = None if expect is None else expect.version
+        url = await self._object_url(key, ifGenerationMatch=generation)
+        answer = await self._ask("DELETE", url, key)
+        if answer.status == 412:
+            await self.stat(key)  # gone altogether is ObjectNotFound
+            raise errors.precondition_failed(self._origin, key, generation)
+        if answer.status >= 400:
+            raise errors.from_status(
+                self._origin, self._origin.url(key), answer.status, answer.text
+            )
+
+    async def check(self) -> None:
+        """As `Tier.check`."""
+        await self._list_page("", self._origin.root.key_prefix, "", objects_max=1)
+
+    async def aclose(self) -> None:
+        """As `Tier.aclose`."""
+        await self._api.aclose()
+
+    # --- requests --------------------------------------------------------------------------------
+
+    async def _object_url(self, key: str, **query: str | None) -> str:
+        path = ("b", self._bucket, "o", self._origin.object_key(key))
+        return await self._api.url("storage", *path, **query)
+
+    async def _ask(self, method: str, url: str, key: str) -> Answer:
+        answer = await self._api.ask(method, url, what=self._origin.url(key))
+        if answer.status == 404:
+            raise await self._absent(key, answer.text)
+        return answer
+
+    async def _absent(self, key: str, text: str) -> TierError:
+        """Return the error for a 404: the object is missing, or its whole bucket."""
+        if not self._bucket_seen:
+            if "bucket does not exist" in text:
+                return errors.bucket_not_found(self._origin)
+            url = await self._api.url("storage", "b", self._bucket, fields="name")
+            answer = await self._api.ask("GET", url, what=self._origin.name)
+            if answer.status == 404:
+                return errors.bucket_not_found(self._origin)
+            # 403: the account may read objects, not buckets. The bucket exists all the same.
+            self._bucket_seen = answer.status in (200, 403)
+        return errors.object_not_found(self._origin, key)
+
+    def _document(self, answer: Answer, key: str) -> dict[str, Any]:
+        what = self._origin.url(key)
+        if answer.status >= 300:
+            raise errors.from_status(self._origin, what, answer.status, answer.text)
+        self._bucket_seen = True
+        try:
+            return answer.json()
+        except ValueError as exc:
+            raise errors.corrupt(what, f"the answer is not JSON: {exc}") from exc
+
+    async def _list_page(
+        self, prefix: str, below: str, token: str, *, objects_max: int = _PAGE_OBJECTS_MAX
+    ) -> tuple[ListPage, str | None]:
+        url = await self._api.url(
+            "storage", "b", self._bucket, "o",
+            prefix=below or None,
+            delimiter="/",
+            maxResults=objects_max,
+            pageToken=token or None,
+            fields=f"items({_OBJECT_FIELDS}),prefixes,nextPageToken",
+        )  # fmt: skip
+        answer = await self._api.ask("GET", url, what=self._origin.url(prefix))
+        if answer.status == 404:
+            raise errors.bucket_not_found(self._origin)
+        document = self._document(answer, prefix)
+        root = len(self._origin.root.key_prefix)
+        objects = [
+            self._revision(item["name"][root:], item)
+            for item in document.get("items", [])
+            if is_key(item["name"][root:])
+        ]
+        names = [full[len(below) : -1] for full in document.get("prefixes", [])]
+        page = ListPage(tuple(objects), tuple(name for name in names if is_key(name)))
+        return page, document.get("nextPageToken") or None
+
+    async def _read_by_api(self, revision: Revision, span: Span) -> Buffer:
+        url = await self._object_url(revision.key, alt="media", ifGenerationMatch=revision.version)
+        what = self._origin.url(revision.key)
+        answer = await self._api.ask(
+            "GET",
+            url,
+            what=what,
+            headers={"Range": f"bytes={span.start}-{span.stop - 1}", "Accept-Encoding": "identity"},
+            bulk_bytes=span.length_bytes,
+        )
+        changed = errors.revision_changed(self._origin, revision.key, revision.version)
+        if answer.status in (412, 416):
+            raise changed
+        if answer.status >= 300:
+            raise errors.from_status(self._origin, what, answer.status, answer.text)
+        # The PyPI emulator ignores the precondition and names no generation: then ask again.
+        generation = answer.headers.get("x-goog-generation")
+        if generation is None:
+            generation = (await self.stat(revision.key)).version
+        if generation != revision.version:
+            raise changed
+        data = answer.body
+        if answer.status == 200 and len(data) == revision.size_bytes:
+            data = data[span.start : span.stop]
+        if len(data) != span.length_bytes:
+            raise errors.corrupt(what, f"{len(data)} bytes instead of {span.length_bytes}")
+        return data
+
+    # --- values ----------------------------------------------------------------------------------
+
+    def _revision(self, key: str, item: Mapping[str, Any]) -> Revision:
+        metadata = item.get("metadata") or {}
+        mtime_ns = mtime_ns_of(metadata)
+        try:
+            return Revision(
+                tier=self.name,
+                key=key,
+                size_bytes=int(item["size"]),
+                version=str(item["generation"]),
+                mtime_ns=_time_ns(item["updated"]) if mtime_ns is None else mtime_ns,
+                checksums=Checksums(
+                    md5=_hex(item.get("md5Hash")),
+                    crc32c=_hex(item.get("crc32c")),
+                    xxh128=digest_of(metadata),
+                ),
+            )
+        except (LookupError, ValueError, TypeError) as exc:
+            raise errors.corrupt(self._origin.url(key), f"bad object resource: {exc!r}") from exc
+
+    def _make_store(self) -> Any:
+        from obstore.store import GCSStore
+
+        settings = self._origin.settings
+        config: dict[str, Any] = {}
+        if settings.endpoint_url is not None:
+            config["base_url"] = settings.endpoint_url.rstrip("/")
+        credentials = self._api.file_system().credentials
+        if credentials.credentials is None:
+            config["skip_signature"] = True
+        provider = None if credentials.credentials is None else _provider(credentials)
+        return GCSStore(
+            self._bucket,
+            config=config,  # type: ignore[arg-type]  # built by cases
+            client_options=client_options(self._origin),  # type: ignore[arg-type]  # as above
+            retry_config=retry_config(),  # type: ignore[arg-type]  # as above
+            credential_provider=provider,
+        )
+
+
+def _provider(credentials: Any) -> Any:
+    """Return obstore's credential provider on gcsfs' credentials: one source for both engines."""
+
+    def provide() -> dict[str, Any]:
+        credentials.maybe_refresh()
+        expiry = credentials.credentials.expiry
+        return {
+            "token": credentials.credentials.token,
+            # google-auth's expiry is UTC without saying so.
+            "expires_at": None if expiry is None else expiry.replace(tzinfo=UTC),
+        }
+
+    return provide
+
+
+def _time_ns(updated: str) -> int:
+    moment = datetime.fromisoformat(updated)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000
+
+
+def _hex(text: str | None) -> str | None:
+    if not text:
+        return None
+    try:
+        return base64.b64decode(text, validate=True).hex()
+    except binascii.Error:
+        return None
+
+
+def _checksum_fields(checksums: Checksums) -> dict[str, str]:
+    """Return what the store verifies: it refuses an upload whose bytes do not match."""
+    pairs = {"crc32c": checksums.crc32c, "md5Hash": checksums.md5}
+    return {
+        name: base64.b64encode(bytes.fromhex(value)).decode()
+        for name, value in pairs.items()
+        if value is not None
+    }

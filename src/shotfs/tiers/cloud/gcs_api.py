@@ -1,0 +1,179 @@
+"""GCS's JSON API through the session, the credentials and the endpoint of gcsfs.
+
+gcsfs' own `_call` is not used for the request itself: it retries inside (up to six times with
+pauses of up to 32 s, against our deadlines and budget) and drops the body of a 404, which alone
+tells a missing object from a missing bucket.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import trio
+
+from shotfs.errors import ShotfsError
+from shotfs.tiers.cloud.bridge import in_loop, request
+from shotfs.tiers.cloud.errors import translate
+from shotfs.tiers.cloud.origin import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The message of an error answer, or the start of its body."""
+        try:
+            error = json.loads(self.body)["error"]
+            reasons = [str(one.get("reason", "")) for one in error.get("errors", [])]
+            return " ".join([str(error.get("message", "")), *reasons]).strip()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return self.body[:400].decode(errors="replace")
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as a JSON object.
+
+        Raises:
+            ValueError: it is none.
+        """
+        document = json.loads(self.body)
+        if not isinstance(document, dict):
+            raise ValueError("not a JSON object")  # noqa: TRY004  # wrong data, not a wrong call
+        return document
+
+
+class GcsApi:
+    """Requests to the JSON API of one bucket's endpoint. One a tier; any task may call it."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._fs: Any = None
+        self._lock = threading.Lock()
+
+    def file_system(self) -> Any:
+        """Return the gcsfs file system, made at the first call.
+
+        Call it in a thread: it imports, and may look for credentials over the network.
+        """
+        with self._lock:
+            if self._fs is None:
+                self._fs = self._make()
+            return self._fs
+
+    def _make(self) -> Any:
+        # Otherwise every bucket is probed over gRPC, 60 s and more with a custom endpoint.
+        os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+        from gcsfs import GCSFileSystem
+
+        settings = self._origin.settings
+        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+        if settings.anonymous:
+            options["token"] = "anon"  # noqa: S105  # gcsfs' word for none
+        elif settings.credentials_file is not None:
+            options["token"] = settings.credentials_file
+        if settings.endpoint_url is not None:
+            options["endpoint_url"] = settings.endpoint_url.rstrip("/")
+        return GCSFileSystem(**(options | settings.options))
+
+    async def url(self, kind: str, *path: str, **query: str | int | None) -> str:
+        """Return the URL of an API call.
+
+        Args:
+            kind: ``storage`` or ``upload/storage``.
+            path: its elements, not yet quoted.
+            query: parameters; those that are None are left out.
+        """
+        location = (await self._opened())._location  # noqa: SLF001  # gcsfs has no public name
+        quoted = "/".join(quote(part, safe="") for part in path)
+        pairs = {name: value for name, value in query.items() if value is not None}
+        return f"{location}/{kind}/v1/{quoted}" + (f"?{urlencode(pairs)}" if pairs else "")
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        what: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        bulk_bytes: int | None = None,
+    ) -> Answer:
+        """Send one request; return its answer, whatever its status.
+
+        Args:
+            method: of HTTP.
+            url: from `url` or from an answer; sent as it is.
+            what: for messages.
+            headers: beside those of gcsfs.
+            body: of the request.
+            bulk_bytes: how many bytes move, for the deadline; None for metadata.
+
+        Raises:
+            TierUnavailable, TierTimeout, TierCorrupt, AccessDenied: as `translate` decides.
+        """
+        origin = self._origin
+        fs = await self._opened()
+        sent = await self._in_thread(lambda: fs._get_headers(dict(headers or {})))  # noqa: SLF001  # refreshes the token, blocking
+        bulk = bulk_bytes is not None
+        return await request(
+            origin,
+            what,
+            lambda: _send(fs, method, url, sent, body),
+            limiter=origin.bulk if bulk else origin.metadata,
+            deadline_s=origin.bulk_deadline_s(bulk_bytes)
+            if bulk_bytes is not None
+            else origin.network.metadata_timeout_s,
+        )
+
+    async def _opened(self) -> Any:
+        return self._fs if self._fs is not None else await self._in_thread(self.file_system)
+
+    async def _in_thread(self, work: Any) -> Any:
+        if self._fs is not None and self._fs.credentials.credentials is None:
+            return work()  # anonymous: nothing blocks
+        try:
+            return await trio.to_thread.run_sync(
+                work, abandon_on_cancel=True, limiter=self._origin.metadata
+            )
+        except ShotfsError:
+            raise
+        except Exception as exc:
+            raise translate(exc, self._origin, self._origin.name) from exc
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        fs, self._fs = self._fs, None
+        if fs is not None and fs._session is not None:  # noqa: SLF001  # gcsfs has no public close
+            await in_loop(fs._session.close)  # noqa: SLF001
+
+
+async def _send(fs: Any, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+    import io
+
+    import aiohttp
+    import yarl
+
+    await fs._set_session()  # noqa: SLF001  # the session belongs to gcsfs' loop
+    async with fs.session.request(
+        method,
+        yarl.URL(url, encoded=True),
+        headers=headers,
+        # A BytesIO, because aiohttp warns of large bytes objects.
+        data=io.BytesIO(body) if body else None,
+        timeout=aiohttp.ClientTimeout(total=None),  # the deadline is the caller's
+        allow_redirects=False,
+    ) as response:
+        content = await response.read()
+        names = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, names, content)

@@ -1,0 +1,268 @@
+"""Any other fsspec URL (sftp://, memory://, az://, ...), by fsspec's own blocking calls.
+
+What fsspec offers everywhere is not enough for atomic preconditions: `put` checks, then writes,
+and another node may come between; `properties.preconditions` says so. Within this process puts
+to one tier take turns.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import trio
+
+from shotfs.digest import Buffer, Checksums
+from shotfs.errors import ObjectNotFound, ShotfsError, TierReadOnly, Unsupported
+from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
+from shotfs.tiers.cloud import errors
+from shotfs.tiers.cloud.origin import Origin, check_span
+from shotfs.tiers.cloud.threads import LocalWriteFailed, in_thread, with_descriptor, write_at
+from shotfs.tiers.keys import is_key
+from shotfs.tiers.pages import Pages
+
+T = TypeVar("T")
+
+_PAGE_OBJECTS_MAX = 1000
+_VERSIONS = ("generation", "version_id", "ETag", "etag", "e_tag", "md5", "checksum", "content_hash")
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+
+Entries = list[dict[str, Any]]
+
+_Place = tuple[Entries | None, int]
+
+
+class GenericTier:
+    """A root that some fsspec file system serves."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._fs, self._base = _open(origin)
+        bare = self._base.lstrip("/")
+        lead = self._base[: len(self._base) - len(bare)]
+        self._container = lead + bare.partition("/")[0]
+        self._turn = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """As `Tier.name`."""
+        return self._origin.name
+
+    @property
+    def properties(self) -> TierProperties:
+        """As `Tier.properties`."""
+        return TierProperties(writable=True, preconditions=False, listable=True)
+
+    async def stat(self, key: str) -> Revision:
+        """As `Tier.stat`."""
+        path = self._path(key)
+        return await self._do(key, lambda: self._stat(key, path))
+
+    def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list`."""
+        path = self._path(prefix) if prefix else self._base
+
+        async def fetch(place: _Place) -> tuple[ListPage, _Place | None]:
+            entries, start = place
+            if entries is None:
+                entries = await self._do(prefix, lambda: self._entries(prefix, path))
+            stop = start + _PAGE_OBJECTS_MAX
+            page = self._page(prefix, entries[start:stop])
+            return page, (entries, stop) if stop < len(entries) else None
+
+        first: _Place = (None, 0)
+        return Pages(first, fetch)
+
+    async def read(self, revision: Revision, span: Span) -> Buffer:
+        """As `Tier.read`."""
+        check_span(revision, span)
+        path = self._path(revision.key)
+        return await self._do(
+            revision.key, lambda: self._read(revision, path, span), bulk_bytes=span.length_bytes
+        )
+
+    async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
+        """As `Tier.read_to_file`."""
+        data = await self.read(revision, span)
+
+        def work(own: int, _: threading.Event) -> None:
+            write_at(own, memoryview(data), span.start)
+
+        what = self._origin.url(revision.key)
+        try:
+            await with_descriptor(
+                self._origin, what, descriptor, work, bulk_bytes=span.length_bytes
+            )
+        except LocalWriteFailed as exc:
+            raise exc.error from exc
+
+    async def put(
+        self,
+        key: str,
+        source: bytes | str,
+        *,
+        expect: Revision | None,
+        checksums: Checksums,  # noqa: ARG002  # fsspec has no common way to send or keep them
+        mtime_ns: int,  # noqa: ARG002  # as above
+        metadata: Mapping[str, str],  # noqa: ARG002  # as above
+    ) -> Revision:
+        """As `Tier.put`, except that the precondition is checked here and not at the store."""
+        path = self._path(key)
+        # Raises what the caller is promised (OSError) before errors count as the store's.
+        size = len(source) if isinstance(source, bytes) else await _size_of_file(source)
+        return await self._do(key, lambda: self._put(key, path, source, expect), bulk_bytes=size)
+
+    async def delete(self, key: str, *, expect: Revision | None) -> None:
+        """As `Tier.delete`, with the same limit as `put`."""
+        path = self._path(key)
+
+        def work() -> None:
+            with self._turn:
+                now = self._stat(key, path)
+                if expect is not None and now.version != expect.version:
+                    raise errors.precondition_failed(self._origin, key, expect.version)
+                self._fs.rm_file(path)
+
+        await self._do(key, work)
+
+    async def check(self) -> None:
+        """As `Tier.check`."""
+        await self._do("", lambda: self._entries("", self._base))
+
+    async def aclose(self) -> None:
+        """As `Tier.aclose`. fsspec closes its file systems itself."""
+
+    # --- below: worker threads -------------------------------------------------------------------
+
+    def _path(self, key: str) -> str:
+        self._origin.check(key)
+        return f"{self._base.rstrip('/')}/{key}"
+
+    async def _do(self, key: str, work: Callable[[], T], *, bulk_bytes: int | None = None) -> T:
+        what = self._origin.url(key)
+
+        def run() -> T:
+            try:
+                return work()
+            except (ShotfsError, NotImplementedError):
+                raise
+            except Exception as exc:
+                raise errors.translate(exc, self._origin, what) from exc
+
+        try:
+            return await in_thread(self._origin, what, run, bulk_bytes=bulk_bytes)
+        except NotImplementedError as exc:
+            raise TierReadOnly(
+                f"{what}: fsspec's {self._origin.root.scheme} file system cannot do this",
+                fix="use an origin of another kind",
+            ) from exc
+        except ObjectNotFound as exc:
+            if key == "":
+                raise errors.bucket_not_found(self._origin) from exc
+            raise
+
+    def _stat(self, key: str, path: str) -> Revision:
+        self._fs.invalidate_cache()
+        info = self._fs.info(path)
+        if info.get("type") != "file":
+            raise errors.object_not_found(self._origin, key)
+        return self._revision(key, info)
+
+    def _entries(self, prefix: str, path: str) -> Entries:
+        self._fs.invalidate_cache()
+        try:
+            entries = list(self._fs.ls(path, detail=True))
+        except FileNotFoundError:
+            if prefix == "":
+                # A prefix that nothing was put below yet is fine; its container must exist.
+                self._fs.ls(self._container, detail=False)
+            return []
+        except NotADirectoryError:
+            return []
+        return sorted(entries, key=lambda entry: str(entry["name"]))
+
+    def _page(self, prefix: str, entries: Entries) -> ListPage:
+        objects, prefixes = [], []
+        for entry in entries:
+            name = str(entry["name"]).rstrip("/").rpartition("/")[2]
+            if not is_key(name):
+                continue
+            if entry.get("type") == "directory":
+                prefixes.append(name)
+            elif not str(entry["name"]).endswith("/"):
+                objects.append(self._revision(f"{prefix}/{name}" if prefix else name, entry))
+        return ListPage(tuple(objects), tuple(prefixes))
+
+    def _read(self, revision: Revision, path: str, span: Span) -> bytes:
+        data: bytes = self._fs.cat_file(path, start=span.start, end=span.stop)
+        # Nothing pins a revision here, so look at it again: unchanged now, unchanged then.
+        if self._stat(revision.key, path).version != revision.version:
+            raise errors.revision_changed(self._origin, revision.key, revision.version)
+        if len(data) != span.length_bytes:
+            what = self._origin.url(revision.key)
+            raise errors.corrupt(what, f"{len(data)} bytes instead of {span.length_bytes}")
+        return data
+
+    def _put(self, key: str, path: str, source: bytes | str, expect: Revision | None) -> Revision:
+        with self._turn:
+            try:
+                found: str | None = self._stat(key, path).version
+            except (FileNotFoundError, ObjectNotFound):
+                found = None
+            expected = None if expect is None else expect.version
+            if found != expected:
+                raise errors.precondition_failed(self._origin, key, expected)
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if isinstance(source, bytes):
+                self._fs.pipe_file(path, source)
+            else:
+                self._fs.put_file(source, path)
+            return self._stat(key, path)
+
+    def _revision(self, key: str, info: Mapping[str, Any]) -> Revision:
+        size = int(info.get("size") or 0)
+        mtime_ns = next((_time_ns(info[name]) for name in _TIMES if info.get(name)), 0)
+        given = next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
+        return Revision(
+            tier=self.name,
+            key=key,
+            size_bytes=size,
+            version=f"{given}-{mtime_ns}-{size}",
+            mtime_ns=mtime_ns,
+        )
+
+
+def _open(origin: Origin) -> tuple[Any, str]:
+    import fsspec
+
+    scheme = origin.root.scheme
+    try:
+        fs, path = fsspec.url_to_fs(
+            origin.name, use_listings_cache=False, **origin.settings.options
+        )
+    except (ImportError, ValueError) as exc:
+        raise Unsupported(
+            f"no origin can be opened at {origin.name}: {exc}",
+            fix=f"install the fsspec implementation of {scheme}://, or correct the URL",
+        ) from exc
+    return fs, str(path)
+
+
+async def _size_of_file(path: str) -> int:
+    return (await trio.to_thread.run_sync(os.stat, path)).st_size
+
+
+def _time_ns(value: object) -> int:
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        return (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000
+    if isinstance(value, int | float):
+        return int(value * 10**9)
+    try:
+        return _time_ns(datetime.fromisoformat(str(value)))
+    except ValueError:
+        return 0

@@ -1,0 +1,195 @@
+"""file://: a plain directory, on a local disk or a file server.
+
+Create-only is a complete temporary file and link(2), which fails when the name exists; replace
+and delete compare under an flock of the root's lock file, so they are atomic among shotfs
+processes, not against other programs. Links are followed as long as they stay inside the root.
+Directories stay when they become empty: they may be somebody's, with rights of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import TypeVar
+
+from shotfs.digest import Buffer, Checksums
+from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
+from shotfs.tiers.cloud import errors
+from shotfs.tiers.cloud.directory import Directory, Found, SourceFailed
+from shotfs.tiers.cloud.origin import Origin, check_span
+from shotfs.tiers.cloud.threads import LocalWriteFailed, in_thread, with_descriptor, write_at
+from shotfs.tiers.pages import Pages
+
+T = TypeVar("T")
+
+_PAGE_NAMES_MAX = 1000
+_COPY_BYTES = 1024 * 1024
+
+_Place = tuple[list[str] | None, int]
+
+
+class LocalTier:
+    """A directory."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._directory = Directory(origin.root.path)
+
+    @property
+    def name(self) -> str:
+        """As `Tier.name`."""
+        return self._origin.name
+
+    @property
+    def properties(self) -> TierProperties:
+        """As `Tier.properties`."""
+        return TierProperties(writable=True, preconditions=True, listable=True)
+
+    async def stat(self, key: str) -> Revision:
+        """As `Tier.stat`."""
+        self._origin.check(key)
+        return self._revision(key, await self._do(key, lambda: self._directory.stat(key)))
+
+    def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list`."""
+        if prefix:
+            self._origin.check(prefix)
+
+        async def fetch(place: _Place) -> tuple[ListPage, _Place | None]:
+            names, start = place
+            if names is None:
+                names = await self._do(prefix, lambda: self._directory.names(prefix))
+            stop = start + _PAGE_NAMES_MAX
+            some = names[start:stop]
+            files, prefixes = await self._do(prefix, lambda: self._directory.look(prefix, some))
+            page = ListPage(
+                tuple(self._revision(key, found) for key, found in files), tuple(prefixes)
+            )
+            return page, (names, stop) if stop < len(names) else None
+
+        first: _Place = (None, 0)
+        return Pages(first, fetch)
+
+    async def read(self, revision: Revision, span: Span) -> Buffer:
+        """As `Tier.read`."""
+        check_span(revision, span)
+        content = bytearray(span.length_bytes)
+        view = memoryview(content)
+
+        def take(data: memoryview, offset: int) -> None:
+            view[offset - span.start : offset - span.start + len(data)] = data
+
+        await self._do(
+            revision.key,
+            lambda: self._read(revision, span, take, threading.Event()),
+            bulk_bytes=span.length_bytes,
+        )
+        return content
+
+    async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
+        """As `Tier.read_to_file`."""
+        check_span(revision, span)
+
+        def work(own: int, abandoned: threading.Event) -> None:
+            with errors.os_errors(self._origin, revision.key, self._directory.exists):
+                self._read(
+                    revision, span, lambda data, offset: write_at(own, data, offset), abandoned
+                )
+
+        what = self._origin.url(revision.key)
+        try:
+            await with_descriptor(
+                self._origin, what, descriptor, work, bulk_bytes=span.length_bytes
+            )
+        except LocalWriteFailed as exc:
+            raise exc.error from exc
+
+    async def put(
+        self,
+        key: str,
+        source: bytes | str,
+        *,
+        expect: Revision | None,
+        checksums: Checksums,
+        mtime_ns: int,
+        metadata: Mapping[str, str],  # noqa: ARG002  # plain files have no place for it
+    ) -> Revision:
+        """As `Tier.put`."""
+        self._origin.check(key)
+        size_bytes = len(source) if isinstance(source, bytes) else os.stat(source).st_size
+        expected = None if expect is None else expect.version
+        try:
+            made = await self._do(
+                key,
+                lambda: self._directory.put(key, source, expected, checksums, mtime_ns),
+                bulk_bytes=size_bytes,
+            )
+        except SourceFailed as exc:
+            raise exc.error from exc
+        if made is None:
+            raise errors.precondition_failed(self._origin, key, expected)
+        return self._revision(key, made)
+
+    async def delete(self, key: str, *, expect: Revision | None) -> None:
+        """As `Tier.delete`."""
+        self._origin.check(key)
+        expected = None if expect is None else expect.version
+        if not await self._do(key, lambda: self._directory.delete(key, expected)):
+            raise errors.precondition_failed(self._origin, key, expected)
+
+    async def check(self) -> None:
+        """As `Tier.check`."""
+        await self._do("", self._directory.check)
+
+    async def aclose(self) -> None:
+        """As `Tier.aclose`. Nothing is open."""
+
+    # --- below -----------------------------------------------------------------------------------
+
+    async def _do(self, key: str, work: Callable[[], T], *, bulk_bytes: int | None = None) -> T:
+        def run() -> T:
+            with errors.os_errors(self._origin, key, self._directory.exists):
+                return work()
+
+        return await in_thread(self._origin, self._origin.url(key), run, bulk_bytes=bulk_bytes)
+
+    def _read(
+        self,
+        revision: Revision,
+        span: Span,
+        take: Callable[[memoryview, int], None],
+        abandoned: threading.Event,
+    ) -> None:
+        """Give *take* the bytes of *span*; in a thread."""
+        descriptor = self._directory.open(revision.key)
+        try:
+            self._check_unchanged(revision, descriptor)
+            block = memoryview(bytearray(min(_COPY_BYTES, max(span.length_bytes, 1))))
+            offset = span.start
+            while offset < span.stop and not abandoned.is_set():
+                count = os.preadv(descriptor, [block[: span.stop - offset]], offset)
+                if count == 0:
+                    raise errors.revision_changed(self._origin, revision.key, revision.version)
+                take(block[:count], offset)
+                offset += count
+            # Written in place meanwhile? The file tells only afterwards.
+            self._check_unchanged(revision, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _check_unchanged(self, revision: Revision, descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        now = Found(status.st_size, status.st_mtime_ns, status.st_ino)
+        if now.version != revision.version:
+            raise errors.revision_changed(self._origin, revision.key, revision.version)
+
+    def _revision(self, key: str, found: Found) -> Revision:
+        return Revision(
+            tier=self.name,
+            key=key,
+            size_bytes=found.size_bytes,
+            version=found.version,
+            mtime_ns=found.mtime_ns,
+            checksums=Checksums(xxh128=found.digest),
+        )

@@ -1,0 +1,132 @@
+"""Worker threads of one origin: limited, timed, and safe to leave behind.
+
+A cancelled or timed-out call returns at once; its thread stays until the operating system or the
+library ends it, holds its limiter token until then, and may own nothing that the caller reuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import trio
+
+from shotfs.tiers.cloud.errors import timed_out
+from shotfs.tiers.cloud.origin import Origin
+
+T = TypeVar("T")
+
+
+class _ClockedLimiter:
+    """A limiter that starts a deadline when it lets the caller in: waiting is not stalling."""
+
+    def __init__(
+        self, limiter: trio.CapacityLimiter, scope: trio.CancelScope, deadline_s: float
+    ) -> None:
+        self._limiter = limiter
+        self._scope = scope
+        self._deadline_s = deadline_s
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        await self._limiter.acquire_on_behalf_of(borrower)
+        self._scope.deadline = trio.current_time() + self._deadline_s
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        self._limiter.release_on_behalf_of(borrower)
+
+
+async def in_thread(
+    origin: Origin,
+    what: str,
+    work: Callable[[], T],
+    *,
+    bulk_bytes: int | None = None,
+    abandon: Callable[[], None] = lambda: None,
+) -> T:
+    """Run *work* in a thread of *origin* and return its result.
+
+    Args:
+        origin: whose limiter and deadline hold.
+        what: the URL that it is about, for messages.
+        work: gets plain data or a descriptor of its own.
+        bulk_bytes: how many bytes move; None for metadata. Decides limiter and deadline.
+        abandon: called when the thread is left behind, or was never started.
+
+    Raises:
+        TierTimeout: the deadline passed after the limiter had let it start.
+    """
+    limiter, deadline_s = origin.metadata, origin.network.metadata_timeout_s
+    if bulk_bytes is not None:
+        limiter, deadline_s = origin.bulk, origin.bulk_deadline_s(bulk_bytes)
+    with trio.CancelScope() as scope:
+        try:
+            return await trio.to_thread.run_sync(
+                work,
+                abandon_on_cancel=True,
+                limiter=_ClockedLimiter(limiter, scope, deadline_s),  # type: ignore[arg-type]  # trio documents these two methods as enough
+            )
+        except trio.Cancelled:
+            abandon()
+            raise
+    raise timed_out(origin, what, deadline_s)
+
+
+async def with_descriptor(
+    origin: Origin,
+    what: str,
+    descriptor: int,
+    work: Callable[[int, threading.Event], None],
+    *,
+    bulk_bytes: int,
+) -> None:
+    """Run *work* in a thread with a duplicate of *descriptor*, which the thread closes.
+
+    A thread that was left behind can therefore never write into a file that got the same number
+    later. *work* is also given an event that is set when nobody waits any more.
+    """
+    # list.pop is atomic: the thread takes the duplicate, or (it never started) we close it.
+    own = [os.dup(descriptor)]
+    abandoned = threading.Event()
+
+    def run() -> None:
+        try:
+            taken = own.pop()
+        except IndexError:
+            return
+        try:
+            work(taken, abandoned)
+        finally:
+            os.close(taken)
+
+    def abandon() -> None:
+        abandoned.set()
+        with contextlib.suppress(IndexError):
+            os.close(own.pop())
+
+    await in_thread(origin, what, run, bulk_bytes=bulk_bytes, abandon=abandon)
+
+
+class LocalWriteFailed(Exception):
+    """Wraps the OSError of a local write, to tell it from what libraries raise as OSError."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def write_at(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all of *data* at *offset*.
+
+    Raises:
+        LocalWriteFailed: with the OSError.
+    """
+    try:
+        while data:
+            count = os.pwrite(descriptor, data, offset)
+            data = data[count:]
+            offset += count
+    except OSError as exc:
+        raise LocalWriteFailed(exc) from exc

@@ -1,0 +1,79 @@
+"""From a URL to its tier: the one place that knows which adapter serves which scheme.
+
+A new kind of tier is one module and one line in `_ADAPTERS`. Adapters import their heavy
+libraries when they are first asked for something, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shotfs.config import Settings
+from shotfs.observe.metrics import Metrics
+from shotfs.tiers.base import Tier
+from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.keys import parse_root
+from shotfs.tiers.retry import Retrier, RetryingTier
+from shotfs.tiers.traced import TracedTier
+
+
+def _gcs(origin: Origin) -> Tier:
+    from shotfs.tiers.cloud.gcs import GcsTier
+
+    return GcsTier(origin)
+
+
+def _s3(origin: Origin) -> Tier:
+    from shotfs.tiers.cloud.s3 import S3Tier
+
+    return S3Tier(origin)
+
+
+def _local(origin: Origin) -> Tier:
+    from shotfs.tiers.cloud.local import LocalTier
+
+    return LocalTier(origin)
+
+
+def _http(origin: Origin) -> Tier:
+    from shotfs.tiers.cloud.http import HttpTier
+
+    return HttpTier(origin)
+
+
+def _generic(origin: Origin) -> Tier:
+    from shotfs.tiers.cloud.generic import GenericTier
+
+    return GenericTier(origin)
+
+
+_ADAPTERS: dict[str, Callable[[Origin], Tier]] = {
+    "gs": _gcs,
+    "s3": _s3,
+    "file": _local,
+    "http": _http,
+    "https": _http,
+}
+
+
+def open_adapter(url: str, settings: Settings) -> Tier:
+    """Return the bare adapter of *url*: no retries, no metrics.
+
+    Raises:
+        Unsupported: nothing can open this kind of URL.
+    """
+    root = parse_root(url)
+    origin = Origin(root, settings.origin_for(root.name), settings.network)
+    return _ADAPTERS.get(root.scheme, _generic)(origin)
+
+
+async def open_tier(url: str, settings: Settings, metrics: Metrics) -> Tier:
+    """Return the tier of the root *url*, with retries and metrics. Nothing is connected yet.
+
+    A coroutine, so that a tier which has to connect first can come without changing callers.
+
+    Raises:
+        Unsupported: nothing can open this kind of URL.
+    """
+    tier = TracedTier(open_adapter(url, settings), metrics)
+    return RetryingTier(tier, Retrier(tier.name, settings.network, metrics))

@@ -1,0 +1,260 @@
+"""Retries around a tier: attempts, back-off with full jitter, and a budget for each origin.
+
+Only errors that say `retryable` are tried again. A put whose outcome is unknown (the connection
+went after the store may have committed) is never sent again before the store was asked what it
+has: our bytes are a success, other bytes are a lost race.
+
+References: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full
+jitter), and the Google SRE book, "Handling Overload" (the budget).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import TypeVar
+
+import trio
+
+from shotfs.config import NetworkSettings
+from shotfs.digest import Buffer, Checksums
+from shotfs.errors import ObjectNotFound, PreconditionFailed, TierError
+from shotfs.observe.metrics import Metrics
+from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
+from shotfs.tiers.pages import Pages
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_BURST_S = 10.0
+"""How many seconds of its rate a budget saves up: enough for every connection of an origin to
+try again once after a short outage."""
+
+
+class RetryBudget:
+    """A token bucket: how many retries an origin gets. When it is empty, errors are reported.
+
+    Args:
+        rate_per_s: how fast it fills.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, rate_per_s: float, clock: Callable[[], float] = trio.current_time) -> None:
+        self._rate_per_s = rate_per_s
+        self._clock = clock
+        self._tokens_max = max(1.0, rate_per_s * _BURST_S)
+        self._tokens = self._tokens_max
+        self._filled_at: float | None = None
+
+    def take(self) -> bool:
+        """Take one retry; False if there is none."""
+        now = self._clock()
+        if self._filled_at is not None:
+            gained = (now - self._filled_at) * self._rate_per_s
+            self._tokens = min(self._tokens_max, self._tokens + gained)
+        self._filled_at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class Retrier:
+    """Runs calls until they succeed, fail for good, or use up attempts or budget."""
+
+    def __init__(
+        self,
+        origin: str,
+        network: NetworkSettings,
+        metrics: Metrics,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._origin = origin
+        self._network = network
+        self._metrics = metrics
+        self._uniform = uniform
+        self._budget = RetryBudget(network.retry_budget_per_s)
+
+    async def call(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Return what *attempt* returns, tried as often as it takes and as is allowed.
+
+        Raises:
+            What the last attempt raised.
+        """
+        count = 0
+        while True:
+            try:
+                return await attempt()
+            except TierError as exc:
+                count += 1
+                if not await self.pause(what, exc, count):
+                    raise
+
+    async def pause(self, what: str, exc: TierError, attempts: int) -> bool:
+        """After *attempts* attempts, wait for the next one; False if there shall be none."""
+        if not exc.retryable or attempts >= self._network.attempts_max:
+            return False
+        if not self._budget.take():
+            log.warning(
+                "origin %s: retry budget used up, %s fails now (network.retry_budget_per_s = %g)",
+                self._origin,
+                what,
+                self._network.retry_budget_per_s,
+            )
+            return False
+        ceiling = min(self._network.backoff_s_max, self._network.backoff_s * 2.0 ** (attempts - 1))
+        self._metrics.tier_retries[self._origin].inc()
+        log.info("origin %s: %s is tried again: %s", self._origin, what, exc.message)
+        await trio.sleep(self._uniform(0.0, ceiling))
+        return True
+
+
+class RetryingTier:
+    """A tier whose transient errors are retried."""
+
+    def __init__(self, inner: Tier, retrier: Retrier) -> None:
+        self._inner = inner
+        self._retrier = retrier
+
+    def __repr__(self) -> str:
+        return f"RetryingTier({self._inner!r})"
+
+    @property
+    def name(self) -> str:
+        """As `Tier.name`."""
+        return self._inner.name
+
+    @property
+    def properties(self) -> TierProperties:
+        """As `Tier.properties`."""
+        return self._inner.properties
+
+    async def stat(self, key: str) -> Revision:
+        """As `Tier.stat`."""
+        return await self._retrier.call(f"stat {key}", lambda: self._inner.stat(key))
+
+    def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list`. A page that fails is repeated; the listing does not start over."""
+        pages = self._inner.list(prefix)
+
+        async def fetch(_: bool) -> tuple[ListPage, bool | None]:
+            return await self._retrier.call(f"list {prefix}", pages.__anext__), True
+
+        return Pages(True, fetch)
+
+    async def read(self, revision: Revision, span: Span) -> Buffer:
+        """As `Tier.read`."""
+        return await self._retrier.call(
+            f"read {revision.key}", lambda: self._inner.read(revision, span)
+        )
+
+    async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
+        """As `Tier.read_to_file`."""
+        await self._retrier.call(
+            f"read {revision.key}", lambda: self._inner.read_to_file(revision, span, descriptor)
+        )
+
+    async def put(
+        self,
+        key: str,
+        source: bytes | str,
+        *,
+        expect: Revision | None,
+        checksums: Checksums,
+        mtime_ns: int,
+        metadata: Mapping[str, str],
+    ) -> Revision:
+        """As `Tier.put`."""
+        attempts = 0
+        while True:
+            try:
+                return await self._inner.put(
+                    key,
+                    source,
+                    expect=expect,
+                    checksums=checksums,
+                    mtime_ns=mtime_ns,
+                    metadata=metadata,
+                )
+            except PreconditionFailed:
+                # After an attempt of unknown outcome the one who won may be ourselves.
+                if attempts == 0:
+                    raise
+                return await self._ours_or_lost(key, expect, checksums)
+            except TierError as exc:
+                attempts += 1
+                if not exc.retryable:
+                    raise
+                made = await self._outcome(key, expect, checksums)
+                if made is not None:
+                    return made
+                if not await self._retrier.pause(f"put {key}", exc, attempts):
+                    raise
+
+    async def _outcome(
+        self, key: str, expect: Revision | None, checksums: Checksums
+    ) -> Revision | None:
+        """Return what a put of unknown outcome made; None if it made nothing.
+
+        Raises:
+            PreconditionFailed: somebody else's object is there.
+        """
+        try:
+            now = await self.stat(key)
+        except ObjectNotFound:
+            return None
+        if expect is not None and now.version == expect.version:
+            return None
+        return self._ours(key, now, checksums)
+
+    async def _ours_or_lost(
+        self, key: str, expect: Revision | None, checksums: Checksums
+    ) -> Revision:
+        made = await self._outcome(key, expect, checksums)
+        if made is None:
+            raise PreconditionFailed(f"{self.name}/{key} came and went while we wrote it")
+        return made
+
+    def _ours(self, key: str, now: Revision, checksums: Checksums) -> Revision:
+        if same_bytes(now.checksums, checksums):
+            log.info("origin %s: %s had arrived before its answer was lost", self.name, key)
+            return now
+        raise PreconditionFailed(f"{self.name}/{key} exists already, with other bytes")
+
+    async def delete(self, key: str, *, expect: Revision | None) -> None:
+        """As `Tier.delete`."""
+        attempts = 0
+
+        async def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            try:
+                await self._inner.delete(key, expect=expect)
+            except ObjectNotFound:
+                # Gone after an attempt of unknown outcome: that was us, or it makes no difference.
+                if attempts == 1:
+                    raise
+
+        await self._retrier.call(f"delete {key}", attempt)
+
+    async def check(self) -> None:
+        """As `Tier.check`."""
+        await self._retrier.call("check", self._inner.check)
+
+    async def aclose(self) -> None:
+        """As `Tier.aclose`."""
+        await self._inner.aclose()
+
+
+def same_bytes(one: Checksums, other: Checksums) -> bool:
+    """Tell whether the strongest checksum that both have is the same; False if there is none."""
+    for a, b in (
+        (one.xxh128, other.xxh128),
+        (one.md5, other.md5),
+        (one.crc32c, other.crc32c),
+    ):
+        if a is not None and b is not None:
+            return a == b
+    return False

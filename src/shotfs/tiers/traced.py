@@ -1,0 +1,124 @@
+"""Metrics and debug logs around a tier. Inside the retries, so that each attempt is counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+
+import trio
+
+from shotfs.digest import Buffer, Checksums
+from shotfs.observe.metrics import Metrics
+from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
+from shotfs.tiers.pages import Pages
+
+log = logging.getLogger(__name__)
+
+
+class TracedTier:
+    """A tier that counts what it is asked, how long it takes and how it ends."""
+
+    def __init__(self, inner: Tier, metrics: Metrics) -> None:
+        self._inner = inner
+        self._metrics = metrics
+
+    def __repr__(self) -> str:
+        return f"TracedTier({self._inner!r})"
+
+    @contextmanager
+    def _traced(self, op: str, key: str) -> Iterator[None]:
+        began = perf_counter()
+        outcome = "ok"
+        try:
+            yield
+        except trio.Cancelled:
+            outcome = "cancelled"
+            raise
+        except Exception as exc:
+            outcome = type(exc).__name__
+            raise
+        finally:
+            seconds = perf_counter() - began
+            self._metrics.tier_requests[self.name, op, outcome].inc()
+            self._metrics.tier_seconds[self.name, op].observe(seconds)
+            log.debug("%s %s/%s: %s after %.1f ms", op, self.name, key, outcome, seconds * 1000)
+
+    @property
+    def name(self) -> str:
+        """As `Tier.name`."""
+        return self._inner.name
+
+    @property
+    def properties(self) -> TierProperties:
+        """As `Tier.properties`."""
+        return self._inner.properties
+
+    async def stat(self, key: str) -> Revision:
+        """As `Tier.stat`."""
+        with self._traced("stat", key):
+            return await self._inner.stat(key)
+
+    def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list`; each page counts as a request."""
+        pages = self._inner.list(prefix)
+
+        async def fetch(_: bool) -> tuple[ListPage, bool | None]:
+            with self._traced("list", prefix):
+                page = await anext(pages, None)
+            if page is None:
+                raise StopAsyncIteration
+            return page, True
+
+        return Pages(True, fetch)
+
+    async def read(self, revision: Revision, span: Span) -> Buffer:
+        """As `Tier.read`."""
+        with self._traced("read", revision.key):
+            data = await self._inner.read(revision, span)
+        self._metrics.tier_bytes_read[self.name].inc(span.length_bytes)
+        return data
+
+    async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
+        """As `Tier.read_to_file`."""
+        with self._traced("read", revision.key):
+            await self._inner.read_to_file(revision, span, descriptor)
+        self._metrics.tier_bytes_read[self.name].inc(span.length_bytes)
+
+    async def put(
+        self,
+        key: str,
+        source: bytes | str,
+        *,
+        expect: Revision | None,
+        checksums: Checksums,
+        mtime_ns: int,
+        metadata: Mapping[str, str],
+    ) -> Revision:
+        """As `Tier.put`."""
+        with self._traced("put", key):
+            revision = await self._inner.put(
+                key,
+                source,
+                expect=expect,
+                checksums=checksums,
+                mtime_ns=mtime_ns,
+                metadata=metadata,
+            )
+        self._metrics.tier_bytes_written[self.name].inc(revision.size_bytes)
+        return revision
+
+    async def delete(self, key: str, *, expect: Revision | None) -> None:
+        """As `Tier.delete`."""
+        with self._traced("delete", key):
+            await self._inner.delete(key, expect=expect)
+
+    async def check(self) -> None:
+        """As `Tier.check`."""
+        with self._traced("check", ""):
+            await self._inner.check()
+
+    async def aclose(self) -> None:
+        """As `Tier.aclose`."""
+        await self._inner.aclose()
