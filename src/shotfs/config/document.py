@@ -92,11 +92,14 @@ def _read(path: str) -> tuple[bytes, int]:
     try:
         # O_NONBLOCK: opening a FIFO by mistake must not hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
+        try:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode):
                 raise _unreadable(path, "is not a regular file")
-            data = file.read(FILE_BYTES_MAX + 1)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(FILE_BYTES_MAX + 1)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise _unreadable(path, f"cannot be read: {reason}") from exc

@@ -124,9 +124,9 @@ def _validated(
         else:
             return (None if problems else settings), problems
         paths = [plain_path(details["loc"]) for details in errors]
-        for details in errors:
+        for path, details in zip(paths, errors, strict=True):
             problem = problem_of(details, document, variables)
-            if not _is_consequence(problem, removed):
+            if not _is_consequence(path, problem, removed):
                 problems.append(problem)
         removed.update(paths)
         progress = [_remove(values, path) for path in paths]
@@ -134,10 +134,17 @@ def _validated(
             return None, problems  # a relation between sections: nothing is checked after it
 
 
-def _is_consequence(problem: Problem, removed: set[KeyPath]) -> bool:
-    """Tell whether *problem* speaks of a default that only stands in for a removed value."""
-    names = (key_text(path) for path in removed if len(path) > 1)
-    return any(re.search(rf"(?<!\w){re.escape(name)}\b", problem.message) for name in names)
+def _is_consequence(path: KeyPath, problem: Problem, removed: set[KeyPath]) -> bool:
+    """Tell whether *problem* is only there because a value was taken out.
+
+    Then it calls that value missing, or compares the default that stands in for it.
+    """
+    names = [
+        str(gone[-1]) if gone[:-1] == path else key_text(gone) for gone in removed if len(gone) > 1
+    ]
+    return path in removed or any(
+        re.search(rf"(?<!\w){re.escape(name)}(?!\w)", problem.message) for name in names
+    )
 
 
 def _remove(values: dict[str, Any], path: KeyPath) -> bool:
@@ -149,7 +156,7 @@ def _remove(values: dict[str, Any], path: KeyPath) -> bool:
     for key in path[:-1]:
         inner = parents[-1].get(key) if isinstance(parents[-1], dict) else None
         parents.append(inner)
-    for table, key in reversed(list(zip(parents, path, strict=True))):
+    for table, key in reversed(list(zip(parents, path, strict=False))):
         if isinstance(table, dict) and key in table:
             del table[key]
             return True

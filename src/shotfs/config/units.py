@@ -66,16 +66,14 @@ def parse_size(value: object) -> int:
 
 
 def format_size(size_bytes: int) -> str:
-    """Return *size_bytes* in the largest unit that divides it, so that parsing gives it back."""
-    for power in range(len(_BINARY), 0, -1):
-        factor = 1024**power
-        if size_bytes and size_bytes % factor == 0:
-            return f"{size_bytes // factor} {_BINARY[power - 1]}"
-    for power in range(len(_DECIMAL), 0, -1):
-        factor = 1000**power
-        if size_bytes and size_bytes % factor == 0:
-            return f"{size_bytes // factor} {_DECIMAL[power - 1]}"
-    return f"{size_bytes} B"
+    """Return *size_bytes* exactly and as short as a unit makes it; parsing gives it back."""
+    exact = [
+        (size_bytes // factor, unit)
+        for unit, factor in _SIZE_UNITS.items()
+        if size_bytes % factor == 0
+    ]
+    count, unit = min(exact, key=lambda one: one[0])
+    return f"{count} {unit}"
 
 
 def parse_duration(value: object) -> float:
