@@ -17,7 +17,7 @@ from running import interrupts, processes
 from shotfs.control.client import Client
 
 SHOTFS = os.path.join(os.path.dirname(sys.executable), "shotfs")
-MOUNT_TIMEOUT_S = 60.0
+MOUNT_TIMEOUT_S = 100.0
 UNMOUNT_TIMEOUT_S = 90.0
 _SAMPLE = re.compile(r"^([a-z_]+)(\{[^}]*\})? (\S+)$", re.MULTILINE)
 
