@@ -63,6 +63,12 @@ def _read(text: str, source: str) -> JsonValue:
             [Problem("/", f"the document is larger than {DOCUMENT_BYTES_MAX} bytes", "split it")],
         )
     try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line, column = Lines(text).position(error.start)
+        problem = Problem("/", "not UTF-8", "save the document as UTF-8", line, column)
+        raise SpecInvalid(source, [problem]) from error
+    try:
         return read_json(text)
     except JsonError as error:
         line, column = Lines(text).position(error.offset)

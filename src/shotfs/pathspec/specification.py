@@ -216,19 +216,16 @@ class Specification:
                 )
             writer = used[name].write
             texts[name] = writer(value) if isinstance(value, int) and writer else str(value)
+        given = set(texts)
+        for name in texts:
+            given |= _parts(used[name].tokens, self.fields)
         for name, field in used.items():
-            if name in texts or self._given(field.tokens, texts):
-                continue
-            if not any(name in _parts(used[whole].tokens, self.fields) for whole in texts):
+            if name not in given and not field.tokens:
                 raise InvalidArgument(
                     f'template "{compiled.template.name}" needs the field "{name}": {field.wants}',
                     fix=f"add {name}=...",
                 )
         return texts
-
-    def _given(self, tokens: tuple[Token, ...], texts: Mapping[str, str]) -> bool:
-        parts = _parts(tokens, self.fields)
-        return bool(parts) and parts <= texts.keys()
 
 
 def _parts(tokens: tuple[Token, ...], fields: Fields) -> set[str]:
