@@ -99,7 +99,15 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 identity = spool_identity(spool.identity, entry.serial)
                 namespace.published(entry.path, revision, identity=identity)
 
-            publisher = Publisher(spool, tiers.get, cache.adopt, published, settings, metrics)
+            publisher = Publisher(
+                spool,
+                tiers.get,
+                cache.adopt,
+                published,
+                settings.network,
+                metrics,
+                scratch_ttl_s=settings.spool.scratch_ttl_s,
+            )
             filesystem = FileSystem(
                 settings,
                 shows,
