@@ -45,7 +45,7 @@ class StartFailed(MountFailed):
     """The background service did not come up.
 
     Attributes:
-        exit_code: what the foreground command would have exited with; None where it said nothing.
+        exit_code: what it said that it exits with; None where it said nothing.
     """
 
     def __init__(
@@ -187,7 +187,6 @@ def _check_answer(
         raise StartFailed(
             f"the service ended ({_how(process.returncode)}) before it came up{_tail(log_path)}",
             fix=f"its log: {log_path}; or see it start: shotfs mount --foreground",
-            exit_code=process.returncode if process.returncode > 0 else None,
         )
     answer = json.loads(line)
     if "error" in answer:

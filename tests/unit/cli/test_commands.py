@@ -1,0 +1,224 @@
+"""The other commands, in this process: help, status, cache, publish, doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from typer.testing import CliRunner, Result
+
+from shotfs.cli import main
+from shotfs.cli.status import duration, human, size
+from shotfs.control import server
+from shotfs.errors import CacheError
+from tests.unit.control.fake_service import FakeService, Item, Settings, State
+from tests.unit.control.mounts import dead_mount, needs_mount
+
+
+def shotfs(*arguments: str) -> Result:
+    return CliRunner().invoke(main.app, list(arguments))
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration of its own, in force through the environment."""
+    origin = tmp_path / "bucket"
+    origin.mkdir()
+    path = tmp_path / "shotfs.toml"
+    path.write_text(
+        f'[cache]\ndirectory = "{tmp_path}/cache"\nfree_bytes_min = 0\n'
+        f'[control]\nsocket = "{tmp_path}/control.sock"\n[shows.demo]\nspec = "demo.json"\n'
+    )
+    (tmp_path / "cache").mkdir(mode=0o700)
+    monkeypatch.setenv("SHOTFS_CONFIG", str(path))
+    return path
+
+
+@pytest.fixture
+def service(configuration: Path) -> Iterator[FakeService]:
+    """A fake service on the socket of the configuration, in a thread with a loop of its own."""
+    service = FakeService()
+    started = threading.Event()
+    handle: dict[str, Any] = {}
+
+    async def serve() -> None:
+        async with trio.open_nursery() as nursery:
+            settings = Settings(str(configuration.parent / "control.sock"))
+            await nursery.start(server.serve, service, settings, lambda *_: True)
+            handle.update(token=trio.lowlevel.current_trio_token(), scope=nursery.cancel_scope)
+            started.set()
+
+    thread = threading.Thread(target=trio.run, args=(serve,))
+    thread.start()
+    assert started.wait(10)
+    yield service
+    handle["token"].run_sync_soon(handle["scope"].cancel)
+    thread.join(10)
+
+
+def test_help_is_fast_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['shotfs', '--help']\n"
+        "from shotfs.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as exc: assert exc.code == 0\n"
+        "heavy = {'trio', 'httpx', 'pydantic', 'starlette', 'fsspec', 'obstore', 'pyfuse3'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    begin = time.process_time_ns(), time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert "HEAVY []" in done.stdout
+    # Ten times the 0.1 s that it takes on an idle machine.
+    assert time.monotonic() - begin[1] < 1.5
+
+
+@pytest.mark.parametrize("name", sorted(main.COMMANDS))
+def test_every_command_has_help_and_the_overview_says_the_same(name: str) -> None:
+    command = main.load_command(name)
+    assert command.name == name
+    assert (command.help or "").strip()
+    done = shotfs(name, "--help")
+    assert done.exit_code == 0, done.output
+    overview = shotfs("--help").output
+    assert name in overview
+
+
+@pytest.mark.parametrize("name", ["mount", "unmount", "serve", "status", "doctor"])
+def test_every_command_shows_an_example(name: str) -> None:
+    command = main.load_command(name)
+    assert command.help is not None
+    assert f"Example: shotfs {name}" in command.help
+    first_line = command.help.splitlines()[0]
+    assert first_line.split(":")[0].split(",")[0].rstrip(".")[:15] in main.COMMANDS[name].help
+
+
+def test_wrong_command_is_exit_2_with_the_nearest_name() -> None:
+    done = shotfs("statsu")
+    assert done.exit_code == 2
+    assert "'status'" in done.output
+
+
+def test_version_is_the_package_s() -> None:
+    done = shotfs("--version")
+    assert done.exit_code == 0
+    assert done.output.startswith("shotfs 0.")
+
+
+def test_status_for_people_and_for_programs(service: FakeService) -> None:
+    done = shotfs("status")
+    assert done.exit_code == 0, done.output
+    assert "mountpoint  /shows" in done.output
+    assert json.loads(shotfs("status", "--json").stdout)["mountpoint"] == "/shows"
+    assert shotfs("status", "--metrics").stdout == "shotfs_cache_hits_total 1\n"
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["cache", "stats"], ["cache", "evict", "--all"], ["publish", "queue"]]
+)
+def test_without_a_service_every_command_is_exit_4_with_the_fix(
+    configuration: Path, command: list[str]
+) -> None:
+    done = shotfs(*command)
+    assert done.exit_code == 4
+    assert "no shotfs service answers" in done.output
+    assert "shotfs mount" in done.output
+
+
+def test_cache_stats_and_evict(service: FakeService) -> None:
+    assert "files       3" in shotfs("cache", "stats").stdout
+    assert json.loads(shotfs("cache", "stats", "--json").stdout)["bytes_used"] == 12
+    assert shotfs("cache", "evict", "2KiB").exit_code == 0
+    assert shotfs("cache", "evict", "--all").exit_code == 0
+    assert service.calls == [("evict", 2048), ("evict", None)]
+
+
+@pytest.mark.parametrize("arguments", [[], ["5GiB", "--all"], ["lots"]])
+def test_cache_evict_wants_a_size_or_all(configuration: Path, arguments: list[str]) -> None:
+    assert shotfs("cache", "evict", *arguments).exit_code == 2
+
+
+def test_publish_queue_says_what_waits_and_why(service: FakeService) -> None:
+    assert "Everything is in the origin" in shotfs("publish", "queue").stdout
+    service.items = [
+        Item("show/a.exr", State.SEALED, 2048, "origin \x1b[31mis down"),
+        Item("show/b.exr", State.SEALED, 1),
+    ]
+    text = shotfs("publish", "queue", "--limit", "1").stdout
+    assert "show/a.exr" in text
+    assert "2.0 KiB" in text
+    assert "\\x1b[31mis down" in text
+    assert "and 1 more" in text
+    assert json.loads(shotfs("publish", "queue", "--json").stdout)["count"] == 2
+
+
+def test_error_of_the_service_becomes_message_and_exit_code(service: FakeService) -> None:
+    service.fails_with = CacheError("index is damaged", fix="remove it")
+    done = shotfs("status")
+    assert done.exit_code == 5
+    assert "index is damaged\n  fix: remove it" in done.output
+
+
+SPEC: dict[str, Any] = {}
+
+
+def findings(*arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    done = shotfs("doctor", "--json", *arguments)
+    report = json.loads(done.stdout)
+    wrong = [entry for entry in report["findings"] if entry["verdict"] == "wrong"]
+    assert report["healthy"] is (not wrong)
+    assert done.exit_code == (1 if wrong else 0)
+    return done.exit_code, {entry["check"]: entry for entry in report["findings"]}
+
+
+def test_doctor_tells_people_what_is_wrong_and_how_to_fix_it(
+    configuration: Path, tmp_path: Path
+) -> None:
+    os.chmod(tmp_path / "cache", 0o770)
+    done = shotfs("doctor", "--offline", str(tmp_path / "missing"))
+    assert done.exit_code == 1
+    assert "mode 0770" in done.stdout
+    assert f"fix: chmod 700 {tmp_path}/cache" in done.stdout
+    assert f"fix: mkdir -p {tmp_path}/missing" in done.stdout
+
+
+def test_doctor_names_mistakes_of_the_configuration_and_checks_the_rest(
+    configuration: Path,
+) -> None:
+    configuration.write_text("[cach]\n")
+    code, found = findings("--offline")
+    assert code == 1
+    assert "cach" in found["configuration"]["message"]
+    assert "/dev/fuse" in found
+
+
+def test_doctor_knows_a_running_service(service: FakeService) -> None:
+    _, found = findings("--offline")
+    assert found["service"]["verdict"] == "ok"
+    assert found["service"]["message"] == "serving: /shows"
+
+
+@pytest.mark.kernel
+@needs_mount
+def test_doctor_finds_a_dead_mount_by_itself_and_clears_it_on_request(
+    configuration: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "shows"
+    place.mkdir()
+    with dead_mount(place):
+        _, found = findings("--offline")
+        assert "dead mount" in found["mountpoint"]["message"]
+        assert "doctor --fix" in found["mountpoint"]["fix"]
+        done = shotfs("doctor", "--offline", "--fix", str(place))
+        assert "cleared the dead mount" in done.output
+        assert "is an empty directory" in done.output
