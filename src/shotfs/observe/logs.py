@@ -193,6 +193,10 @@ class _Entry(logging.handlers.QueueHandler):
             setattr(ready, key, _json_value(value))
         return ready
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own
+        """Count a record whose text cannot be made; logging would print a traceback."""
+        self._on_drop()
+
     def enqueue(self, record: logging.LogRecord) -> None:
         """Queue *record*, or count it as dropped."""
         try:

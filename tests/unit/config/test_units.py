@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,15 +127,18 @@ def test_a_formatted_duration_reads_back_as_itself(seconds: float) -> None:
 
 @given(st.text())
 def test_any_text_is_a_size_or_a_mistake_and_nothing_else(text: str) -> None:
-    try:
-        assert 0 <= parse_size(text) <= SIZE_BYTES_MAX
-    except Mistake as mistake:
-        assert mistake.fix
+    size = _value_or_mistake(parse_size, text)
+    assert size.fix if isinstance(size, Mistake) else 0 <= size <= SIZE_BYTES_MAX
 
 
 @given(st.text())
 def test_any_text_is_a_duration_or_a_mistake_and_nothing_else(text: str) -> None:
+    duration = _value_or_mistake(parse_duration, text)
+    assert duration.fix if isinstance(duration, Mistake) else 0 <= duration <= DURATION_S_MAX
+
+
+def _value_or_mistake(parse: Callable[[object], float], text: str) -> float | Mistake:
     try:
-        assert 0 <= parse_duration(text) <= DURATION_S_MAX
+        return parse(text)
     except Mistake as mistake:
-        assert mistake.fix
+        return mistake
