@@ -30,6 +30,7 @@ FORMAT = "shotfs-path/1"
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 TEMPLATES_MAX = 100_000
 COMPOUND_DEPTH_MAX = 8
+ROOT_BROKEN = "broken://root"
 PATH_BYTES_MAX = 1024
 """The longest key that object stores take."""
 
@@ -157,8 +158,8 @@ class _Loader:
                 )
                 continue
             url = read_root(section, name)
-            if url is not None:
-                roots[name] = url
+            # A broken root stays known, so that the templates that use it are not blamed.
+            roots[name] = url or ROOT_BROKEN
         return roots
 
     def _read_fields(self, top: Section) -> None:
@@ -173,15 +174,28 @@ class _Loader:
                 self._broken.add(name)
             else:
                 self._fields[name] = field
-        for name, field in list(self._fields.items()):
+        for name, field in self._fields.items():
             reason = self._compound_problem(field, ())
             if reason is not None:
-                section.report.add(
-                    f"{section.pointer(name)}/format", reason[0], section.offset_of(name), reason[1]
-                )
+                one = section.section(name)
+                assert one is not None, "it was read as a field"
+                one.problem("format", *reason)
                 self._broken.add(name)
-        for name in self._broken:
-            self._fields.pop(name, None)
+        self._drop_broken()
+
+    def _drop_broken(self) -> None:
+        """Take out the broken fields, and the compounds that contain one, without a word more."""
+        while True:
+            for name in self._broken:
+                self._fields.pop(name, None)
+            spoilt = {
+                name
+                for name, field in self._fields.items()
+                if any(isinstance(t, FieldRef) and t.name in self._broken for t in field.tokens)
+            }
+            if not spoilt:
+                return
+            self._broken |= spoilt
 
     def _compound_problem(self, field: Field, above: tuple[str, ...]) -> tuple[str, str] | None:
         if field.kind != "compound":
