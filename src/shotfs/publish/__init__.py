@@ -1,6 +1,7 @@
 """Outputs: the spool that makes them durable, and the publisher that brings them to the origin."""
 
 from shotfs.publish.entry import Content, Kind, PublishTerms, SpoolEntry
+from shotfs.publish.publisher import Publisher, QueueItem
 from shotfs.publish.recovery import open_spool
 from shotfs.publish.spool import Spool
 from shotfs.publish.spool_file import SpoolFile
@@ -11,6 +12,8 @@ __all__ = [
     "Event",
     "Kind",
     "PublishTerms",
+    "Publisher",
+    "QueueItem",
     "Spool",
     "SpoolEntry",
     "SpoolFile",

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from shotfs.digest import Checksums, hash_file
 from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
 from shotfs.publish import rows
+from shotfs.publish.data_files import hash_data, remove_if_there, sync_data
 from shotfs.publish.entry import Content, SpoolEntry
 from shotfs.publish.journal import Journal
 from shotfs.publish.room import Room
@@ -105,6 +105,7 @@ class Core:
             entry.attempted = entry.content
         entry.content = None
         entry.revision = None
+        entry.announced = False
         entry.error = None if entry.damaged is None else entry.error
         entry.retry_at = None
 
@@ -144,7 +145,7 @@ class Core:
         entry.dirty = False
         try:
             if descriptor is None:
-                await trio.to_thread.run_sync(_sync_path, self.data_path(entry), limiter=self.disk)
+                await trio.to_thread.run_sync(sync_data, self.data_path(entry), limiter=self.disk)
             else:
                 await trio.to_thread.run_sync(os.fsync, descriptor, limiter=self.disk)
         except OSError as error:
@@ -210,7 +211,7 @@ class Core:
         size_bytes = entry.size_bytes
         try:
             checksums = await trio.to_thread.run_sync(
-                _hash_path, self.data_path(entry), size_bytes, limiter=self.hashing
+                hash_data, self.data_path(entry), size_bytes, limiter=self.hashing
             )
         except (OSError, EOFError) as error:
             raise SpoolBroken(f"{entry.path}: cannot be hashed: {error}") from error
@@ -237,14 +238,46 @@ class Core:
         if entry.dirty:
             await self.persist(entry, closing=True)
         old_path = self.data_path(entry)
+        old_state, old_error = entry.state, entry.error
         with trio.CancelScope(shield=True):
-            await self.change_state(entry, Event.CONFLICT, message)
+            try:
+                await self.change_state(entry, Event.CONFLICT, message)
+            except ShotfsError:
+                self.table.restore(entry, old_state)
+                entry.error = old_error
+                raise
             # From here recovery would do the rest.
             await trio.to_thread.run_sync(
                 os.rename, old_path, self.data_path(entry), limiter=self.disk
             )
             self.table.discard(entry)
             self.table.set_aside(entry)
+
+    def note_state(self, entry: SpoolEntry) -> None:
+        """Journal the state with the next commit; a crash that forgets it costs a repetition."""
+        if entry.journalled and not entry.unlinked:
+            self.journal.post(rows.state_changed(entry))
+
+    async def save_state(self, entry: SpoolEntry) -> None:
+        """Journal the state as it is now.
+
+        Raises:
+            SpoolFull, SpoolBroken: the journal.
+        """
+        if entry.journalled and not entry.unlinked:
+            with trio.CancelScope(shield=True):
+                await self.journal.commit(rows.state_changed(entry))
+
+    async def retire(self, entry: SpoolEntry) -> None:
+        """Forget a published file, whose data is in the cache or not needed; no handles are open.
+
+        The journal says `published` already, so recovery finishes this if a crash comes between.
+        """
+        self.table.discard(entry)
+        entry.unlinked = True
+        self.journal.post(rows.forgotten(entry.serial))
+        await trio.to_thread.run_sync(remove_if_there, self.data_path(entry), limiter=self.disk)
+        self.table.charge(-entry.size_bytes)
 
     async def remove_data(self, entry: SpoolEntry) -> None:
         """Unlink the data file of an entry that has neither name nor handles."""
@@ -268,30 +301,3 @@ def translated(path: str, error: OSError) -> ShotfsError:
 def now_ns() -> int:
     """Return the time of day, nanoseconds since the epoch."""
     return time.time_ns()
-
-
-def remove_if_there(path: str) -> None:
-    """Unlink *path*; nothing happens when there is no such file. Blocks."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        log.info("%s was gone already", path)
-
-
-def _sync_path(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _hash_path(path: str, size_bytes: int) -> Checksums:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if os.fstat(descriptor).st_size != size_bytes:
-            raise EOFError(f"it has {os.fstat(descriptor).st_size} bytes, expected {size_bytes}")
-        checksums = hash_file(descriptor, size_bytes, md5=True, crc32c=True)
-    finally:
-        os.close(descriptor)
-    return checksums

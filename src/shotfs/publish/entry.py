@@ -113,6 +113,8 @@ class SpoolEntry:
         sealing: the hash is being computed.
         finished_handles: handles with a lower epoch may not write any more (S4, origin).
         aside: kept without a name, in `aside/`, listed and never published.
+        announced: everybody who has to know of `revision` was told.
+        leaving: published, closed, and on its way into the cache.
         unlinked: no name leads here; the data goes with the last handle.
         closed_at: trio time of the last close of a writer.
         retry_at: trio time of the next upload attempt; None: no retry is due.
@@ -148,6 +150,8 @@ class SpoolEntry:
     sealing: bool = False
     finished_handles: int = 0
     aside: bool = False
+    announced: bool = False
+    leaving: bool = False
     unlinked: bool = False
     closed_at: float = 0.0
     retry_at: float | None = None

@@ -20,7 +20,8 @@ from shotfs.config import SpoolSettings
 from shotfs.errors import CacheBusy, CacheUnsafe, SpoolBroken
 from shotfs.observe.metrics import Metrics
 from shotfs.publish import rows
-from shotfs.publish.core import SERIALS_RESERVED, Core, log, now_ns, remove_if_there
+from shotfs.publish.core import SERIALS_RESERVED, Core, log, now_ns
+from shotfs.publish.data_files import created_as, remove_if_there
 from shotfs.publish.entry import (
     Kind,
     SpoolEntry,
@@ -30,7 +31,7 @@ from shotfs.publish.entry import (
 )
 from shotfs.publish.journal import Journal, open_journal
 from shotfs.publish.room import Room
-from shotfs.publish.spool import PATH_ATTRIBUTE, Spool
+from shotfs.publish.spool import Spool
 from shotfs.publish.states import Event, State, transition
 from shotfs.publish.table import Table
 
@@ -157,7 +158,8 @@ def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, wri
         entry.state = transition(entry.state, Event.FAIL)
         entry.content = None
         entry.error = problem
-        core.journal.post(rows.state_changed(entry))
+        entry.ctime_ns = now_ns()  # it is kept for spool.scratch_ttl_s from now
+        core.journal.post(rows.flushed(entry, writing=True), rows.state_changed(entry))
     if entry.state is State.QUARANTINED or problem is not None:
         entry.aside = entry.state is not State.QUARANTINED
         core.table.set_aside(entry)
@@ -236,14 +238,7 @@ def _scan(journal: Journal, directory: str) -> _Found:
 
 def _data_file(item: os.DirEntry[str], *, named: bool) -> _DataFile:
     status = item.stat(follow_symlinks=False)
-    return _DataFile(status.st_size, status.st_mtime_ns, _created_as(item.path) if named else "")
-
-
-def _created_as(data_path: str) -> str:
-    try:
-        return os.getxattr(data_path, PATH_ATTRIBUTE).decode(errors="replace")
-    except OSError:
-        return ""
+    return _DataFile(status.st_size, status.st_mtime_ns, created_as(item.path) if named else "")
 
 
 def _entry(row: sqlite3.Row) -> SpoolEntry:
@@ -271,7 +266,8 @@ def _entry(row: sqlite3.Row) -> SpoolEntry:
 def _tidy(directory: str, unlinks: list[int], places: dict[int, str]) -> None:
     """Unlink data of removed entries, move data that is kept aside to where it belongs."""
     for serial in unlinks:
-        remove_if_there(os.path.join(directory, "files", str(serial)))
+        for place in PLACES:
+            remove_if_there(os.path.join(directory, place, str(serial)))
     for serial, wanted in places.items():
         for place in PLACES:
             found = os.path.join(directory, place, str(serial))

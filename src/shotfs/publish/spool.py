@@ -8,6 +8,7 @@ change in memory alone.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable
@@ -26,16 +27,15 @@ from shotfs.errors import (
     PathExists,
     PathNotFound,
     PublishedImmutable,
+    Stale,
 )
 from shotfs.publish import rows
 from shotfs.publish.claims import Claims
 from shotfs.publish.core import Core, now_ns, translated
+from shotfs.publish.data_files import create_data, open_data
 from shotfs.publish.entry import Kind, PublishTerms, SpoolEntry
 from shotfs.publish.spool_file import SpoolFile
 from shotfs.publish.states import State
-
-PATH_ATTRIBUTE = "user.shotfs.path"
-"""On each data file: the path under which it was created."""
 
 TermsOf = Callable[[str], PublishTerms | None]
 """From the new path of a file to the terms under which it is published there."""
@@ -110,7 +110,7 @@ class Spool:
             entry.terms = terms
             with trio.CancelScope(shield=True):
                 descriptor = await self._in_disk_thread(
-                    path, _create_data, self.core.data_path(entry), path
+                    path, create_data, self.core.data_path(entry), path
                 )
                 entry.dirty = True
                 self.core.table.add(entry)
@@ -124,7 +124,7 @@ class Spool:
 
         Raises:
             PublishedImmutable: writable, and sealed under an immutable template (EEXIST).
-            PathNotFound: it left the spool meanwhile; look the path up again.
+            Stale: it left the spool meanwhile; look the path up again.
             IsADirectory, InvalidArgument: not a file.
             SpoolBroken: the disk.
         """
@@ -132,7 +132,10 @@ class Spool:
             error = IsADirectory if entry.kind is Kind.DIRECTORY else InvalidArgument
             raise error(f"{entry.path}: is a {entry.kind}, not a file")
         if not writable:
-            # Without the lock: a reader does not wait for a hash.
+            # Mostly without the lock: a reader does not wait for a hash, only for the cache.
+            while entry.leaving and not entry.unlinked:
+                await entry.lock.acquire()
+                entry.lock.release()
             return await self._open_data(entry, writable=False)
         self._check_reopenable(entry)
         async with entry.lock:
@@ -141,12 +144,12 @@ class Spool:
 
     async def _open_data(self, entry: SpoolEntry, *, writable: bool) -> SpoolFile:
         if entry.unlinked:
-            raise PathNotFound(f"{entry.path}: is not in the spool any more")
+            raise Stale(f"{entry.path}: is not in the spool any more; look it up again")
         entry.open_handles += 1  # so that the data cannot leave while the thread opens it
         try:
             with trio.CancelScope(shield=True):
                 descriptor = await self._in_disk_thread(
-                    entry.path, _open_data, self.core.data_path(entry), writable
+                    entry.path, open_data, self.core.data_path(entry), writable
                 )
             return SpoolFile(self.core, entry, descriptor, writable=writable)
         finally:
@@ -393,6 +396,26 @@ class Spool:
             await self._check_removable(entry)
             await self.core.quarantine(entry, message)
 
+    async def expire(self, before_ns: int) -> None:
+        """Remove what nobody touched since *before_ns* and nobody wants.
+
+        These are scratch files that are not open, and files of dead processes that are kept aside.
+
+        Raises:
+            SpoolFull, SpoolBroken: the journal.
+        """
+        for entry in list(self.entries()):
+            touched_ns = max(entry.mtime_ns, entry.ctime_ns)
+            if entry.scratch and entry.open_handles == 0 and touched_ns < before_ns:
+                with contextlib.suppress(PathNotFound):  # somebody else was faster
+                    await self.unlink(entry.path)
+        for entry in list(self.aside()):
+            if entry.state is State.FAILED and entry.ctime_ns < before_ns:
+                with trio.CancelScope(shield=True):
+                    await self.core.journal.commit(*rows.removed(entry.serial))
+                    self.core.table.discard_aside(entry)
+                    await self.core.remove_data(entry)
+
     # --- rules -----------------------------------------------------------------------------------
 
     async def _drop(self, entry: SpoolEntry) -> None:
@@ -473,20 +496,3 @@ def _check_encodable(path: str) -> None:
         path.encode()
     except UnicodeEncodeError as error:
         raise NameNotEncodable(f"{path!a}: is not UTF-8, no object can have this name") from error
-
-
-def _create_data(data_path: str, path: str) -> int:
-    descriptor = os.open(data_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        # Only to name the file if it ends up without a record; not a promise.
-        os.setxattr(descriptor, PATH_ATTRIBUTE, path.encode())
-    except OSError:
-        return descriptor
-    return descriptor
-
-
-def _open_data(data_path: str, writable: bool) -> int:
-    if not writable:
-        return os.open(data_path, os.O_RDONLY | os.O_CLOEXEC)
-    os.chmod(data_path, 0o600)
-    return os.open(data_path, os.O_RDWR | os.O_CLOEXEC)

@@ -106,8 +106,11 @@ class Table:
 
     def apply(self, entry: SpoolEntry, event: Event) -> None:
         """Let *event* happen to *entry*; counts states."""
+        self.restore(entry, transition(entry.state, event))
+
+    def restore(self, entry: SpoolEntry, state: State) -> None:
+        """Set the state without an event: what `apply` did could not be journalled."""
         known = self._by_path.get(entry.path) is entry or entry.serial in self._aside
-        state = transition(entry.state, event)
         if known:
             self._count(entry, -1)
         entry.state = state

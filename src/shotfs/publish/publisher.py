@@ -1,0 +1,375 @@
+"""Publisher: takes closed outputs from the spool to their origins, and never gives up.
+
+Decides when: the seal after the grace, the upload, the next attempt. Knows nothing of the kernel.
+Each output moves in a task of its own, a bounded number at a time; one that waits for its next
+attempt holds no slot, so that a bad one blocks no other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import trio
+
+from shotfs.config import NetworkSettings
+from shotfs.digest import Digest
+from shotfs.errors import PublishConflict, ShotfsError, Stale
+from shotfs.observe.metrics import Metrics
+from shotfs.publish.core import now_ns
+from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.spool import Spool
+from shotfs.publish.states import State
+from shotfs.publish.table import unpublished
+from shotfs.publish.upload import Tiers, Uploader
+from shotfs.tiers.base import Revision
+
+log = logging.getLogger(__name__)
+
+RETRY_S_MAX = 60.0
+"""The longest pause between two attempts; also the pause after a refusal (permission, bucket)."""
+
+EXPIRY_EVERY_S = 3600.0
+"""How often scratch files are looked through for old ones."""
+
+Adopt = Callable[[str, Digest, int, Revision], Awaitable[bool]]
+"""`Cache.adopt`: (path, digest, size_bytes, revision) -> whether the cache has it now."""
+
+Published = Callable[[SpoolEntry, Revision], Awaitable[None]]
+Conflict = Callable[[SpoolEntry], None]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """An output that is not in the origin, for people and programs to see.
+
+    Attributes:
+        path: mount-relative; "" where it is not known (no record).
+        serial: unique in this spool; names its data file.
+        state: open, sealed, uploading, quarantined, failed.
+        size_bytes: of its content.
+        age_s: seconds since its last change.
+        attempts: uploads begun since the seal or the start.
+        retry_s: seconds until the next attempt; None where none is planned.
+        writers: open handles that may write.
+        digest: None before the seal.
+        origin: root URL; None where no record says it.
+        key: object key below the origin.
+        error: why it is quarantined, failed, or was not published at the last attempt.
+    """
+
+    path: str
+    serial: int
+    state: State
+    size_bytes: int
+    age_s: float
+    attempts: int
+    retry_s: float | None
+    writers: int
+    digest: Digest | None
+    origin: str | None
+    key: str | None
+    error: str | None
+
+
+class Publisher:
+    """Publishes what a spool holds; `run` does the work.
+
+    Args:
+        spool: what to drain.
+        tiers: opens or finds the tier of a root URL.
+        adopt: takes a published data file into the cache.
+        published: told of each new object before its spool entry goes; may be told of the same
+            one again after a crash.
+        settings: connections and back-off.
+        metrics: counts outcomes.
+        conflict: told of each entry that went into quarantine.
+        scratch_ttl_s: how long untouched scratch files, and partial ones of dead processes, stay.
+        jitter: returns numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        tiers: Tiers,
+        adopt: Adopt,
+        published: Published,
+        settings: NetworkSettings,
+        metrics: Metrics,
+        *,
+        conflict: Conflict | None = None,
+        scratch_ttl_s: float = 86400.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._spool = spool
+        self._core = spool.core
+        self._adopt = adopt
+        self._published = published
+        self._conflict = conflict
+        self._settings = settings
+        self._metrics = metrics
+        self._scratch_ttl_s = scratch_ttl_s
+        self._jitter = jitter
+        self._uploader = Uploader(spool.core, tiers, metrics)
+        # Half of the connections: the other half is for reads, which applications wait for.
+        self._slots = max(1, settings.connections_max // 2)
+        self._running: set[SpoolEntry] = set()
+        self._due: list[tuple[float, int, int, SpoolEntry]] = []
+        self._planned: dict[SpoolEntry, float] = {}
+        self._drains = 0
+        self._progress = trio.Event()
+
+    # --- what others call ------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Seal and publish until cancelled. What is not finished then is resumed at next start."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._expire_for_ever)
+            task_status.started()
+            while True:
+                for entry in self._core.table.take_changed():
+                    self._schedule(entry)
+                self._start_due(nursery)
+                with trio.move_on_at(self._next_due()):
+                    await self._core.table.wait_changed()
+
+    async def publish_now(self, entry: SpoolEntry) -> Revision:
+        """Seal *entry* and return when it is in the origin (durability: origin).
+
+        Handles that are open now cannot write any more. On an error other than a conflict the
+        file stays in the queue and `run` goes on trying.
+
+        Raises:
+            PublishConflict: the origin has other bytes; ours are in quarantine.
+            TierError, SpoolFull, SpoolBroken: the real reason why it is not in the origin.
+            Stale: it was changed or removed meanwhile.
+        """
+        async with entry.lock:
+            if entry.state is State.OPEN and not entry.unlinked:
+                await self._core.seal(entry)
+                entry.finished_handles += 1
+        try:
+            return await self._publish_once(entry)
+        except ShotfsError as error:
+            if entry.state in (State.SEALED, State.FAILED):
+                self._put_off(entry, error)
+            raise
+        finally:
+            self._core.table.notify(entry)
+
+    async def _publish_once(self, entry: SpoolEntry) -> Revision:
+        """Upload, or wait for the upload that `run` has begun."""
+        while True:
+            if entry.upload is not None:
+                await entry.upload.done.wait()
+            elif entry.state is State.PUBLISHED and entry.revision is not None:
+                return entry.revision
+            elif entry.state is State.QUARANTINED:
+                raise PublishConflict(f"{entry.path}: is in quarantine: {entry.error}")
+            else:
+                try:
+                    return await self._publish(entry)
+                except Stale:
+                    if entry.upload is None and entry.state is not State.PUBLISHED:
+                        raise
+
+    async def drain(self, deadline_s: float) -> list[QueueItem]:
+        """Seal and upload everything that is closed, without grace; needs `run` to be running.
+
+        Returns:
+            What is not in the origin after *deadline_s*, or earlier when nothing more can be done:
+            written to at the moment, refused, quarantined, failed.
+        """
+        self._drains += 1
+        try:
+            for entry in list(self._spool.entries()):
+                if entry.content is not None and entry.retry_at is not None:
+                    entry.retry_at = trio.current_time()
+                self._core.table.notify(entry)
+            with trio.move_on_after(deadline_s):
+                while any(self._moving(entry) for entry in self._spool.entries()):
+                    await self._progress.wait()
+        finally:
+            self._drains -= 1
+        return self.queue()
+
+    def queue(self) -> list[QueueItem]:
+        """Return every output that is not in the origin, oldest first."""
+        now = now_ns()
+        entries = [entry for entry in self._spool.entries() if unpublished(entry)]
+        entries.extend(self._spool.aside())
+        return [_item(entry, now) for entry in sorted(entries, key=lambda entry: entry.serial)]
+
+    # --- scheduling ------------------------------------------------------------------------------
+
+    def _schedule(self, entry: SpoolEntry) -> None:
+        due = self._due_at(entry)
+        if due is None:
+            self._planned.pop(entry, None)
+        elif self._planned.get(entry) != due:
+            self._planned[entry] = due
+            heapq.heappush(self._due, (due, entry.size_bytes, entry.serial, entry))
+
+    def _due_at(self, entry: SpoolEntry) -> float | None:
+        """Return when there is something to do for *entry*; None: not before it changes."""
+        if entry in self._running or entry.unlinked or entry.aside or not entry.publishable:
+            return None
+        assert entry.terms is not None
+        retry_at = entry.retry_at or 0.0
+        match entry.state:
+            case State.OPEN if entry.writers == 0 and entry.damaged is None:
+                grace_s = 0.0 if self._drains else entry.terms.grace_s
+                return max(entry.closed_at + grace_s, retry_at)
+            case State.SEALED:
+                return retry_at
+            case State.FAILED if entry.content is not None:
+                return retry_at
+            case State.PUBLISHED if entry.open_handles == 0:
+                return retry_at
+            case _:
+                return None
+
+    def _start_due(self, nursery: trio.Nursery) -> None:
+        now = trio.current_time()
+        while self._due and self._due[0][0] <= now and len(self._running) < self._slots:
+            planned, _, _, entry = heapq.heappop(self._due)
+            if self._planned.get(entry) != planned:
+                continue  # planned for another time since
+            del self._planned[entry]
+            due = self._due_at(entry)
+            if due is not None and due <= now:
+                self._running.add(entry)
+                nursery.start_soon(self._advance, entry)
+            else:
+                self._schedule(entry)
+
+    def _next_due(self) -> float:
+        """Return when to look again, if nothing happens before."""
+        full = len(self._running) >= self._slots
+        return float("inf") if full or not self._due else self._due[0][0]
+
+    def _moving(self, entry: SpoolEntry) -> bool:
+        """Whether a drain should wait for *entry*."""
+        if entry.state in (State.SEALED, State.UPLOADING):
+            return entry.publishable
+        return entry.state is not State.PUBLISHED and self._due_soon(entry)
+
+    def _due_soon(self, entry: SpoolEntry) -> bool:
+        due = self._due_at(entry)
+        return entry in self._running or (due is not None and due <= trio.current_time())
+
+    # --- moving one output -----------------------------------------------------------------------
+
+    async def _advance(self, entry: SpoolEntry) -> None:
+        """Take *entry* as far as it goes now; never raises an Exception."""
+        try:
+            await self._step(entry)
+        except Stale as error:
+            log.debug("%s", error.message)
+        except ShotfsError as error:
+            self._put_off(entry, error)
+        except Exception:  # a mistake of ours in one output must not stop the others
+            log.exception("publishing %s failed unexpectedly", entry.path)
+            entry.retry_at = trio.current_time() + RETRY_S_MAX
+        finally:
+            self._running.discard(entry)
+            self._core.table.notify(entry)
+            self._progress.set()
+            self._progress = trio.Event()
+
+    async def _step(self, entry: SpoolEntry) -> None:
+        if entry.state is State.OPEN:
+            async with entry.lock:
+                if self._may_seal(entry):
+                    await self._core.seal(entry)
+        if entry.state in (State.SEALED, State.FAILED) and not entry.unlinked:
+            await self._publish(entry)
+        if entry.state is State.PUBLISHED:
+            await self._retire(entry)
+
+    def _may_seal(self, entry: SpoolEntry) -> bool:
+        return entry.state is State.OPEN and entry.writers == 0 and not entry.unlinked
+
+    async def _publish(self, entry: SpoolEntry) -> Revision:
+        entry.retry_at = None
+        try:
+            revision = await self._uploader.upload(entry)
+        except PublishConflict as error:
+            log.warning("conflict: %s: %s", entry.path, error.message)
+            if self._conflict is not None:
+                self._conflict(entry)
+            raise
+        log.info("published %s as %s/%s", entry.path, revision.tier, revision.key)
+        await self._announce(entry, revision)
+        return revision
+
+    async def _announce(self, entry: SpoolEntry, revision: Revision) -> None:
+        """Journal the success and tell of it. A failure here is repeated by `_retire`."""
+        try:
+            await self._core.save_state(entry)
+            await self._published(entry, revision)
+        except ShotfsError as error:
+            log.warning("%s is published but not recorded yet: %s", entry.path, error.message)
+            return
+        entry.announced = entry.revision is revision
+
+    def _put_off(self, entry: SpoolEntry, error: ShotfsError) -> None:
+        """Plan the next attempt. What heals by itself is tried soon, a refusal once a minute."""
+        pause_s = min(RETRY_S_MAX, self._settings.backoff_s * 2.0 ** min(entry.attempts, 16))
+        if not error.retryable and entry.state is State.FAILED:
+            pause_s = RETRY_S_MAX
+        pause_s *= 0.5 + 0.5 * self._jitter()
+        entry.retry_at = trio.current_time() + pause_s
+        entry.error = error.message
+        self._metrics.published["retried" if error.retryable else "refused"].inc()
+        log.warning("%s is not published yet: %s", entry.path, error.message)
+
+    async def _retire(self, entry: SpoolEntry) -> None:
+        """Give a published file that nobody has open to the cache, then forget it."""
+        if not entry.announced and entry.revision is not None:
+            await self._announce(entry, entry.revision)
+        async with entry.lock:
+            if entry.state is not State.PUBLISHED or entry.open_handles or entry.unlinked:
+                return
+            if not entry.announced or entry.revision is None or entry.digest is None:
+                entry.retry_at = trio.current_time() + RETRY_S_MAX
+                return
+            entry.leaving = True
+            try:
+                path = self._core.data_path(entry)
+                await self._adopt(path, entry.digest, entry.size_bytes, entry.revision)
+                with trio.CancelScope(shield=True):
+                    await self._core.retire(entry)
+            finally:
+                entry.leaving = False
+
+    # --- what nobody wants any more --------------------------------------------------------------
+
+    async def _expire_for_ever(self) -> None:
+        while True:
+            await trio.sleep(EXPIRY_EVERY_S)
+            try:
+                await self._spool.expire(now_ns() - int(self._scratch_ttl_s * 1e9))
+            except ShotfsError as error:
+                log.warning("old scratch files were not removed: %s", error.message)
+
+
+def _item(entry: SpoolEntry, now: int) -> QueueItem:
+    retry_s = None if entry.retry_at is None else max(0.0, entry.retry_at - trio.current_time())
+    return QueueItem(
+        path=entry.path,
+        serial=entry.serial,
+        state=entry.state,
+        size_bytes=entry.size_bytes,
+        age_s=max(0.0, (now - entry.mtime_ns) / 1e9),
+        attempts=entry.attempts,
+        retry_s=retry_s,
+        writers=entry.writers,
+        digest=entry.digest,
+        origin=None if entry.terms is None else entry.terms.origin,
+        key=None if entry.terms is None else entry.terms.key,
+        error=entry.error,
+    )

@@ -1,0 +1,190 @@
+"""One attempt to bring one sealed file to its origin, and what its outcome means.
+
+Owns the rules of S2 and S18: create-only or replace exactly one revision, decided by the store;
+whoever loses compares. Scheduling and retrying is `publish.publisher`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from shotfs.errors import (
+    AccessDenied,
+    BucketNotFound,
+    ObjectNotFound,
+    PreconditionFailed,
+    PublishConflict,
+    ShotfsError,
+    SpoolBroken,
+    Stale,
+    TierReadOnly,
+    TierUnavailable,
+)
+from shotfs.observe.metrics import Metrics
+from shotfs.publish.compare import same_content, verify_upload
+from shotfs.publish.core import Core
+from shotfs.publish.entry import Content, PublishTerms, SpoolEntry, Upload
+from shotfs.publish.states import Event, State
+from shotfs.tiers.base import Revision, Tier
+
+Tiers = Callable[[str], Awaitable[Tier]]
+"""From a root URL to its open tier."""
+
+NOTHING_STORED = (AccessDenied, BucketNotFound, TierReadOnly)
+"""After these the object is certainly not in the origin; after others it may be."""
+
+
+class Uploader:
+    """Runs uploads and records what came of them.
+
+    Args:
+        core: of the spool.
+        tiers: opens or finds the tier of an origin.
+        metrics: counts outcomes.
+    """
+
+    def __init__(self, core: Core, tiers: Tiers, metrics: Metrics) -> None:
+        self._core = core
+        self._tiers = tiers
+        self._metrics = metrics
+
+    async def upload(self, entry: SpoolEntry) -> Revision:
+        """Upload a sealed (or refused) entry once. Recording the outcome is the caller's.
+
+        Raises:
+            PublishConflict: the origin has other bytes; the entry is in quarantine now.
+            Stale: it was changed, renamed or removed meanwhile.
+            TierError: as the tier said; the entry is sealed again, or failed when the error will
+                not go away by itself.
+            SpoolFull, SpoolBroken: the file cannot be read, or the journal not be written.
+        """
+        core = self._core
+        async with entry.lock:
+            content, terms = self._check_ready(entry)
+            core.table.apply(entry, Event.UPLOAD)
+            entry.attempts += 1
+            upload = entry.upload = Upload(trio.CancelScope(), trio.Event())
+            source, mtime_ns = core.data_path(entry), entry.mtime_ns
+        revision: Revision | None = None
+        problem: ShotfsError | None = None
+        try:
+            with upload.scope:
+                revision = await self._put(terms, content, source, mtime_ns, entry.attempted)
+        except ShotfsError as error:
+            problem = error
+        except OSError as error:
+            problem = SpoolBroken(f"{entry.path}: {source} cannot be read: {error}")
+        finally:
+            # No checkpoint from here to `done`: whoever cancelled us sees the outcome whole.
+            self._settle(entry, content, revision, problem)
+            entry.upload = None
+            upload.done.set()
+        if revision is not None:
+            return revision
+        if isinstance(problem, PublishConflict):
+            await self._quarantine(entry, content, problem)
+        raise problem or Stale(f"{entry.path}: changed while it was being published")
+
+    def _check_ready(self, entry: SpoolEntry) -> tuple[Content, PublishTerms]:
+        ready = entry.state in (State.SEALED, State.FAILED) and not entry.unlinked
+        if not ready or entry.content is None or entry.terms is None:
+            raise Stale(f"{entry.path}: is {entry.state}, nothing to publish")
+        return entry.content, entry.terms
+
+    async def _put(
+        self,
+        terms: PublishTerms,
+        content: Content,
+        source: str,
+        mtime_ns: int,
+        attempted: Content | None,
+    ) -> Revision:
+        tier = await self._tiers(terms.origin)
+
+        async def put(expect: Revision | None) -> Revision:
+            revision = await tier.put(
+                terms.key,
+                source,
+                expect=expect,
+                checksums=content.checksums,
+                mtime_ns=mtime_ns,
+                metadata=terms.metadata,
+            )
+            await verify_upload(tier, revision, content)
+            self._metrics.published["published"].inc()
+            return revision
+
+        try:
+            return await put(None if terms.immutable else terms.base)
+        except PreconditionFailed as lost:
+            revision, same = await self._compare(tier, terms, content, attempted, lost)
+        if same:
+            self._metrics.published["same"].inc()
+            return revision
+        # Ours, from an attempt whose answer never arrived, and mutable: replace it.
+        return await put(revision)
+
+    async def _compare(
+        self,
+        tier: Tier,
+        terms: PublishTerms,
+        content: Content,
+        attempted: Content | None,
+        lost: PreconditionFailed,
+    ) -> tuple[Revision, bool]:
+        """Return what the origin has, and whether that is our content (else an earlier one)."""
+        where = f"{tier.name}/{terms.key}"
+        try:
+            revision = await tier.stat(terms.key)
+        except ObjectNotFound as error:
+            if terms.base is None:
+                raise TierUnavailable(f"{where}: existed a moment ago and is gone") from error
+            raise PublishConflict(
+                f"{where}: was deleted after this node opened it", fix="publish under a new name"
+            ) from lost
+        if await same_content(tier, revision, content, self._core.hashing):
+            return revision, True
+        replaceable = None if terms.immutable else attempted
+        if replaceable is not None and await same_content(
+            tier, revision, replaceable, self._core.hashing
+        ):
+            return revision, False
+        raise PublishConflict(
+            f"{where}: the origin has other bytes: {revision.size_bytes} bytes, version"
+            f" {revision.version}; ours are {content.size_bytes} bytes, digest"
+            f" {content.checksums.xxh128}",
+            fix="compare the two, then publish ours under another version",
+        ) from lost
+
+    def _settle(
+        self,
+        entry: SpoolEntry,
+        content: Content,
+        revision: Revision | None,
+        problem: ShotfsError | None,
+    ) -> None:
+        """Move the state on; pure memory."""
+        table = self._core.table
+        if revision is not None:
+            table.apply(entry, Event.PUBLISH)
+            entry.revision = revision
+            entry.error = None
+            return
+        if not isinstance(problem, (*NOTHING_STORED, PublishConflict)):
+            entry.attempted = content
+        if problem is None or problem.retryable or isinstance(problem, PublishConflict):
+            table.apply(entry, Event.RETRY)
+        else:
+            table.apply(entry, Event.REFUSE)
+        entry.error = None if problem is None else problem.message
+        self._core.note_state(entry)
+
+    async def _quarantine(
+        self, entry: SpoolEntry, content: Content, problem: PublishConflict
+    ) -> None:
+        async with entry.lock:
+            if entry.state is State.SEALED and entry.content is content and not entry.unlinked:
+                await self._core.quarantine(entry, problem.message)
+                self._metrics.published["conflict"].inc()
