@@ -28,6 +28,18 @@ from tests.servers.s3 import S3Server
 
 _numbers = count(1)
 
+# Warnings are errors. These are what client libraries do, and nothing of ours can change it.
+_CLIENTS_WARNINGS = (
+    # gcsfs hands aiohttp chunks of over 1 MiB as memoryviews, on purpose (it is zero-copy).
+    "ignore:Sending a large body directly with raw bytes:ResourceWarning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let through the warnings that are known and not ours."""
+    for line in _CLIENTS_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+
 
 def _fresh_name(kind: str) -> str:
     return f"{kind}-{os.getpid()}-{next(_numbers)}"

@@ -85,7 +85,8 @@ class Journal:
         """Return how many content bytes were sent of each object."""
         total: Counter[str] = Counter()
         for record in self.records("read", bucket=bucket):
-            total[record.object] += record.sent_bytes
+            if record.status in (200, 206):
+                total[record.object] += record.sent_bytes
         return total
 
     def clear(self) -> None:
