@@ -96,6 +96,12 @@ class _PlainConsole(Console):
     def size(self, new_size: tuple[int, int]) -> None:
         self._width, self._height = new_size
 
+    def on_broken_pipe(self) -> None:
+        """End with our exit code; rich's own would say that something is not in order."""
+        self.quiet = True
+        _silence_stdout()
+        raise SystemExit(int(ExitCode.PIPE_CLOSED))
+
 
 console = _PlainConsole(stderr=False)
 """Standard output: the answer."""
