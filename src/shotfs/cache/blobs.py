@@ -59,6 +59,10 @@ class BlobStore:
         """Return where the blob is, or would be."""
         return f"{self._directory}/{digest[:2]}/{digest}"
 
+    def exists(self, digest: Digest) -> bool:
+        """Whether the blob is on the disk."""
+        return os.path.exists(self.path(digest))
+
     def admit(self, source: str, digest: Digest, revision: Revision, *, sync: bool) -> None:
         """Make the verified file *source* the blob *digest*: all of it or nothing.
 

@@ -101,10 +101,21 @@ class Database:
             # Disk full, I/O error, locked: the file itself is whole.
             raise IndexUnavailable(f"the index of the cache failed: {error}") from error
         except (*FOREIGN_ERRORS, IndexDamaged) as error:
-            self._replace(error)
+            self._replace_while_serving(error)
             raise IndexUnavailable(
                 f"the index of the cache was damaged: {error}"
             ) from IndexDamaged(str(error))
+
+    def _replace_while_serving(self, reason: Exception) -> None:
+        try:
+            self._replace(reason)
+        except (OSError, IndexDamaged) as error:
+            # Everything streams without an index, and the next start tries again.
+            self._index = None
+            raise IndexUnavailable(
+                f"the index of the cache is damaged and cannot be replaced: {error}",
+                fix="check the disk of cache.directory, then restart the service",
+            ) from error
 
     def _replace(self, reason: Exception) -> None:
         if self._index is not None:

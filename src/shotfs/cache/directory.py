@@ -104,9 +104,12 @@ class CacheDirectory:
         status = os.statvfs(self.path)
         return status.f_bavail * status.f_frsize
 
-    def mark_clean(self) -> None:
-        """Flush the disk, then record that nothing written here can be lost any more."""
+    def flush(self) -> None:
+        """Bring everything that was written here to the disk."""
         _flush_file_system(self._lock_descriptor)
+
+    def mark_clean(self) -> None:
+        """Record that everything was flushed and nothing was written since."""
         descriptor = os.open(
             os.path.join(self.path, "clean"), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600
         )

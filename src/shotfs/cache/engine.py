@@ -10,7 +10,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -30,6 +29,7 @@ from shotfs.cache.phase import ENDED
 from shotfs.cache.rebuild import adopt_unknown_blobs
 from shotfs.cache.room import Room
 from shotfs.cache.slots import FetchSlots
+from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.stream import Fetching, Stream
 from shotfs.config.models import CacheSettings, NetworkSettings
 from shotfs.digest import Digest
@@ -53,41 +53,17 @@ FINISH_BYTES_MAX = 64 * 1024 * 1024
 GRACE_S = 5.0
 """A larger stream goes on for this long after its last reader closed it."""
 
+REJECTED_S = 10.0
+"""How long content that was wrong twice is not asked for again."""
+
+FLUSH_S = 20.0
+"""How long closing waits for the disk; without it, recent blobs are hashed after a power cut."""
+
 IDLE_STREAMS_MAX = 64
 """Unfinished large streams that wait for their next reader."""
 
 DISK_THREADS = 8
 HASH_THREADS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """Numbers of the moment; from `hits` on they count since the start."""
-
-    bytes: int
-    bytes_max: int
-    files: int
-    files_max: int
-    bytes_reserved: int
-    bytes_in_flight: int
-    streams: int
-    open_blobs: int
-    disk_free_bytes: int
-    disk_free_bytes_min: int
-    hits: int
-    misses: int
-    unkept: int
-    evictions: int
-    verify_failures: int
-
-
-@dataclass(frozen=True, slots=True)
-class RevisionStatus:
-    """What is here of a revision; `state` is "cached", "partial" or "remote"."""
-
-    state: str
-    bytes_present: int
-    size_bytes: int
 
 
 @asynccontextmanager
@@ -213,10 +189,16 @@ class Cache:
                 await stream.finished.wait()
             await self._flush_touches()
             await self._database.aclose()
-            try:
+            await self._mark_clean()
+
+    async def _mark_clean(self) -> None:
+        try:
+            with trio.move_on_after(FLUSH_S) as scope:
+                await trio.to_thread.run_sync(self._directory.flush, abandon_on_cancel=True)
+            if not scope.cancelled_caught:
                 await trio.to_thread.run_sync(self._directory.mark_clean)
-            except OSError as error:
-                log.warning("cannot mark the cache clean", extra={"reason": str(error)})
+        except OSError as error:
+            log.warning("cannot mark the cache clean", extra={"reason": str(error)})
 
     # --- the interface ---------------------------------------------------------------------------
 
@@ -350,8 +332,11 @@ class Cache:
         """Stream a file again whose blob is not on the disk any more."""
         digest = file.blob
         assert digest is not None
-        log.warning("a blob is gone; it is fetched again", extra={"digest": digest})
-        await self._evictor.remove([digest])
+        if not self._evictor.condemned(digest):
+            if self._blobs.exists(digest):
+                return  # another reader of the same content has brought it back
+            log.warning("a blob is gone; it is fetched again", extra={"digest": digest})
+            await self._evictor.remove([digest])
         await self._evictor.wait_gone(digest)
         # Two reads of one file may come here; the first has done it.
         if file.blob is not None:
@@ -383,7 +368,7 @@ class Cache:
 
     def _lend_stream(self, file: CachedFile, identity: str) -> None:
         stream = self._streams.get(identity)
-        if stream is None or stream.phase in ENDED:
+        if stream is None or (stream.phase in ENDED and not stream.rejected):
             stream = Stream(file.tier, file.revision, self._fetching, self._admission)
             self._streams[identity] = stream
             self._nursery.start_soon(self._run, identity, stream)
@@ -394,6 +379,9 @@ class Cache:
     async def _run(self, identity: str, stream: Stream) -> None:
         try:
             await stream.run()
+            if stream.rejected:
+                # Each open would fetch it twice more; a wall of nodes would do so all day.
+                await trio.sleep(REJECTED_S)
         finally:
             if self._streams.get(identity) is stream:
                 del self._streams[identity]

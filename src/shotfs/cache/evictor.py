@@ -105,6 +105,8 @@ class Evictor:
     async def _free(self, size_bytes: int, *, on_disk: bool) -> None:
         room = self._parts.room
         while not (shortage := room.shortage(size_bytes, on_disk=on_disk)).none:
+            if shortage.bytes > room.used_bytes:
+                return  # somebody else fills the disk: emptying the cache would not help
             spare = Shortage(
                 shortage.bytes and shortage.bytes + room.bytes_max // SPARE_PARTS,
                 shortage.files and shortage.files + room.files_max // SPARE_PARTS,

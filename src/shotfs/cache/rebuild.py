@@ -33,7 +33,11 @@ async def adopt_unknown_blobs(
     """
     count = 0
     for name in await trio.to_thread.run_sync(blobs.subdirectories, limiter=disk):
-        found = await trio.to_thread.run_sync(_scan, blobs, name, limiter=disk)
+        try:
+            found = await trio.to_thread.run_sync(_scan, blobs, name, limiter=disk)
+        except OSError as error:
+            log.warning("cannot scan blobs", extra={"subdirectory": name, "reason": str(error)})
+            continue
         for start in range(0, len(found), BATCH_ROWS):
             try:
                 adopted = await database.call(_adopt, found[start : start + BATCH_ROWS])

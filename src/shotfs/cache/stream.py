@@ -142,6 +142,11 @@ class Stream:
         return self.revision.size_bytes <= self._fetching.range_blocks * BLOCK_BYTES
 
     @property
+    def rejected(self) -> bool:
+        """Whether its bytes were wrong as often as they are fetched."""
+        return isinstance(self.error, DigestMismatch)
+
+    @property
     def started(self) -> bool:
         """Whether anything of it was asked for."""
         return self.whole_at_once or self.fill_wanted or self.blocks.present_bytes > 0
@@ -160,8 +165,12 @@ class Stream:
             return False
         return self.phase in (Phase.STREAMING, Phase.VERIFYING) and self.blocks.holds(span)
 
-    async def wait_for(self, span: Span) -> None:
+    async def wait_for(self, span: Span, *, demand: bool = True) -> None:
         """Return when *span* can be read from the file, or when the stream keeps nothing.
+
+        Args:
+            span: what is waited for.
+            demand: fetch it before everything that nobody waits for.
 
         Raises:
             TierTimeout: nothing of it came for the deadline.
@@ -171,7 +180,7 @@ class Stream:
         waiter = _Waiter(self.blocks.blocks_of(span))
         self._waiters.add(waiter)
         try:
-            await self._wait(waiter, span)
+            await self._wait(waiter, span, demand=demand)
         finally:
             self._waiters.discard(waiter)
 
@@ -185,7 +194,7 @@ class Stream:
         whole = Span(0, self.revision.size_bytes)
         while self.phase is not Phase.COMPLETE:
             self.start_fill()
-            await self.wait_for(whole)
+            await self.wait_for(whole, demand=self.whole_at_once)
             if self.phase is Phase.UNKEPT or self.phase is Phase.DROPPED:
                 raise CacheFull(
                     f"{self.revision.key}: the cache has no room to keep it",
@@ -199,7 +208,9 @@ class Stream:
     def start_fill(self) -> None:
         """Fetch what nobody waits for, too."""
         self.fill_wanted = True
-        self._spawn_fill()
+        # What a reader waits for is asked for first; its arrival starts the rest.
+        if not self._wanted and not self._wanting:
+            self._spawn_fill()
 
     def stop_fill(self) -> None:
         """Start no more requests that nobody waits for."""
@@ -209,7 +220,7 @@ class Stream:
         """Give up: the cache closes, or needs the room."""
         self._scope.cancel()
 
-    async def _wait(self, waiter: _Waiter, span: Span) -> None:
+    async def _wait(self, waiter: _Waiter, span: Span, *, demand: bool) -> None:
         clock = trio.current_time
         absent = self.blocks.absent_count(span)
         give_up_at = clock() + self._fetching.deadline_s
@@ -220,7 +231,8 @@ class Stream:
                 raise self.error
             if self.phase in ENDED:
                 return
-            self._want(waiter.run)
+            if demand:
+                self._want(waiter.run)
             with trio.move_on_at(give_up_at) as scope:
                 await self._changed.park()
             if scope.cancelled_caught:
@@ -241,6 +253,8 @@ class Stream:
             with self._scope:
                 while self.phase not in ENDED:
                     await self._attempt()
+        except Exception:  # its readers go on without it; the mount must not end with it
+            log.exception("a stream failed unexpectedly", extra={"key": self.revision.key})
         finally:
             if self.phase not in ENDED:
                 self._move(Event.ABANDONED)
@@ -268,7 +282,8 @@ class Stream:
                     self._want(run)
                 if self.whole_at_once:
                     self._want(self.blocks.blocks_of(Span(0, self.revision.size_bytes)))
-                self._spawn_fill()
+                if not self._wanting:
+                    self._spawn_fill()
                 await self._turn.wait()
             finally:
                 self._nursery = None
@@ -358,21 +373,25 @@ class Stream:
     async def _fetch_one_wanted(self) -> None:
         # The place in the queue of slots is taken first; which run it is for is decided when the
         # slot is there, and a run stays in `_wanted` until it is claimed, so it is asked for once.
-        limit = self._fetching.range_blocks
+        first = self._wanted[0]
+        limit = min(self._fetching.range_blocks, first.stop - first.first)
         async with self._fetching.slots.slot(
             self.revision.tier, self._request_bytes(limit), demand=True
         ):
-            if not self._wanted:
-                return
-            run = self._wanted.popleft()
-            claimed = self.blocks.claim(run, limit)
-            if claimed is None:
-                return
-            if claimed.stop < run.stop:
-                self._wanted.appendleft(Run(claimed.stop, run.stop))
-            self._position = claimed.stop
-            if await self._fetch(claimed):
-                self._spawn_fill()
+            claimed = self._claim_wanted(limit)
+            if claimed is not None:
+                self._position = claimed.stop
+                if await self._fetch(claimed):
+                    self._spawn_fill()
+
+    def _claim_wanted(self, limit: int) -> Run | None:
+        if not self._wanted:
+            return None
+        run = self._wanted.popleft()
+        claimed = self.blocks.claim(run, limit)
+        if claimed is not None and claimed.stop < run.stop:
+            self._wanted.appendleft(Run(claimed.stop, run.stop))
+        return claimed
 
     async def _fetch_rest(self) -> None:
         try:

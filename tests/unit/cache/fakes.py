@@ -33,9 +33,7 @@ def content_of(size_bytes: int, seed: int = 0) -> bytes:
 def checksums_of(content: bytes) -> Checksums:
     """What a good store says of *content*."""
     crc = google_crc32c.Checksum(content).digest().hex()  # type: ignore[no-untyped-call]
-    return Checksums(
-        md5=hashlib.md5(content).hexdigest(), crc32c=crc, xxh128=digest_bytes(content)
-    )
+    return Checksums(md5=hashlib.md5(content).hexdigest(), crc32c=crc, xxh128=digest_bytes(content))
 
 
 @dataclass
@@ -184,6 +182,12 @@ async def keep(cache: Cache, tier: FakeTier, revision: Revision) -> None:
         await file.complete()
     finally:
         file.close()
+
+
+async def settled(cache: Cache) -> None:
+    """Return when no stream is left: the end of one is told before its room is given back."""
+    while cache.stats().streams:
+        await trio.lowlevel.checkpoint()
 
 
 def without_checksums(revision: Revision) -> Revision:

@@ -1,0 +1,268 @@
+"""Streams: shared fetches, ranges before the whole, order, deadlines, ends."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from shotfs.cache.phase import ENDED, Event, Phase, transition
+from shotfs.cache.slots import FetchSlots
+from shotfs.errors import RevisionChanged, ShotfsError, TierTimeout, TierUnavailable
+from shotfs.tiers.base import Revision, Span
+from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
+
+
+@pytest.fixture
+def tier() -> FakeTier:
+    return FakeTier()
+
+
+@pytest.mark.parametrize("size", [32 * KIB, 20 * MIB])
+async def test_64_readers_of_one_revision_fetch_it_once(
+    tier: FakeTier, tmp_path: Path, size: int
+) -> None:
+    content = content_of(size)
+    revision = tier.add("a", content)
+    async with cache_in(tmp_path / "c") as cache, trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            assert await read_all(cache, tier, revision, 4 * MIB) == content
+
+        for _ in range(64):
+            nursery.start_soon(read)
+    assert tier.bytes_read == size
+
+
+async def test_a_reader_gets_its_range_before_the_file_is_complete(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    content = content_of(40 * MIB)
+    revision = tier.add("a", content)
+    async with cache_in(tmp_path / "c") as cache:
+        file = await cache.open(tier, revision)
+
+        def only_the_last(_: Revision, span: Span) -> None:
+            if span.start != 39 * MIB:
+                raise TierUnavailable("not now")
+
+        tier.fault = only_the_last
+        found = await file.read(Span(39 * MIB + 5, 39 * MIB + 10))
+        assert bytes(found) == content[39 * MIB + 5 : 39 * MIB + 10]
+        assert file.bytes_fetched == MIB
+        assert tier.reads[0][1] == Span(39 * MIB, 40 * MIB)
+        file.close()
+
+
+async def test_the_background_goes_on_from_where_the_reader_is_and_wraps(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    content = content_of(32 * MIB)
+    revision = tier.add("a", content)
+    async with cache_in(tmp_path / "c", network={"connections_max": 1}) as cache:
+        file = await cache.open(tier, revision)
+        await file.read(Span(20 * MIB, 20 * MIB + 1))
+        await file.complete()
+        file.close()
+    assert [span.start // MIB for _, span in tier.reads] == [20, 21, 29, 0, 8, 16]
+    assert tier.bytes_read == len(content)
+
+
+async def test_demand_goes_before_the_background_that_waits(tier: FakeTier, tmp_path: Path) -> None:
+    revision = tier.add("a", content_of(60 * MIB))
+    async with cache_in(tmp_path / "c", network={"connections_max": 1}) as cache:
+        file = await cache.open(tier, revision)
+        await file.read(Span(0, 1))
+        tier.gate = trio.Event()
+        await tier.started.park()
+        count = len(tier.reads)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(file.read, Span(50 * MIB, 50 * MIB + 1))
+            await trio.testing.wait_all_tasks_blocked()
+            tier.gate.set()
+        assert tier.reads[count][1] == Span(50 * MIB, 51 * MIB)
+        file.close()
+
+
+async def test_slots_bound_connections_and_bytes_and_let_demand_pass() -> None:
+    slots = FetchSlots(connections_max=4, bytes_max=100)
+    held: list[str] = []
+    release = trio.Event()
+
+    async def hold(name: str, length_bytes: int, demand: bool) -> None:
+        async with slots.slot("origin", length_bytes, demand=demand):
+            held.append(name)
+            await release.wait()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(hold, f"fill{number}", 10, False)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(held) == 3  # a quarter of the connections stays free for readers
+        nursery.start_soon(hold, "large", 80, True)
+        await trio.testing.wait_all_tasks_blocked()
+        assert "large" not in held
+        nursery.start_soon(hold, "other", 80, True)
+        await trio.testing.wait_all_tasks_blocked()
+        assert slots.bytes_in_flight == 30
+        nursery.cancel_scope.cancel()
+    assert slots.bytes_in_flight == 0
+    async with slots.slot("origin", 10**9, demand=False):
+        assert slots.bytes_in_flight == 10**9
+
+
+async def test_s07_a_reader_without_progress_times_out_and_others_do_not_notice(
+    tier: FakeTier, tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    stuck, warm = tier.add("stuck", content_of(20 * MIB)), tier.add("warm", b"w" * 1000)
+    async with cache_in(tmp_path / "c", deadline_s=60.0) as cache:
+        await keep(cache, tier, warm)
+        tier.gates[0] = trio.Event()
+        file = await cache.open(tier, stuck)
+        other = await cache.open(tier, stuck)
+        async with trio.open_nursery() as nursery:
+            for _ in range(200):
+                nursery.start_soon(_times_out, file)
+            await trio.testing.wait_all_tasks_blocked()
+            assert await read_all(cache, tier, warm) == b"w" * 1000
+            assert len(await other.read(Span(10 * MIB, 10 * MIB + 5))) == 5
+            assert trio.current_time() == 0.0
+            mock_clock.jump(60.5)
+        file.close()
+        other.close()
+
+
+async def _times_out(file: object) -> None:
+    with pytest.raises(TierTimeout) as caught:
+        await file.read(Span(0, 10))  # type: ignore[attr-defined]
+    assert caught.value.errno == errno.ETIMEDOUT
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_s03_an_object_that_changes_under_its_readers_is_stale_and_never_mixed(
+    tier: FakeTier, tmp_path: Path, replaced: bool
+) -> None:
+    old, new = content_of(40 * MIB, 1), content_of(40 * MIB, 2)
+    revision = tier.add("a", old, "1")
+    async with cache_in(tmp_path / "c", network={"connections_max": 1}) as cache:
+        file = await cache.open(tier, revision)
+        assert bytes(await file.read(Span(0, 100))) == old[:100]
+        if replaced:
+            newer = tier.add("a", new, "2")
+        else:
+            del tier.objects["a"]
+        async with trio.open_nursery() as nursery:
+            for start in (30 * MIB, 35 * MIB, 0):
+                nursery.start_soon(_is_stale_or, file, start, old)
+        with pytest.raises(RevisionChanged) as caught:
+            await file.complete()
+        assert caught.value.errno == errno.ESTALE
+        file.close()
+        if replaced:
+            assert await read_all(cache, tier, newer) == new
+        await settled(cache)
+        assert cache.stats().bytes_reserved == 0
+
+
+async def _is_stale_or(file: object, start: int, content: bytes) -> None:
+    try:
+        found = await file.read(Span(start, start + 100))  # type: ignore[attr-defined]
+    except RevisionChanged:
+        return
+    assert bytes(found) == content[start : start + 100]
+
+
+async def test_a_transient_error_reaches_only_who_waits_and_the_next_read_asks_again(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    content = content_of(20 * MIB)
+    revision = tier.add("a", content)
+
+    def down(_: Revision, span: Span) -> None:
+        raise TierUnavailable("origin is down")
+
+    async with cache_in(tmp_path / "c") as cache:
+        file = await cache.open(tier, revision)
+        tier.fault = down
+        with pytest.raises(TierUnavailable):
+            await file.read(Span(0, 10))
+        tier.fault = None
+        assert bytes(await file.read(Span(0, 10))) == content[:10]
+        await file.complete()
+        file.close()
+
+
+async def test_an_unexpected_exception_of_a_tier_ends_one_read_and_nothing_else(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    revision = tier.add("a", b"abc")
+
+    def broken(_: Revision, span: Span) -> None:
+        raise ZeroDivisionError
+
+    async with cache_in(tmp_path / "c") as cache:
+        file = await cache.open(tier, revision)
+        tier.fault = broken
+        with pytest.raises(ShotfsError) as caught:
+            await file.read(Span(0, 3))
+        assert caught.value.errno == errno.EIO
+        tier.fault = None
+        assert bytes(await file.read(Span(0, 3))) == b"abc"
+        file.close()
+
+
+async def test_a_small_file_is_finished_after_its_last_reader_closed_it(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    revision = tier.add("a", content_of(30 * MIB))
+    async with cache_in(tmp_path / "c") as cache:
+        file = await cache.open(tier, revision)
+        await file.read(Span(0, 1))
+        file.close()
+        while not await cache.known(revision):
+            await trio.lowlevel.checkpoint()
+    assert tier.bytes_read == 30 * MIB
+
+
+async def test_a_large_file_is_kept_in_part_and_resumed_by_its_next_reader(
+    tier: FakeTier, tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    content = content_of(80 * MIB)
+    revision = tier.add("a", content)
+    async with cache_in(tmp_path / "c", network={"connections_max": 1}) as cache:
+        tier.gates = {1 * MIB: trio.Event()}
+        file = await cache.open(tier, revision)
+        await file.read(Span(0, 1))
+        file.close()
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(6)  # the grace period is over
+        await trio.testing.wait_all_tasks_blocked()
+        tier.gates[1 * MIB].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert tier.bytes_read == 9 * MIB
+        assert (await cache.status_of(revision)).state == "partial"
+        assert await read_all(cache, tier, revision, 8 * MIB) == content
+        assert tier.bytes_read == len(content)
+
+
+async def test_a_large_file_that_was_only_opened_is_not_fetched(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    revision = tier.add("a", content_of(80 * MIB))
+    async with cache_in(tmp_path / "c") as cache:
+        file = await cache.open(tier, revision)
+        file.close()
+        await settled(cache)
+        assert cache.stats().bytes_reserved == 0
+    assert tier.reads == []
+
+
+def test_phases_end_where_nothing_leads_out_and_refuse_what_cannot_happen() -> None:
+    assert transition(Phase.VERIFYING, Event.VERIFIED) is Phase.COMPLETE
+    for phase in ENDED:
+        for event in Event:
+            with pytest.raises(ValueError, match="cannot happen"):
+                transition(phase, event)
