@@ -261,7 +261,9 @@ def _time_ns(value: object) -> int:
         since = moment - datetime(1970, 1, 1, tzinfo=UTC)
         return (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000
     if isinstance(value, int | float):
-        return int(value * 10**9)
+        # Whole microseconds: one fsspec file system gives the same time as a float in listings
+        # and as a datetime in `info` (memory://, 2026.9), and both must be the same number.
+        return round(value * 10**6) * 1000
     try:
         return _time_ns(datetime.fromisoformat(str(value)))
     except ValueError:
