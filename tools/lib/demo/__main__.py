@@ -1,167 +1,26 @@
-"""Runs the demo from start to end; see tools/demo.
-
-Owns `.demo` below the project: wiped at the start, kept at the end. Whatever it starts or mounts
-is ended on every way out: success, failure, Ctrl-C, SIGTERM; and what an earlier run left behind
-because it was killed is cleared at the start.
-"""
+"""The entry point of tools/demo: ready to be interrupted before anything else happens."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-from contextlib import ExitStack
 
-from rich.console import Console
-from running import interrupts, processes, service
-
-from demo import check, configuration, render, report, show
-from demo.bucket import PlainBucket, start_emulator
-
-ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
-PLACE = os.path.join(ROOT, ".demo")
-console = Console(highlight=False)
+from running import interrupts
 
 
 def main() -> int:
-    """Run; return the exit code."""
+    """Run the demo; return the exit code."""
     if len(sys.argv) > 1:
-        print(
-            f"tools/demo: unknown argument: {sys.argv[1]}\n  fix: tools/demo --help",
-            file=sys.stderr,
-        )
+        print(f"tools/demo: unknown argument: {sys.argv[1]}", file=sys.stderr)
+        print("  fix: tools/demo --help", file=sys.stderr)
         return 2
     interrupts.install()
-    started = time.monotonic()
     try:
-        with ExitStack() as stack:
-            try:
-                _demo(stack)
-            finally:
-                interrupts.ignore_from_now_on()
+        from demo.run import run
+
+        return run()
     except interrupts.Interrupted as interrupted:
-        console.print(f"\n{interrupted}: unmounted and stopped everything", style="yellow")
+        print(f"\n{interrupted}: unmounted and stopped everything", file=sys.stderr)
         return interrupted.exit_code
-    except _EXPECTED as failure:
-        console.print(f"\ntools/demo failed: {failure}", style="red", markup=False)
-        console.print(f"  logs: {PLACE}/*.log and {PLACE}/node-*/shotfs.log", markup=False)
-        return 1
-    console.print(
-        f"\nDone in {time.monotonic() - started:.0f} s; nothing is left mounted or running."
-    )
-    return 0
-
-
-_EXPECTED = (
-    check.CheckFailed,
-    render.RenderFailed,
-    service.ServiceFailed,
-    processes.StartFailed,
-    subprocess.TimeoutExpired,
-    TimeoutError,
-    OSError,
-)
-
-
-def _demo(stack: ExitStack) -> None:
-    sockets = _prepare(stack)
-    endpoint_url = start_emulator(stack, show.BUCKET, f"{PLACE}/emulator.log")
-    bucket = PlainBucket(endpoint_url, show.BUCKET)
-    stack.callback(bucket.close)
-    _publish_show(bucket)
-
-    configuration.write_spec(f"{PLACE}/ant.json")
-    node_a, node_b = (
-        configuration.write_node(f"{PLACE}/{name}", name, f"{sockets}/{name}.sock", endpoint_url)
-        for name in ("node-a", "node-b")
-    )
-    passes = (
-        render.Pass("node A, cold", node_a, 5),
-        render.Pass("node A, warm", node_a, 6),
-        render.Pass("node B, cold", node_b, 7),
-    )
-    results = []
-    for one in passes:
-        if one.node.mountpoint not in processes.mounts_below(PLACE):
-            service.mount(stack, one.node)
-            console.print(f"mounted [bold]{one.node.name}[/bold] on {one.node.mountpoint}")
-        results += _render(one)
-    console.print()
-    console.print(report.table(results))
-    _verify_and_report(bucket, passes, results)
-
-
-def _prepare(stack: ExitStack) -> str:
-    """Clear what a killed run left, make `.demo` anew; return a short directory for sockets."""
-    mark = f"demo:{PLACE}"
-    processes.end_marked(mark)
-    processes.unmount_below(PLACE)
-    processes.mark_children(mark)
-    with interrupts.held():
-        shutil.rmtree(PLACE, ignore_errors=True)
-        os.makedirs(PLACE)
-        # A Unix socket's path may have 107 bytes, and the project may lie deep.
-        sockets = tempfile.mkdtemp(prefix="shotfs-demo-")
-        stack.callback(shutil.rmtree, sockets, ignore_errors=True)
-        stack.callback(processes.unmount_below, PLACE)
-        stack.callback(processes.end_marked, mark)
-    return sockets
-
-
-def _publish_show(bucket: PlainBucket) -> None:
-    objects = list(show.contents())
-    for key, content in objects:
-        bucket.upload(key, content)
-    size_bytes = sum(len(content) for _, content in objects)
-    console.print(
-        f"published show [bold]{show.SHOW}[/bold]: {len(objects)} objects, {size_bytes:,} bytes, "
-        f"to {show.ORIGIN} (GCS emulator on loopback)"
-    )
-
-
-def _render(one: render.Pass) -> list[render.FrameResult]:
-    console.print(f"rendering {show.SHOT} into v{one.version:03d}: {one.title}")
-    return render.render_pass(
-        one,
-        f"{PLACE}/povray.log",
-        lambda result: console.print(
-            f"  frame {result.frame}: {result.wall_s:.2f} s, {result.opened} files opened, "
-            f"{result.fetched_bytes:,} bytes fetched, output {result.states[0]}"
-        ),
-    )
-
-
-def _verify_and_report(
-    bucket: PlainBucket, passes: tuple[render.Pass, ...], results: list[render.FrameResult]
-) -> None:
-    checked = check.check_outputs(bucket, passes)
-    console.print(
-        f"checked: {len(checked)} frames are in the bucket, and digest of the object's bytes = "
-        "its metadata = user.shotfs.digest = bytes read through the mount"
-    )
-    agreed = check.check_other_node(passes[0], passes[-1])
-    console.print(f"checked: {agreed} frames of v005 read the same through the other node's mount")
-    report.contact_sheet(f"{PLACE}/contact-sheet.png", passes, checked, bucket.download)
-    with open(f"{PLACE}/summary.json", "w", encoding="utf-8") as file:
-        json.dump(
-            {
-                "shot": show.SHOT,
-                "origin": show.ORIGIN,
-                "frames": [result.as_json() for result in results],
-                "objects": [
-                    {"key": one.key, "size_bytes": one.size_bytes, "digest": one.digest}
-                    for one in checked
-                ],
-            },
-            file,
-            indent=2,
-        )
-        file.write("\n")
-    console.print(f"wrote {PLACE}/contact-sheet.png and {PLACE}/summary.json")
 
 
 if __name__ == "__main__":

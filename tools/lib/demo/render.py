@@ -14,6 +14,9 @@ from demo import show
 
 FRAME_TIMEOUT_S = 120.0
 
+PUBLISHED_STATES = ("cached", "partial", "remote")
+"""What `user.shotfs.state` says of a file that is in the bucket: where it is besides."""
+
 
 class RenderFailed(Exception):
     """POV-Ray ended with an error; the message has the end of what it said."""
@@ -104,14 +107,13 @@ def _grown(before: Counters, after: Counters, name: str) -> int:
 
 
 def _state(one: Pass, frame: int) -> str:
-    """Return the states of a frame's outputs, joined where layers differ."""
-    states = {
-        os.getxattr(
-            _absolute(one.node, show.output(layer, one.version, frame)), "user.shotfs.state"
-        )
-        for layer in show.LAYERS
-    }
-    return "/".join(sorted(state.decode() for state in states))
+    """Return the states of a frame's outputs, joined where its layers differ."""
+    states = set()
+    for layer in show.LAYERS:
+        path = _absolute(one.node, show.output(layer, one.version, frame))
+        state = os.getxattr(path, "user.shotfs.state").decode()
+        states.add(f"published, {state}" if state in PUBLISHED_STATES else state)
+    return " / ".join(sorted(states))
 
 
 def _run_povray(one: Pass, layer: show.Layer, frame: int, log: str) -> None:

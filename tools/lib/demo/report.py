@@ -22,37 +22,34 @@ _BACKGROUND, _INK, _FAINT = (24, 26, 30), (235, 235, 235), (150, 155, 165)
 def table(results: Sequence[FrameResult]) -> Table:
     """Return a row for each frame and a total for each pass."""
     shown = Table(title=f"{show.SHOT}: {len(show.FRAMES)} frames x {len(show.LAYERS)} layers")
-    shown.add_column("pass")
-    for heading in ("frame", "wall time", "files opened", "bytes fetched", "hit ratio"):
-        shown.add_column(heading, justify="right")
-    shown.add_column("output: when rendered, at the end")
+    shown.add_column("pass", no_wrap=True)
+    for heading in ("frame", "wall\ntime", "files\nopened", "bytes\nfetched", "hit\nratio"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    shown.add_column("output")
     for title in dict.fromkeys(result.title for result in results):
         rows = [result for result in results if result.title == title]
         for row in rows:
             shown.add_row(
-                f"{row.title} (v{row.version:03d})",
-                str(row.frame),
-                f"{row.wall_s:.2f} s",
-                str(row.opened),
-                f"{row.fetched_bytes:,}",
-                _percent(row.hits, row.misses),
-                " → ".join(row.states),
+                f"{row.title} v{row.version:03d}", str(row.frame), *_costs([row]), _output(row)
             )
-        shown.add_row(
-            f"[bold]{title}: all[/bold]",
-            "",
-            f"[bold]{sum(row.wall_s for row in rows):.2f} s[/bold]",
-            f"[bold]{sum(row.opened for row in rows)}[/bold]",
-            f"[bold]{sum(row.fetched_bytes for row in rows):,}[/bold]",
-            _percent(sum(row.hits for row in rows), sum(row.misses for row in rows)),
-            "",
-            end_section=True,
-        )
+        total = [f"[bold]{text}[/bold]" for text in (title, "all", *_costs(rows))]
+        shown.add_row(*total, "", end_section=True)
     return shown
 
 
-def _percent(hits: int, misses: int) -> str:
-    return f"{100 * hits / (hits + misses):.0f} %" if hits + misses else "-"
+def _costs(rows: Sequence[FrameResult]) -> tuple[str, ...]:
+    hits, misses = sum(row.hits for row in rows), sum(row.misses for row in rows)
+    return (
+        f"{sum(row.wall_s for row in rows):.2f} s",
+        str(sum(row.opened for row in rows)),
+        f"{sum(row.fetched_bytes for row in rows):,}",
+        f"{100 * hits / (hits + misses):.0f} %" if hits + misses else "-",
+    )
+
+
+def _output(row: FrameResult) -> str:
+    """Return the states of the output, one after the other."""
+    return " → ".join(dict.fromkeys(row.states))
 
 
 def contact_sheet(
