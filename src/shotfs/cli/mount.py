@@ -184,12 +184,18 @@ def _mount_in_background(
 
 @contextmanager
 def _reporting(ready_fd: int | None) -> Iterator[Callable[[], None]]:
-    """Yield what tells the launcher that the service serves; tell it of any failure before that."""
+    """Yield what tells launcher and systemd that the service serves; report failure before that."""
     from shotfs.control.daemon import Readiness
+    from shotfs.observe.notify import READY, notify
 
     readiness = Readiness(ready_fd)
+
+    def ready() -> None:
+        readiness.ready()
+        notify(READY)
+
     try:
-        yield readiness.ready
+        yield ready
     except typer.Exit as exc:
         readiness.failed("the service ended before it came up", exc.exit_code or 1)
         raise
