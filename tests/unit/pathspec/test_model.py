@@ -134,6 +134,12 @@ def test_implied_directories_are_those_of_the_model(templates: list[str]) -> Non
         assert list(children) == sorted(set(children))
         waiting.extend(f"{here}/{child}".lstrip("/") for child in children)
     assert walked == implied
+    for path in (path for one in templates for path in expansions(one)):
+        parts = path.split("/")
+        for depth in range(len(parts)):
+            match = made.directory("/".join(parts[:depth]))
+            assert match is not None
+            assert match.implied is ("/".join(parts[:depth]) in implied)
 
 
 @given(st.lists(TEMPLATE, min_size=2, max_size=4))
