@@ -273,11 +273,11 @@ class Core:
 
         The journal says `published` already, so recovery finishes this if a crash comes between.
         """
-        self.table.discard(entry)
-        entry.unlinked = True
-        self.journal.post(rows.forgotten(entry.serial))
         await trio.to_thread.run_sync(remove_if_there, self.data_path(entry), limiter=self.disk)
+        self.journal.post(rows.forgotten(entry.serial))
+        self.table.discard(entry)
         self.table.charge(-entry.size_bytes)
+        entry.unlinked = True
 
     async def remove_data(self, entry: SpoolEntry) -> None:
         """Unlink the data file of an entry that has neither name nor handles."""

@@ -1,0 +1,473 @@
+"""From a closed file to an object: seal, upload, conflicts, retries, drain."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from shotfs.digest import Checksums
+from shotfs.errors import (
+    AccessDenied,
+    NotPermitted,
+    PublishConflict,
+    PublishedImmutable,
+    TierTimeout,
+    TierUnavailable,
+)
+from shotfs.publish import State
+from tests.unit.publish.fakes import (
+    FakeTier,
+    breathe,
+    read_entry,
+    site_in,
+    spool_in,
+    terms,
+    write_file,
+)
+
+
+async def test_a_closed_file_becomes_an_object_and_leaves_the_spool(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        await write_file(site.spool, "show/a.exr", b"pixels", metadata={"node": "n1"})
+        await site.until_empty()
+        assert site.tier.content("a.exr") == b"pixels"
+        assert site.tier.metadata["a.exr"] == {"node": "n1"}
+        assert [path for path, _ in site.published] == ["show/a.exr"]
+        assert site.adopted == ["a.exr"]
+        assert site.spool.used_bytes == 0
+        assert not list((tmp_path / "spool" / "files").iterdir())
+
+
+async def test_nothing_is_published_while_a_writer_has_it_open(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        await write_file(site.spool, "show/a.exr", b"1", grace_s=0.0)
+        await site.until_empty()
+        file = await site.spool.create("show/b.exr", mode=0o644, uid=0, gid=0, terms=terms("b.exr"))
+        await file.write(0, b"half")
+        await file.flush()
+        for _ in range(20):
+            await breathe()
+        assert site.tier.puts == ["a.exr"]
+        await file.write(4, b" and half")
+        await file.flush()
+        await file.close()
+        await site.until_empty()
+        assert site.tier.content("b.exr") == b"half and half"
+
+
+async def test_the_grace_begins_with_the_last_close(tmp_path: Path, mock_clock: MockClock) -> None:
+    async with site_in(tmp_path) as site:
+        entry = await write_file(site.spool, "show/a.exr", b"body", grace_s=100.0)
+        mock_clock.jump(90)
+        file = await site.spool.open(entry, writable=True)
+        await file.write(0, b"BODY")
+        await file.flush()
+        await file.close()
+        mock_clock.jump(90)
+        for _ in range(20):
+            await breathe()
+        assert entry.state is State.OPEN
+        mock_clock.jump(20)
+        await site.until_empty()
+        assert site.tier.content("a.exr") == b"BODY"
+
+
+async def test_s02_a_sealed_immutable_file_cannot_be_opened_for_writing(tmp_path: Path) -> None:
+    tier = FakeTier(gate=trio.Event())
+    async with site_in(tmp_path, tier) as site:
+        tier.gate = trio.Event()
+        entry = await write_file(site.spool, "show/a.exr", b"pixels")
+        await tier.started.wait()
+        assert entry.state is State.UPLOADING
+        with pytest.raises(PublishedImmutable) as caught:
+            await site.spool.open(entry, writable=True)
+        assert caught.value.errno == errno.EEXIST
+        with pytest.raises(PublishedImmutable) as caught:
+            await site.spool.unlink("show/a.exr")
+        assert caught.value.errno == errno.EPERM
+        with pytest.raises(PublishedImmutable):
+            await site.spool.set_attributes(entry, mtime_ns=1)
+        assert await read_entry(site.spool, entry) == b"pixels"
+        tier.gate.set()
+        await site.until_empty()
+
+
+async def test_s18_the_same_bytes_under_the_same_path_are_success(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        theirs = site.tier.add("a.exr", b"pixels")
+        await write_file(site.spool, "show/a.exr", b"pixels")
+        await site.until_empty()
+        assert site.tier.objects["a.exr"][0] == theirs
+        assert site.published == [("show/a.exr", theirs)]
+        assert not site.conflicts
+
+
+async def test_s18_other_bytes_under_the_same_path_are_kept_in_quarantine(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        site.tier.add("a.exr", b"theirs")
+        entry = await write_file(site.spool, "show/a.exr", b"ours!!")
+        await site.until(lambda: bool(site.conflicts))
+        assert site.tier.content("a.exr") == b"theirs"
+        assert site.conflicts == [entry]
+        assert site.spool.get("show/a.exr") is None, "readers see the published bytes"
+        (item,) = site.publisher.queue()
+        assert item.state is State.QUARANTINED
+        assert "other bytes" in (item.error or "")
+        kept = tmp_path / "spool" / "quarantine" / str(entry.serial)
+        assert kept.read_bytes() == b"ours!!"
+    async with spool_in(tmp_path) as spool:
+        (again,) = spool.aside()
+        assert again.state is State.QUARANTINED
+        assert await read_entry(spool, again) == b"ours!!"
+
+
+@pytest.mark.parametrize(
+    ("say", "read_back"),
+    [
+        (lambda sums: replace(sums, md5=None), True),
+        (lambda sums: Checksums(), True),
+        (lambda sums: Checksums(md5=sums.md5), False),
+    ],
+    ids=["crc32c-only", "nothing", "md5"],
+)
+async def test_what_proves_that_two_objects_are_the_same(
+    tmp_path: Path, say: Callable[[Checksums], Checksums], read_back: bool
+) -> None:
+    async with site_in(tmp_path, FakeTier(say=say)) as site:
+        site.tier.add("a.exr", b"pixels")
+        await write_file(site.spool, "show/a.exr", b"pixels")
+        await site.until_empty()
+        assert bool(site.tier.reads) is read_back
+
+
+async def test_a_digest_claimed_in_metadata_settles_nothing(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        revision = site.tier.add("a.exr", b"theirs")
+        entry = await write_file(site.spool, "show/b.exr", b"ours!!", grace_s=1e9)
+        claimed = Checksums(xxh128=await site.spool.digest(entry))
+        site.tier.objects["a.exr"] = (replace(revision, checksums=claimed), b"theirs")
+        await write_file(site.spool, "show/a.exr", b"ours!!")
+        await site.until(lambda: bool(site.conflicts))
+        assert site.tier.reads == ["a.exr"]
+        assert site.tier.content("a.exr") == b"theirs"
+
+
+async def test_a_transient_error_is_retried_and_blocks_nobody(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    failures = 0
+
+    def fail(key: str) -> None:
+        nonlocal failures
+        if key == "bad.exr" and failures < 8:
+            failures += 1
+            raise TierUnavailable("down")
+
+    async with site_in(tmp_path, FakeTier(before=fail), connections_max=2) as site:
+        bad = await write_file(site.spool, "show/bad.exr", b"x")
+        await site.until(lambda: failures == 1 and bad.state is State.SEALED)
+        assert bad.error == "down"
+        await write_file(site.spool, "show/good.exr", b"y")
+        await site.until(lambda: "good.exr" in site.tier.objects)
+        await site.until_passed(mock_clock, site.empty)
+        assert failures == 8
+        assert site.tier.content("bad.exr") == b"x"
+
+
+async def test_a_refusal_is_shown_and_heals(tmp_path: Path, mock_clock: MockClock) -> None:
+    refuse = True
+
+    def fail(_key: str) -> None:
+        if refuse:
+            raise AccessDenied("no write permission on fake://origin")
+
+    async with site_in(tmp_path, FakeTier(before=fail)) as site:
+        entry = await write_file(site.spool, "show/a.exr", b"x")
+        await site.until(lambda: entry.state is State.FAILED)
+        (item,) = site.publisher.queue()
+        assert "permission" in (item.error or "")
+        assert item.retry_s is not None
+        assert item.retry_s > 25
+        refuse = False
+        mock_clock.jump(20)
+        for _ in range(20):
+            await breathe()
+        assert entry.state is State.FAILED
+        await site.until_passed(mock_clock, site.empty)
+
+
+async def test_an_answer_that_got_lost_is_not_a_conflict(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    lost = True
+
+    def lose(_key: str) -> None:
+        nonlocal lost
+        if lost:
+            lost = False
+            raise TierTimeout("no answer")
+
+    async with site_in(tmp_path, FakeTier(after=lose)) as site:
+        entry = await write_file(site.spool, "show/a.exr", b"x")
+        await site.until(lambda: entry.attempts == 1 and entry.state is State.SEALED)
+        with pytest.raises(PublishedImmutable):
+            await site.spool.unlink("show/a.exr")
+        await site.until_passed(mock_clock, site.empty)
+        assert site.tier.generation == 1
+        assert not site.conflicts
+
+
+async def test_an_object_that_was_stored_wrongly_is_removed_and_sent_again(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    tier = FakeTier(store=lambda content: content[:-1] + b"?")
+    async with site_in(tmp_path, tier) as site:
+        entry = await write_file(site.spool, "show/a.exr", b"pixels")
+        await site.until(lambda: entry.attempts == 1 and entry.state is State.SEALED)
+        assert "a.exr" not in tier.objects
+        tier.store = lambda content: content
+        await site.until_passed(mock_clock, site.empty)
+        assert tier.content("a.exr") == b"pixels"
+
+
+async def test_s18_a_mutable_file_replaces_only_the_revision_that_was_opened(
+    tmp_path: Path,
+) -> None:
+    async with site_in(tmp_path) as site:
+        base = site.tier.add("notes.txt", b"one")
+        await write_file(site.spool, "show/notes.txt", b"two", immutable=False, base=base)
+        await site.until_empty()
+        assert site.tier.content("notes.txt") == b"two"
+        await write_file(site.spool, "show/notes.txt", b"three", immutable=False, base=base)
+        await site.until(lambda: bool(site.conflicts))
+        assert site.tier.content("notes.txt") == b"two"
+
+
+async def test_a_mutable_file_that_is_written_during_its_upload_is_published_anew(
+    tmp_path: Path,
+) -> None:
+    async with site_in(tmp_path) as site:
+        site.tier.gate = trio.Event()
+        entry = await write_file(site.spool, "show/notes.txt", b"one", immutable=False)
+        await site.tier.started.wait()
+        file = await site.spool.open(entry, writable=True)
+        await file.write(0, b"TWO")
+        assert entry.state is State.OPEN
+        await file.flush()
+        await file.close()
+        site.tier.gate.set()
+        await site.until_empty()
+        assert site.tier.content("notes.txt") == b"TWO"
+        assert not site.conflicts
+
+
+async def test_a_mutable_file_whose_cancelled_upload_arrived_is_replaced(tmp_path: Path) -> None:
+    answer = trio.Event()
+
+    class SlowAnswer(FakeTier):
+        async def put(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
+            revision = await super().put(*arguments, **options)  # type: ignore[arg-type]
+            answer.set()
+            if len(self.puts) == 1:
+                await trio.sleep_forever()
+            return revision
+
+    async with site_in(tmp_path, SlowAnswer()) as site:
+        entry = await write_file(site.spool, "show/notes.txt", b"one", immutable=False)
+        await answer.wait()
+        file = await site.spool.open(entry, writable=True)
+        await file.write(3, b" and two")
+        await file.flush()
+        await file.close()
+        await site.until_empty()
+        assert site.tier.content("notes.txt") == b"one and two"
+        assert not site.conflicts
+
+
+async def test_a_mutable_file_can_be_written_again_after_it_was_published(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        entry = await write_file(site.spool, "show/notes.txt", b"one", immutable=False)
+        reader = await site.spool.open(entry, writable=False)
+        await site.until(lambda: entry.state is State.PUBLISHED)
+        writer = await site.spool.open(entry, writable=True)
+        await writer.truncate(0)
+        await writer.write(0, b"two")
+        await writer.flush()
+        await writer.close()
+        await reader.close()
+        await site.until_empty()
+        assert site.tier.content("notes.txt") == b"two"
+        assert len(site.published) == 2
+
+
+async def test_a_published_file_stays_while_somebody_has_it_open(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        entry = await write_file(site.spool, "show/a.exr", b"pixels", grace_s=0.0)
+        reader = await site.spool.open(entry, writable=False)
+        await site.until(lambda: bool(site.published))
+        assert site.spool.get("show/a.exr") is entry
+        assert not site.adopted
+        await reader.close()
+        await site.until_empty()
+        assert site.adopted == ["a.exr"]
+
+
+async def test_s04_durability_origin_answers_when_the_object_is_there(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        file = await site.spool.create("show/a.exr", mode=0o644, uid=0, gid=0, terms=terms("a.exr"))
+        await file.write(0, b"pixels")
+        assert await file.flush()
+        revision = await site.publisher.publish_now(file.entry)
+        assert site.tier.content("a.exr") == b"pixels"
+        assert revision == site.tier.objects["a.exr"][0]
+        with pytest.raises(NotPermitted):
+            await file.write(6, b"more")
+        assert not await file.flush()
+        await file.close()
+        await site.until_empty()
+
+
+async def test_s04_durability_origin_reports_the_real_error_and_goes_on_trying(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    async with site_in(tmp_path) as site:
+
+        def fail(_key: str) -> None:
+            raise TierUnavailable("the network is down")
+
+        site.tier.before = fail
+        file = await site.spool.create("show/a.exr", mode=0o644, uid=0, gid=0, terms=terms("a.exr"))
+        await file.write(0, b"pixels")
+        await file.flush()
+        with pytest.raises(TierUnavailable, match="the network is down"):
+            await site.publisher.publish_now(file.entry)
+        await file.close()
+        site.tier.before = lambda _key: None
+        await site.until_passed(mock_clock, site.empty)
+        assert site.tier.content("a.exr") == b"pixels"
+
+
+async def test_s04_durability_origin_reports_a_conflict(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        site.tier.add("a.exr", b"theirs")
+        file = await site.spool.create("show/a.exr", mode=0o644, uid=0, gid=0, terms=terms("a.exr"))
+        await file.write(0, b"ours!!")
+        await file.flush()
+        with pytest.raises(PublishConflict) as caught:
+            await site.publisher.publish_now(file.entry)
+        assert caught.value.errno == errno.EEXIST
+        await file.close()
+
+
+async def test_two_who_want_it_published_now_make_one_upload(tmp_path: Path) -> None:
+    async with site_in(tmp_path, run=False) as site:
+        entry = await write_file(site.spool, "show/a.exr", b"pixels")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(site.publisher.publish_now, entry)
+            nursery.start_soon(site.publisher.publish_now, entry)
+        assert site.tier.puts == ["a.exr"]
+        assert len(site.published) == 1
+
+
+async def test_scratch_files_are_never_published_and_expire(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    async with site_in(tmp_path) as site:
+        entry = await write_file(site.spool, "show/a.tmp", b"scratch", scratch=True)
+        mock_clock.jump(4000)
+        for _ in range(20):
+            await breathe()
+        assert entry.state is State.OPEN
+        assert not site.tier.puts
+        entry.mtime_ns = entry.ctime_ns = 0
+        mock_clock.jump(4000)
+        await site.until(lambda: site.spool.get("show/a.tmp") is None)
+        await site.until(lambda: site.spool.used_bytes == 0)
+
+
+async def test_s13_a_scratch_file_is_published_under_its_final_name(tmp_path: Path) -> None:
+    async with site_in(tmp_path) as site:
+        await write_file(site.spool, "show/a.exr.tmp", b"pixels", scratch=True)
+        await site.spool.rename("show/a.exr.tmp", "show/a.exr", terms("a.exr"))
+        await site.until_empty()
+        assert site.tier.content("a.exr") == b"pixels"
+        assert site.tier.puts == ["a.exr"]
+
+
+async def test_drain_ignores_the_grace_and_says_what_remains(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    async with site_in(tmp_path) as site:
+        await write_file(site.spool, "show/a.exr", b"1", grace_s=1000.0)
+        file = await site.spool.create(
+            "show/open.exr", mode=0o644, uid=0, gid=0, terms=terms("open.exr")
+        )
+        await file.write(0, b"x")
+        left = await site.publisher.drain(20.0)
+        assert [item.path for item in left] == ["show/open.exr"]
+        assert left[0].writers == 1
+        assert site.tier.content("a.exr") == b"1"
+        await file.close()
+
+
+async def test_drain_ends_at_its_deadline_when_the_origin_is_gone(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    def fail(_key: str) -> None:
+        raise TierUnavailable("down")
+
+    async with site_in(tmp_path, FakeTier(before=fail)) as site:
+        await write_file(site.spool, "show/a.exr", b"1")
+
+        async def end_drain() -> None:
+            while trio.current_time() - started <= 25:
+                for _ in range(10):
+                    await breathe()
+                mock_clock.jump(5)
+
+        started = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end_drain)
+            left = await site.publisher.drain(25.0)
+        assert [item.path for item in left] == ["show/a.exr"]
+        assert trio.current_time() - started <= 30
+
+
+async def test_s05_what_was_not_published_at_the_end_is_published_after_restart(
+    tmp_path: Path,
+) -> None:
+    tier = FakeTier()
+    tier.gate = trio.Event()
+    async with site_in(tmp_path, tier) as site:
+        await write_file(site.spool, "show/a.exr", b"pixels")
+        await tier.started.wait()
+    tier.gate.set()
+    async with site_in(tmp_path, tier) as site:
+        await site.until_empty()
+        assert tier.content("a.exr") == b"pixels"
+
+
+async def test_a_thousand_small_files_are_published_with_bounded_connections(
+    tmp_path: Path,
+) -> None:
+    async with site_in(tmp_path, connections_max=16) as site:
+
+        async def write_some(first: int) -> None:
+            for index in range(first, 1000, 16):
+                await write_file(site.spool, f"show/v1/f.{index:04}.exr", b"%d" % index)
+
+        async with trio.open_nursery() as nursery:
+            for first in range(16):
+                nursery.start_soon(write_some, first)
+        await site.until_empty()
+        assert len(site.tier.objects) == 1000
+        assert site.tier.in_flight_peak <= 8
+        assert site.metrics.snapshot()["shotfs_published_total{outcome=published}"] == 1000
+        # Commits were shared: three and more statements a file, fewer transactions than that.
+        assert site.spool.core.journal.commits < 2500
