@@ -176,8 +176,10 @@ class Cache:
     async def start(self) -> None:
         """Open the index and start what runs in the background."""
         await self._database.start()
-        self._count(await self._database.call(Index.current))
-        if not self._directory.was_clean:
+        totals = await self._database.call(Index.current)
+        self._count(totals)
+        # An index that knows of nothing may have been deleted; looking costs nothing if it was not.
+        if not self._directory.was_clean or totals.files == 0:
             self._start_rebuild()
         self._nursery.start_soon(self._flush_touches_forever)
 

@@ -1,0 +1,146 @@
+"""kill -9 and cancellation at any point: nothing wrong is ever served, nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from shotfs.digest import digest_bytes
+from shotfs.tiers.base import Span
+from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
+
+FILES = 40
+PROGRAM = """
+import sys, trio
+from tests.unit.cache.fakes import FakeTier, cache_in, content_of, keep
+
+async def main():
+    tier = FakeTier()
+    async with cache_in(sys.argv[1], bytes_max=3_000_000) as cache, trio.open_nursery() as nursery:
+        print("ready", flush=True)
+        async def work(first):
+            for round in range(1000):
+                for n in range(first, 40, 4):
+                    await keep(cache, tier, tier.add(f"f{n}", content_of(1000 + n * 7919, n)))
+                    print(n, flush=True)
+        for first in range(4):
+            nursery.start_soon(work, first)
+
+trio.run(main)
+"""
+
+
+@pytest.fixture
+def tier() -> FakeTier:
+    return FakeTier()
+
+
+def _kill_after(directory: Path, admissions: int) -> None:
+    """Run a process that admits and evicts; kill it when it has announced so many admissions."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(directory)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(admissions + 1):
+            assert process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+
+
+async def test_s06_kill_9_at_any_point_leaves_no_wrong_entry(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    directory = tmp_path / "c"
+    points = random.Random(7)
+    for _ in range(8):
+        await trio.to_thread.run_sync(_kill_after, directory, points.randrange(90))
+        async with cache_in(directory, bytes_max=3_000_000) as cache:
+            # Each blob on the disk is what its name says, and each gets its row.
+            for blob in (directory / "blobs").rglob("*"):
+                if blob.is_file():
+                    assert digest_bytes(blob.read_bytes()) == blob.name
+            for number in range(0, FILES, 3):
+                content = content_of(1000 + number * 7919, number)
+                assert await read_all(cache, tier, tier.add(f"f{number}", content)) == content
+            await settled(cache)
+            assert cache.stats().bytes <= 3_000_000
+            assert os.listdir(directory / "partials") == []
+
+
+async def test_blobs_without_a_row_are_taken_in_after_an_unclean_end(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    content = content_of(64 * KIB)
+    revision = tier.add("a", content)
+    async with cache_in(tmp_path / "c") as cache:
+        await keep(cache, tier, revision)
+        saved = (tmp_path / "c" / "index" / "cache.db").stat().st_size
+        assert saved > 0
+    for path in (tmp_path / "c" / "index").iterdir():
+        path.unlink()
+    os.unlink(tmp_path / "c" / "clean")
+    async with cache_in(tmp_path / "c") as cache:
+        while not cache.stats().files:
+            await trio.lowlevel.checkpoint()
+        assert await read_all(cache, tier, revision) == content
+    assert tier.bytes_read == len(content)
+
+
+@pytest.mark.parametrize("size", [64 * KIB, 3 * MIB, 20 * MIB])
+async def test_cancelling_a_reader_at_any_checkpoint_leaves_nothing_behind(
+    tier: FakeTier, tmp_path: Path, size: int
+) -> None:
+    content = content_of(size)
+    async with cache_in(tmp_path / "c") as cache:
+        for steps in range(25):
+            revision = tier.add(f"f{steps}", content, f"{steps}", checksums=None)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read_all, cache, tier, revision)
+                for _ in range(steps):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+            stats = cache.stats()
+            assert stats.open_blobs <= 1
+        await settled(cache)
+        assert cache.stats().open_blobs == 0
+        assert cache.stats().bytes_reserved == 0
+        assert cache.stats().bytes_in_flight == 0
+        assert await read_all(cache, tier, revision) == content
+
+
+@pytest.mark.parametrize("steps", range(0, 60, 4))
+async def test_closing_at_any_checkpoint_leaves_a_cache_that_opens_whole(
+    tier: FakeTier, tmp_path: Path, steps: int
+) -> None:
+    revisions = [tier.add(f"f{n}", content_of(n * 700 * KIB + 10, n)) for n in range(4)]
+    descriptors = len(os.listdir("/proc/self/fd"))
+    async with cache_in(tmp_path / "c") as cache, trio.open_nursery() as nursery:
+        for revision in revisions:
+            nursery.start_soon(read_all, cache, tier, revision)
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert (tmp_path / "c" / "clean").exists()
+    async with cache_in(tmp_path / "c") as cache:
+        assert os.listdir(tmp_path / "c" / "partials") == []
+        for number, revision in enumerate(revisions):
+            assert await read_all(cache, tier, revision) == content_of(
+                number * 700 * KIB + 10, number
+            )
+
+
+async def test_closing_while_fetches_hang_does_not_hang(tier: FakeTier, tmp_path: Path) -> None:
+    tier.gate = trio.Event()
+    async with cache_in(tmp_path / "c") as cache:
+        file = await cache.open(tier, tier.add("a", content_of(30 * MIB)))
+        with trio.move_on_after(0.01):
+            await file.read(Span(0, 10))
+        file.close()
+    assert (tmp_path / "c" / "clean").exists()
