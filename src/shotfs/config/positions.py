@@ -73,7 +73,8 @@ class _Scanner:
             self._arrays[path] = self._arrays.get(path, -1) + 1
             self._note(path, start)
             path = (*path, self._arrays[path])
-        self._note(path, start)
+        for depth in range(1, len(path) + 1):  # a table that is only implied stands here too
+            self._note(path[:depth], start)
         return path
 
     def _resolve(self, keys: list[str]) -> KeyPath:
