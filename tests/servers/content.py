@@ -19,7 +19,6 @@ MEMORY_BYTES_MAX = 4 << 20
 """Larger content goes to a file. A descriptor each: a thousand of them stay below ulimit -n."""
 
 CHUNK_BYTES = 1 << 20
-"""A send is counted in steps of this, so a cut connection is accounted for honestly."""
 
 
 class Content:
@@ -74,20 +73,17 @@ class Content:
             yield piece
             start += len(piece)
 
-    def send(self, connection: socket.socket, start: int, stop: int) -> Iterator[int]:
-        """Send ``[start, stop)``, yielding the number of bytes that each step moved."""
+    def send(self, connection: socket.socket, start: int, stop: int) -> None:
+        """Send ``[start, stop)``; EOFError if the file behind it became shorter."""
+        if self._data is not None:
+            connection.sendall(memoryview(self._data)[start:stop])
+            return
+        assert self._descriptor is not None
         while start < stop:
-            step = min(CHUNK_BYTES, stop - start)
-            if self._data is not None:
-                connection.sendall(memoryview(self._data)[start : start + step])
-                moved = step
-            else:
-                assert self._descriptor is not None
-                moved = os.sendfile(connection.fileno(), self._descriptor, start, step)
+            moved = os.sendfile(connection.fileno(), self._descriptor, start, stop - start)
             if moved == 0:
                 raise EOFError("the file behind this content became shorter")
             start += moved
-            yield moved
 
     def without_md5(self) -> Content:
         """Return the same content as Google describes composed objects: crc32c only."""

@@ -40,16 +40,19 @@ class Delivery:
         """
         record.range = request.headers.get("range") or request.headers.get("content-range", "")
         self._journal.begin(record)
-        faults = {handle.fault.kind: handle for handle in self._faults.take(record)}
-        wire.sent_bytes = 0
+        faults: dict[str, FaultHandle] = {
+            handle.fault.kind: handle for handle in self._faults.take(record)
+        }
         try:
             response = self._respond(request, record, respond, faults)
-            if "drop_reply" in faults:
-                return False
-            return _deliver(wire, request, record, response, faults)
+            # A body that nobody read (a refused upload) would be taken for the next request.
+            for _ in request.body.chunks():
+                continue
         finally:
             record.received_bytes = request.body.received_bytes
-            record.sent_bytes = wire.sent_bytes
+        if "drop_reply" in faults:
+            return False
+        return _deliver(wire, request, record, response, faults)
 
     def _respond(
         self,
@@ -80,31 +83,26 @@ def _deliver(
     response: Response,
     faults: dict[str, FaultHandle],
 ) -> bool:
-    # A body that nobody read (a refused upload) would be taken for the next request.
-    for _ in request.body.chunks():
-        continue
     record.status = response.status
     response = _damaged(response, faults)
     cut = faults.get("cut_reply") or faults.get("stall_reply")
     if cut is not None:
-        _deliver_part(wire, response, cut)
+        _deliver_part(wire, record, response, cut)
         return False
-    wire.send(response, head_only=request.method == "HEAD", keep_alive=request.keep_alive)
-    record.complete = True
+    head_only = request.method == "HEAD"
+    wire.send(response, head_only=head_only, keep_alive=request.keep_alive, record=record)
     return request.keep_alive
 
 
-def _deliver_part(wire: Wire, response: Response, cut: FaultHandle) -> None:
+def _deliver_part(wire: Wire, record: RequestRecord, response: Response, cut: FaultHandle) -> None:
     """Send the start of an answer; what follows depends on the kind of fault."""
     whole = _body_bytes(response)
     part = whole[: cut.fault.after_bytes]
     wire.send_head(response, length_bytes=len(whole), keep_alive=True)
-    wire.send_raw(part)
-    wire.sent_bytes += len(part)
+    wire.send_part(part, record)
     if cut.fault.kind == "stall_reply":
         cut.wait_released()
-        wire.send_raw(whole[len(part) :])
-        wire.sent_bytes += len(whole) - len(part)
+        wire.send_part(whole[len(part) :], record)
 
 
 def _damaged(response: Response, faults: dict[str, FaultHandle]) -> Response:

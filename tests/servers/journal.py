@@ -42,7 +42,7 @@ OPERATIONS = frozenset(
         "list", "stat", "read", "insert", "patch", "delete", "copy", "compose",
         "resumable_start", "resumable_chunk", "resumable_status", "resumable_abort",
         "multipart_start", "multipart_part", "multipart_complete", "multipart_abort",
-        "multipart_list", "token", "unknown",
+        "unknown",
     }
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -133,7 +133,8 @@ class Proxy:
 
         def run() -> None:
             try:
-                done.set_result(function())
+                function()
+                done.set_result(None)
             except Exception as exc:  # noqa: BLE001  it is raised in the caller's thread
                 done.set_exception(exc)
 
@@ -188,27 +189,20 @@ class Proxy:
 
     async def _serve(self, client: trio.socket.SocketType) -> None:
         server = trio.socket.socket()
-        with client, server:
-            try:
-                await server.connect(("127.0.0.1", self.target_port))
-            except OSError:
-                return
-            connection = _Connection(client, server)
-            with self._registered(connection):
-                async with trio.open_nursery() as nursery:
-                    connection.scope = nursery.cancel_scope
-                    nursery.start_soon(self._pump, connection, client, server, "up")
-                    nursery.start_soon(self._pump, connection, server, client, "down")
-
-    @contextlib.contextmanager
-    def _registered(self, connection: _Connection) -> Iterator[None]:
-        for end in (connection.client, connection.server):
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = _Connection(client, server)
         self._open.add(connection)
         try:
-            yield
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await server.connect(("127.0.0.1", self.target_port))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pump, connection, client, server, "up")
+                nursery.start_soon(self._pump, connection, server, client, "down")
+        except OSError:
+            connection.cut()
         finally:
             self._open.discard(connection)
+            connection.end()
 
     async def _pump(
         self,
@@ -222,6 +216,8 @@ class Proxy:
             while piece := await source.recv(PIECE_BYTES):
                 passed = await self._pass_on(connection, piece, sink, direction, passed)
             sink.shutdown(socket.SHUT_WR)
+        except trio.ClosedResourceError:
+            return
         except OSError:
             connection.cut()
 
@@ -235,28 +231,27 @@ class Proxy:
     ) -> int:
         """Send *piece* as the behaviour of now says; return the new offset."""
         while piece:
-            behaviour = self.up if direction == "up" else self.down
+            # Both are taken in one step: a change while we send must not be missed.
+            behaviour, changed = (self.up if direction == "up" else self.down), self._changed
             stop = behaviour.stop_at()
             room = len(piece) if stop is None else min(max(0, stop - passed), len(piece))
             if room:
                 await _slow_down(behaviour, room)
+                # Counted before it is sent: whoever has the bytes finds them counted.
+                self._count(direction, room)
                 await _send(sink, _corrupted(piece[:room], behaviour.corrupt_at, passed))
                 passed += room
                 piece = piece[room:]
-                self._count(direction, room)
             if stop is not None and passed >= stop:
-                await self._stop_at(behaviour, stop, connection)
+                if behaviour.cut_at == stop:
+                    connection.cut()
+                elif behaviour.end_at == stop:
+                    connection.end()
+                else:
+                    assert changed is not None
+                    await changed.wait()
+                await trio.lowlevel.checkpoint()
         return passed
-
-    async def _stop_at(self, behaviour: Behaviour, stop: int, connection: _Connection) -> None:
-        if behaviour.cut_at == stop:
-            connection.cut()
-        elif behaviour.end_at == stop:
-            connection.end()
-        else:
-            assert self._changed is not None
-            await self._changed.wait()
-        await trio.lowlevel.checkpoint()
 
     def _count(self, direction: str, count: int) -> None:
         if direction == "up":
@@ -267,12 +262,13 @@ class Proxy:
 
 @dataclass(eq=False, slots=True)
 class _Connection:
+    """The two sockets of a connection. Closing them ends the tasks that use them."""
+
     client: trio.socket.SocketType
     server: trio.socket.SocketType
-    scope: trio.CancelScope | None = None
 
     def cut(self) -> None:
-        """Reset both sides."""
+        """Reset both sides, now: the peers know it when this returns."""
         for end in (self.client, self.server):
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -280,8 +276,8 @@ class _Connection:
 
     def end(self) -> None:
         """Close both sides."""
-        if self.scope is not None:
-            self.scope.cancel()
+        self.client.close()
+        self.server.close()
 
 
 async def _slow_down(behaviour: Behaviour, count: int) -> None:

@@ -4,6 +4,7 @@ import os
 
 import obstore
 import pytest
+import trio
 from obstore.exceptions import (
     AlreadyExistsError,
     GenericError,
@@ -193,8 +194,6 @@ def test_a_truncated_reply_looks_whole(gcs: GcsBucket, store: GCSStore) -> None:
 
 
 async def test_a_stalled_read_goes_on_when_released(gcs: GcsBucket, store: GCSStore) -> None:
-    import trio
-
     gcs.put("a", b"1")
     handle = gcs.fault(Fault("stall", operation="read"))
     got: list[bytes] = []

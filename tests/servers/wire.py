@@ -16,10 +16,13 @@ from email.utils import formatdate
 from urllib.parse import parse_qsl
 
 from tests.servers.content import Content
+from tests.servers.journal import RequestRecord
 
 LINE_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
 READ_BYTES = 256 << 10
+STEP_BYTES = 1 << 20
+"""A send is counted in steps of this, so a lost connection is accounted for honestly."""
 
 
 class ConnectionLost(Exception):
@@ -53,7 +56,7 @@ class Body:
     def __init__(self, wire: Wire, headers: dict[str, str]) -> None:
         self._wire = wire
         self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-        self.length_bytes = None if self._chunked else int(headers.get("content-length", "0"))
+        self.length_bytes = None if self._chunked else _length(headers.get("content-length", "0"))
         self._expects_continue = headers.get("expect", "").lower() == "100-continue"
         self._done = not self._chunked and self.length_bytes == 0
         self.received_bytes = 0
@@ -98,7 +101,7 @@ class Body:
 
     def _chunked_pieces(self) -> Iterator[bytes]:
         while True:
-            remaining = int(self._wire.read_line().split(b";")[0], 16)
+            remaining = _length(self._wire.read_line().split(b";")[0].decode("latin-1"), base=16)
             if remaining == 0:
                 while self._wire.read_line():
                     continue
@@ -130,7 +133,6 @@ class Wire:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = connection
         self._reader = connection.makefile("rb", READ_BYTES)
-        self.sent_bytes = 0
 
     def read_line(self) -> bytes:
         try:
@@ -192,31 +194,61 @@ class Wire:
     def send_head(self, response: Response, *, length_bytes: int, keep_alive: bool) -> None:
         self.send_raw(_head(response, length_bytes, keep_alive=keep_alive))
 
-    def send(self, response: Response, *, head_only: bool, keep_alive: bool) -> None:
-        """Send the whole answer; `sent_bytes` counts the body."""
-        length_bytes = len(response.body)
-        if response.status in (204, 304):
-            length_bytes = 0
+    def send(
+        self, response: Response, *, head_only: bool, keep_alive: bool, record: RequestRecord | None
+    ) -> None:
+        """Send the whole answer; *record* gets the bytes of the body and whether it was whole.
+
+        Counted before it is sent and taken back if that fails: whoever has read an answer finds
+        it counted.
+        """
+        length_bytes = 0 if response.status in (204, 304) else len(response.body)
         head = _head(response, length_bytes, keep_alive=keep_alive)
+        body = response.body
         if head_only or length_bytes == 0:
-            self.send_raw(head)
-        elif isinstance(response.body, bytes):
-            self.send_raw(head + response.body)
-            self.sent_bytes += length_bytes
+            self._send_counted(head, 0, record, last=True)
+        elif isinstance(body, bytes):
+            self._send_counted(head + body, length_bytes, record, last=True)
         elif length_bytes <= READ_BYTES:
-            body = response.body
-            self.send_raw(head + body.content.read(body.start, body.stop))
-            self.sent_bytes += length_bytes
+            data = head + body.content.read(body.start, body.stop)
+            self._send_counted(data, length_bytes, record, last=True)
         else:
             self.send_raw(head)
-            self._send_slice(response.body)
+            self._send_slice(body, record)
 
-    def _send_slice(self, body: Slice) -> None:
+    def send_part(self, data: bytes, record: RequestRecord) -> None:
+        """Send some of a body, counted."""
+        self._send_counted(data, len(data), record, last=False)
+
+    def _send_counted(
+        self, data: bytes, count: int, record: RequestRecord | None, *, last: bool
+    ) -> None:
+        if record is None:
+            return self.send_raw(data)
+        record.sent_bytes += count
+        record.complete = last
         try:
-            for moved in body.content.send(self.socket, body.start, body.stop):
-                self.sent_bytes += moved
-        except OSError as exc:
-            raise ConnectionLost(str(exc)) from exc
+            self.send_raw(data)
+        except ConnectionLost:
+            record.sent_bytes -= count
+            record.complete = False
+            raise
+
+    def _send_slice(self, body: Slice, record: RequestRecord | None) -> None:
+        start = body.start
+        while start < body.stop:
+            stop = min(start + STEP_BYTES, body.stop)
+            if record is not None:
+                record.sent_bytes += stop - start
+                record.complete = stop == body.stop
+            try:
+                body.content.send(self.socket, start, stop)
+            except (OSError, EOFError) as exc:
+                if record is not None:
+                    record.sent_bytes -= stop - start
+                    record.complete = False
+                raise ConnectionLost(str(exc)) from exc
+            start = stop
 
     def reset(self) -> None:
         """Make the close that follows a TCP reset, which loses what is still in flight."""
@@ -232,6 +264,16 @@ class Wire:
     def close(self) -> None:
         self._reader.close()
         self.socket.close()
+
+
+def _length(text: str, *, base: int = 10) -> int:
+    try:
+        length = int(text, base)
+    except ValueError as exc:
+        raise ConnectionLost(f"not a length: {text!r}") from exc
+    if length < 0:
+        raise ConnectionLost(f"a negative length: {text!r}")
+    return length
 
 
 def _head(response: Response, length_bytes: int, *, keep_alive: bool) -> bytes:

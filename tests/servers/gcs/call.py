@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 from tests.servers.content import Content, ContentWriter
 from tests.servers.gcs import refusals
-from tests.servers.gcs.store import StoredObject
+from tests.servers.gcs.model import StoredObject
 from tests.servers.wire import Body, Request, Response, Slice
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

@@ -12,7 +12,8 @@ from tests.servers.faults import Fault, FaultHandle, Faults
 from tests.servers.gcs import refusals
 from tests.servers.gcs.call import Call
 from tests.servers.gcs.control import Control
-from tests.servers.gcs.json_api import JsonApi, json_error
+from tests.servers.gcs.json_api import JsonApi
+from tests.servers.gcs.json_format import json_error
 from tests.servers.gcs.store import Store
 from tests.servers.gcs.uploads import Uploads
 from tests.servers.gcs.xml_api import XmlApi
@@ -110,7 +111,8 @@ class GcsServer:
         """Serve the next request of a connection; return whether it lives on."""
         request = wire.read_request()
         if self._control.serves(request):
-            wire.send(self._control.answer(request), head_only=False, keep_alive=True)
+            answer = self._control.answer(request)
+            wire.send(answer, head_only=False, keep_alive=True, record=None)
             return True
         call = self._route(request)
         record = RequestRecord(request.method, call.operation, call.api, call.bucket, call.object)

@@ -6,122 +6,28 @@ earlier ones of the store, so a replaced or deleted and re-created object is nev
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-
-from sortedcontainers import SortedDict
 
 from tests.servers.content import Content, content_of, content_of_file
 from tests.servers.gcs import refusals
+from tests.servers.gcs.model import (
+    NO_PRECONDITIONS,
+    Bucket,
+    Description,
+    Preconditions,
+    StoredObject,
+    check_bucket_name,
+    check_metadata,
+    check_object_name,
+)
 
-NAME_BYTES_MAX = 1024
-METADATA_BYTES_MAX = 8 << 10
 LIST_RESULTS_MAX = 1000
 
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _LAST_CHARACTER = "\U0010ffff"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """One generation of an object. Times are UTC; `deleted_at` is set on noncurrent versions."""
-
-    bucket: str
-    name: str
-    generation: int
-    metageneration: int
-    content: Content
-    content_type: str | None
-    metadata: Mapping[str, str]
-    fixed: Mapping[str, str]
-    created_at: datetime
-    updated_at: datetime
-    component_count: int | None = None
-    deleted_at: datetime | None = None
-
-    @property
-    def json_etag(self) -> str:
-        """The JSON API's ETag: it stands for generation and metageneration."""
-        raw = f"{self.generation}/{self.metageneration}".encode()
-        return base64.b64encode(raw).decode()
-
-    @property
-    def xml_etag(self) -> str:
-        """The XML API's ETag: the quoted md5, or for composed objects an opaque value."""
-        if self.content.md5 is not None:
-            return f'"{self.content.md5.hex()}"'
-        return f'"{hashlib.md5(str(self.generation).encode()).hexdigest()}-c"'
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What a writer says about an object besides its bytes."""
-
-    content_type: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    fixed: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Preconditions:
-    """Numbers that must (not) be the current ones. None: not asked. Generation 0: no object."""
-
-    generation_match: int | None = None
-    generation_not_match: int | None = None
-    metageneration_match: int | None = None
-    metageneration_not_match: int | None = None
-
-    def check_write(self, current: StoredObject | None) -> None:
-        """Raise 412 unless *current*, the live object or None, is as asked."""
-        generation = 0 if current is None else current.generation
-        metageneration = None if current is None else current.metageneration
-        held = (
-            self.generation_match in (None, generation)
-            and (self.generation_not_match is None or self.generation_not_match != generation)
-            and (self.metageneration_match in (None, metageneration))
-            and (
-                self.metageneration_not_match is None
-                or self.metageneration_not_match != metageneration
-            )
-        )
-        if not held:
-            raise refusals.precondition_failed()
-
-    def check_read(self, current: StoredObject) -> None:
-        """Raise 412, or 304 where a "not match" number matches."""
-        Preconditions(
-            generation_match=self.generation_match,
-            metageneration_match=self.metageneration_match,
-        ).check_write(current)
-        if (
-            self.generation_not_match == current.generation
-            or self.metageneration_not_match == current.metageneration
-        ):
-            raise refusals.not_modified(current.json_etag)
-
-
-NO_PRECONDITIONS = Preconditions()
-
-
-@dataclass(slots=True)
-class Bucket:
-    """A bucket. `objects` maps a name to its versions, oldest first."""
-
-    name: str
-    created_at: datetime
-    versioning: bool = False
-    metageneration: int = 1
-    objects: SortedDict = field(default_factory=SortedDict)
-
-    def live(self, name: str) -> StoredObject | None:
-        versions: list[StoredObject] = self.objects.get(name, [])
-        return versions[-1] if versions and versions[-1].deleted_at is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +65,7 @@ class Store:
     # --- buckets ---------------------------------------------------------------------------------
 
     def create_bucket(self, name: str, *, versioning: bool = False) -> Bucket:
-        _check_bucket_name(name)
+        check_bucket_name(name)
         with self.lock:
             if name in self._buckets:
                 raise refusals.Refusal(
@@ -222,7 +128,7 @@ class Store:
     ) -> StoredObject:
         """Make *content* the live object, if the preconditions hold."""
         check_object_name(name)
-        _check_metadata(description.metadata)
+        check_metadata(description.metadata)
         with self.lock:
             home = self.bucket(bucket)
             current = home.live(name)
@@ -260,7 +166,7 @@ class Store:
         generation: int | None = None,
     ) -> StoredObject:
         """Replace the description of an object; its bytes and generation stay."""
-        _check_metadata(description.metadata)
+        check_metadata(description.metadata)
         with self.lock:
             current = self.get(bucket, name, generation)
             preconditions.check_write(current)
@@ -295,7 +201,7 @@ class Store:
             if not home.objects[name]:
                 del home.objects[name]
 
-    def list(self, bucket: str, query: ListQuery) -> Listing:
+    def listing(self, bucket: str, query: ListQuery) -> Listing:
         """Return one page; a prefix counts as a result, as at Google."""
         with self.lock:
             return _list(self.bucket(bucket), query)
@@ -365,7 +271,7 @@ def _list(home: Bucket, query: ListQuery) -> Listing:
     return Listing(objects, prefixes, None)
 
 
-def _names_from(home: Bucket, query: ListQuery, after: str | None):  # type: ignore[no-untyped-def]
+def _names_from(home: Bucket, query: ListQuery, after: str | None) -> Iterator[str]:
     lowest = max(query.prefix, query.start_offset)
     inclusive = after is None or after < lowest
     start = lowest if inclusive else after
@@ -382,43 +288,6 @@ def _common_prefix(name: str, query: ListQuery) -> str | None:
         return None
     found = name.find(query.delimiter, len(query.prefix))
     return None if found < 0 else name[: found + len(query.delimiter)]
-
-
-def check_object_name(name: str) -> None:
-    """Raise 400 for a name that Google refuses."""
-    if not name:
-        raise refusals.required("name")
-    try:
-        encoded = name.encode("utf-8")
-    except UnicodeEncodeError as exc:
-        raise refusals.invalid("Object names must be valid UTF-8.") from exc
-    if len(encoded) > NAME_BYTES_MAX:
-        raise refusals.invalid(
-            f"The specified object name is longer than {NAME_BYTES_MAX} bytes.", code="KeyTooLong"
-        )
-    if (
-        name in (".", "..")
-        or "\n" in name
-        or "\r" in name
-        or "\ufffd" in name
-        or name.startswith(".well-known/acme-challenge/")
-    ):
-        raise refusals.invalid(f"Invalid object name: {name!r}", code="InvalidObjectName")
-
-
-def _check_bucket_name(name: str) -> None:
-    if not 3 <= len(name) <= 63 or not _BUCKET_NAME.fullmatch(name) or name.startswith("goog"):
-        raise refusals.invalid(f"Invalid bucket name: '{name}'", code="InvalidBucketName")
-
-
-def _check_metadata(metadata: Mapping[str, str]) -> None:
-    size = 0
-    for key, value in metadata.items():
-        if not isinstance(value, str):
-            raise refusals.invalid(f"Invalid value for metadata key {key!r}: not a string.")
-        size += len(key.encode()) + len(value.encode())
-    if size > METADATA_BYTES_MAX:
-        raise refusals.invalid("Metadata is too large.", code="MetadataTooLarge")
 
 
 def _now() -> datetime:

@@ -14,14 +14,15 @@ from urllib.parse import quote, unquote, urlencode
 from tests.servers.content import Content, ContentWriter, content_of
 from tests.servers.gcs import refusals
 from tests.servers.gcs.call import Call, hash_header, integer, receive, verify
-from tests.servers.gcs.json_api import (
+from tests.servers.gcs.json_format import (
     described,
     json_body,
     object_response,
     parse_json,
     preconditions,
 )
-from tests.servers.gcs.store import Preconditions, Store, StoredObject, check_object_name
+from tests.servers.gcs.model import Preconditions, StoredObject, check_object_name
+from tests.servers.gcs.store import Store
 from tests.servers.wire import ConnectionLost, Request, Response
 
 PREFIX = "/upload/storage/v1/b/"

@@ -17,15 +17,9 @@ from tests.servers.gcs.call import (
     receive,
     verify,
 )
-from tests.servers.gcs.json_api import decode_token, encode_token, timestamp
-from tests.servers.gcs.store import (
-    LIST_RESULTS_MAX,
-    Description,
-    ListQuery,
-    Preconditions,
-    Store,
-    StoredObject,
-)
+from tests.servers.gcs.json_format import decode_token, encode_token, timestamp
+from tests.servers.gcs.model import Description, Preconditions, StoredObject
+from tests.servers.gcs.store import LIST_RESULTS_MAX, ListQuery, Store
 from tests.servers.gcs.xml_format import described, element, xml_response
 from tests.servers.gcs.xml_multipart import XmlMultipart
 from tests.servers.wire import Request, Response
@@ -146,7 +140,7 @@ class XmlApi:
         after = decode_token(query.get("continuation-token"))
         if after is None:
             after = query.get("start-after" if second else "marker") or None
-        page = self._store.list(
+        page = self._store.listing(
             bucket,
             ListQuery(
                 prefix=query.get("prefix", ""),

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 from tests.servers.gcs import refusals
 from tests.servers.gcs.call import FIXED_HEADERS
-from tests.servers.gcs.store import Description
+from tests.servers.gcs.model import Description
 from tests.servers.wire import Response
 
 

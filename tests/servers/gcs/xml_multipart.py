@@ -12,7 +12,8 @@ from xml.sax.saxutils import escape
 from tests.servers.content import Content, ContentWriter
 from tests.servers.gcs import refusals
 from tests.servers.gcs.call import Call, hash_header, integer, receive, verify
-from tests.servers.gcs.store import Description, Store, StoredObject, check_object_name
+from tests.servers.gcs.model import Description, StoredObject, check_object_name
+from tests.servers.gcs.store import Store
 from tests.servers.gcs.xml_format import described, xml_response
 from tests.servers.wire import Request, Response
 
