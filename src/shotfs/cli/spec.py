@@ -187,19 +187,17 @@ def _find(path: str, spec: str | None, config: str | None) -> tuple[Specificatio
     names = [name for name in path.split("/") if name]
     if spec is not None:
         specification = _read(spec)
-        return specification, _below(specification, names)
-    shows = configuration.load(config, os.environ).settings.shows
-    known = next((name for name in names if name in shows), None)
-    specification = _specification(None, config, known)
-    return specification, _below(specification, names)
+    else:
+        shows = configuration.load(config, os.environ).settings.shows
+        specification = _specification(None, config, next((n for n in names if n in shows), None))
+    return specification, _below(specification.show, names, absolute=path.startswith("/"))
 
 
-def _below(specification: Specification, names: list[str]) -> str:
-    """Drop a mount point and the show's name, unless the path means something as it is."""
-    plain = "/".join(names)
-    if specification.show not in names or specification.resolve(plain) is not None:
-        return plain
-    return "/".join(names[names.index(specification.show) + 1 :])
+def _below(show: str, names: list[str], *, absolute: bool) -> str:
+    """Drop the show's name where the path begins with it, and a mount point before it."""
+    if show in (names if absolute else names[:1]):
+        names = names[names.index(show) + 1 :]
+    return "/".join(names)
 
 
 def _as_data(problems: list[Problem]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from shotfs.pathspec.model import (
     Rewrite,
     Template,
 )
+from shotfs.pathspec.schema import json_schema
 from shotfs.pathspec.specification import Specification
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "Setting",
     "Specification",
     "Template",
+    "json_schema",
     "load",
 ]

@@ -398,3 +398,6 @@ _TYPES = {
     "compound": _Type(("format",), _compound_field),
     "tree": _Type((), _tree_field),
 }
+
+TYPE_KEYS = {kind: type_.keys for kind, type_ in _TYPES.items()}
+"""The keys that each field type takes beside "type" and "usage"."""

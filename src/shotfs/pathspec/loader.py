@@ -27,6 +27,7 @@ from shotfs.pathspec.tokens import (
 from shotfs.pathspec.trie import Compiled, Node
 
 FORMAT = "shotfs-path/1"
+TOP_KEYS = ("spec", "show", "usage", "roots", "defaults", "fields", "templates")
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 TEMPLATES_MAX = 100_000
 COMPOUND_DEPTH_MAX = 8
@@ -94,7 +95,7 @@ class _Loader:
             self._report.add("", f"must be an object, not {document.kind}", document.offset)
             return None
         top = Section(self._report, "", document)
-        top.only(("spec", "show", "usage", "roots", "defaults", "fields", "templates"))
+        top.only(TOP_KEYS)
         self._check_format(top)
         name = self._show(top, show)
         roots = self._roots(top)

@@ -110,12 +110,7 @@ class Specification:
         names = split(path)
         if names is None:
             return None
-        matches = [
-            node.directory
-            for node, _ in trie.nodes_at(self._root, names, 0, {})
-            if node.directory is not None
-        ]
-        matches.extend(trie.trees_at(self._root, names))
+        matches = list(trie.directories_at(self._root, names, 0, {}))
         return trie.merge(matches) if matches else None
 
     def implied_children(self, path: str) -> tuple[str, ...]:

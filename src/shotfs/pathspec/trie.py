@@ -233,12 +233,23 @@ def nodes_at(
             yield from nodes_at(edge.child, path, index + 1, fields)
 
 
-def trees_at(node: Node, path: list[str]) -> Iterator[DirectoryMatch]:
-    """Yield what the trees say of the directory *path* below them."""
-    for depth in range(len(path)):
-        for start, _ in nodes_at(node, path[:depth], 0, {}):
-            for _, _, match in start.trees:
-                yield match
+def directories_at(
+    node: Node, path: list[str], index: int, bound: dict[str, str]
+) -> Iterator[DirectoryMatch]:
+    """Yield what each node and each tree that *path* leads to says of it as a directory."""
+    if index == len(path):
+        if node.directory is not None:
+            yield node.directory
+        return
+    for _, _, match in node.trees:
+        yield match
+    child = node.literals.get(path[index])
+    if child is not None:
+        yield from directories_at(child, path, index + 1, bound)
+    for edge in node.patterns:
+        fields = edge.fields_of(path[index], bound)
+        if fields is not None:
+            yield from directories_at(edge.child, path, index + 1, fields)
 
 
 def scratch_matcher(patterns: tuple[str, ...]) -> Matcher | None:
