@@ -228,7 +228,13 @@ def _launch(arguments: list[str], loaded: Loaded, deadline_s: float) -> int:
     settings = loaded.settings
     log_path = settings.log.file or os.path.join(settings.cache.directory, "service.log")
     try:
-        return launch("mount", arguments, log_path=log_path, deadline_s=deadline_s)
+        return launch(
+            "mount",
+            arguments,
+            log_path=log_path,
+            log_is_ours=settings.log.file is None,
+            deadline_s=deadline_s,
+        )
     except StartFailed as exc:
         code = ExitCode.MOUNT_FAILED if exc.exit_code is None else exc.exit_code
         output.error_console.print(f"shotfs: {output.printable(str(exc))}", soft_wrap=True)

@@ -53,6 +53,9 @@ QUEUE_ITEMS_MAX = 10_000
 DEADLINE_S_MAX = 86_400.0
 """The longest that a client may ask to wait for a drain: a day."""
 
+_serialising = trio.CapacityLimiter(1)
+"""Large answers are made one after another: they take memory and the GIL."""
+
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -105,7 +108,7 @@ class _Endpoints:
 
     async def queue(self, request: Request) -> Response:
         limit = _whole_number("limit", request.query_params.get("limit", "1000"), QUEUE_ITEMS_MAX)
-        return _items(self._service.queue(), limit)
+        return await _items(self._service.queue(), limit)
 
     async def evict(self, request: Request) -> Response:
         body = await _body(request, {"bytes"})
@@ -117,7 +120,7 @@ class _Endpoints:
     async def drain(self, request: Request) -> Response:
         body = await _body(request, {"deadline_s"})
         remains = await self._service.drain(_deadline_s(body))
-        return _items(remains, QUEUE_ITEMS_MAX)
+        return await _items(remains, QUEUE_ITEMS_MAX)
 
     async def stop(self, request: Request) -> Response:
         body = await _body(request, {"drain", "deadline_s"})
@@ -246,8 +249,11 @@ def _whole_number(name: str, value: Any, largest: int) -> int:
     return number
 
 
-def _items(items: Sequence[Any], limit: int) -> Response:
-    return _json({"count": len(items), "items": items[:limit]})
+async def _items(items: Sequence[Any], limit: int) -> Response:
+    """Return items and their count; made in a thread, for 10,000 take 50 ms of the event loop."""
+    return await trio.to_thread.run_sync(
+        _json, {"count": len(items), "items": items[:limit]}, limiter=_serialising
+    )
 
 
 def _json(value: Any, *, status: int = 200) -> Response:

@@ -87,13 +87,16 @@ class Readiness:
             os.close(descriptor)
 
 
-def launch(command: str, arguments: Sequence[str], *, log_path: str, deadline_s: float) -> int:
+def launch(
+    command: str, arguments: Sequence[str], *, log_path: str, log_is_ours: bool, deadline_s: float
+) -> int:
     """Start ``shotfs <command> ...`` in the background; return its pid when it serves.
 
     Args:
         command: one that takes ``--ready-fd N``.
         arguments: of its foreground form.
         log_path: where its output goes.
+        log_is_ours: nobody else looks after that file, so it is kept small and never a link.
         deadline_s: how long it may take to serve; then it is ended.
 
     Raises:
@@ -103,7 +106,7 @@ def launch(command: str, arguments: Sequence[str], *, log_path: str, deadline_s:
     program = [sys.executable, "-P", "-m", "shotfs.cli.main"]
     readable, writable = os.pipe2(os.O_CLOEXEC)
     try:
-        with open_log(log_path) as log_file:
+        with open_log(log_path, ours=log_is_ours) as log_file:
             process = subprocess.Popen(
                 [*program, command, "--ready-fd", str(writable), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -131,24 +134,37 @@ def launch(command: str, arguments: Sequence[str], *, log_path: str, deadline_s:
     return process.pid
 
 
-def open_log(path: str) -> IO[bytes]:
+def open_log(path: str, *, ours: bool) -> IO[bytes]:
     """Open the log of a background service for appending, mode 0600; make its directory, 0700.
 
     A directory that others can write could redirect what we append through a link of theirs: then
     nothing is written, and the service itself will say what is wrong with the directory.
+
+    Raises:
+        StartFailed: the file or its directory cannot be made.
     """
+    try:
+        return _open_log(path, ours=ours)
+    except OSError as exc:
+        raise StartFailed(
+            f"cannot write the service's log {path}: {exc.strerror}",
+            fix="set cache.directory to a directory that this user may write, or set log.file",
+        ) from exc
+
+
+def _open_log(path: str, *, ours: bool) -> IO[bytes]:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    if not ours:
+        return open(os.open(path, flags, 0o600), "ab")
     directory = os.path.dirname(path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
     status = os.stat(directory)
-    others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not (
-        status.st_mode & stat.S_ISVTX
-    )
+    others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if others_write or status.st_uid not in {0, os.geteuid()}:
         return open(os.devnull, "ab")
     if _size_bytes(path) > LOG_BYTES_MAX:
         os.replace(path, f"{path}.1")
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return open(os.open(path, flags, 0o600), "ab")
+    return open(os.open(path, flags | os.O_NOFOLLOW, 0o600), "ab")
 
 
 def _size_bytes(path: str) -> int:

@@ -238,7 +238,8 @@ def refusal(path: str, state: MountpointState) -> tuple[str, str]:
         ),
         MountpointState.UNRESPONSIVE: (
             f"a mount there has a server that did not answer for {PROBE_TIMEOUT_S:g} s",
-            f"look at its process (ps -C shotfs), or take it away: shotfs unmount --force {path}",
+            "look at its process (pgrep -af 'shotfs.* mount'), or take it away: "
+            f"shotfs unmount --force {path}",
         ),
     }[state]
 

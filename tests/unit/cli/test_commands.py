@@ -17,7 +17,7 @@ import trio
 from typer.testing import CliRunner, Result
 
 from shotfs.cli import main
-from shotfs.cli.status import duration, human, size
+from shotfs.cli.status import human
 from shotfs.control import server
 from shotfs.errors import CacheError
 from tests.unit.control.fake_service import FakeService, Item, Settings, State
@@ -169,7 +169,21 @@ def test_error_of_the_service_becomes_message_and_exit_code(service: FakeService
     assert "index is damaged\n  fix: remove it" in done.output
 
 
-SPEC: dict[str, Any] = {}
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("cache.bytes", 1536, "1.5 KiB"),
+        ("bytes_max", 2**60, "1024.0 PiB"),
+        ("uptime_s", 3725.0, "1 h 2 min"),
+        ("grace_s", 0.25, "0.25 s"),
+        ("files", 3, "3"),
+        ("read_only", False, "no"),
+        ("mountpoint", None, "-"),
+        ("names", ["a", "b"], "a, b"),
+    ],
+)
+def test_values_are_shown_in_the_unit_of_their_name(name: str, value: Any, text: str) -> None:
+    assert human(name, value) == text
 
 
 def findings(*arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from shotfs.cli import main
+from shotfs.control import daemon
 from shotfs.control.client import Client
 from shotfs.errors import ServiceNotRunning
 from shotfs.fuse import mountpoint
@@ -227,10 +230,43 @@ def test_unmount_of_a_mount_of_another_configuration_needs_force(node: Node) -> 
 
 
 def test_unmount_of_a_hung_mount_needs_force(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In this process, where the five seconds that a mount has to answer can be made shorter.
+    monkeypatch.setitem(mountpoint.inspect.__kwdefaults__, "timeout_s", 0.3)
     with tiny_mount(node.place) as process:
         process.send_signal(signal.SIGSTOP)
-        assert node.shotfs("unmount", "--force", "shows").returncode == 0
+        done = CliRunner().invoke(main.app, ["unmount", str(node.place)])
+        assert done.exit_code == 5
+        assert "--force" in done.output
+        assert mountpoint.mount_at(str(node.place)) is not None
+        done = CliRunner().invoke(main.app, ["unmount", "--force", str(node.place)])
+        assert done.exit_code == 0
         assert mountpoint.mount_at(str(node.place)) is None
+
+
+def test_log_that_cannot_be_written_is_an_error_with_the_setting(node: Node) -> None:
+    (node.root / "cache").touch()
+    done = node.mount()
+    assert done.returncode == 5
+    assert "cannot write the service's log" in done.stderr
+    assert "cache.directory" in done.stderr
+
+
+def test_log_of_ours_is_renamed_when_it_has_grown(tmp_path: Path) -> None:
+    path = tmp_path / "service.log"
+    path.touch()
+    os.truncate(path, daemon.LOG_BYTES_MAX + 1)
+    daemon.open_log(str(path), ours=True).close()
+    assert path.stat().st_size == 0
+    assert (tmp_path / "service.log.1").stat().st_size == daemon.LOG_BYTES_MAX + 1
+
+
+def test_log_in_a_directory_that_others_write_is_not_followed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    (tmp_path / "service.log").symlink_to(tmp_path / "victim")
+    with daemon.open_log(str(tmp_path / "service.log"), ours=True) as log:
+        log.write(b"text")
+    assert not (tmp_path / "victim").exists()
+    tmp_path.chmod(0o700)
 
 
 def test_unmount_of_nothing_is_exit_5(node: Node) -> None:
