@@ -27,6 +27,9 @@ UPLOAD_PART_BYTES_MIN = 5 * MIB
 SOCKET_PATH_BYTES_MAX = 107
 """What fits into the kernel's ``sun_path`` with its closing zero byte."""
 
+KERNEL_BACKGROUND_MAX = 65_535
+"""What FUSE_INIT can carry of waiting requests: ``max_background`` has 16 bits."""
+
 NAME_BYTES_MAX = 255
 """NAME_MAX of Linux: a show's name is a directory under the mount."""
 
@@ -117,12 +120,12 @@ class MountSettings(Section):
         " it gets ETIMEDOUT. 60 s outlasts a restart of a load balancer, and no job hangs for"
         " ever.",
     )
-    requests_max: Count = Field(
+    requests_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=2000,
         description="How many requests of the kernel are worked on at once. Must be above"
         " blocked_reads_max, so that warm files stay fast while cold reads wait.",
     )
-    blocked_reads_max: Count = Field(
+    blocked_reads_max: Annotated[int, Field(ge=1, le=KERNEL_BACKGROUND_MAX)] = Field(
         default=1000,
         description="How many reads may wait for an origin at once; more of them queue. Half of"
         " requests_max: a slow origin then never takes the places that warm files need.",
