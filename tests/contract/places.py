@@ -163,10 +163,15 @@ PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {
 }
 
 # What each kind of place can do; a test is run where its promise can be kept, so none skips.
-ATOMIC = ("gcs", "gcs-prefix", "gcs-fsspec", "s3", "s3-prefix", "s3-fsspec", "file")
+ATOMIC = ("gcs", "s3", "file")
 CHECKED = (*ATOMIC, "memory")
 WRITABLE = (*CHECKED, "emulator")
-READABLE = (*WRITABLE, "http", "http-fsspec", "nginx")
+READABLE = (*WRITABLE, "http", "nginx")
+
+# The same stores by another engine or below a prefix, for what could differ there.
+VARIANTS = ("gcs-prefix", "gcs-fsspec", "s3-prefix", "s3-fsspec")
+READABLE_VARIANTS = (*READABLE, *VARIANTS, "http-fsspec")
+ATOMIC_VARIANTS = (*ATOMIC, *VARIANTS)
 
 
 def at(*names: str) -> pytest.MarkDecorator:

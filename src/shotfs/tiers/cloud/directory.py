@@ -29,6 +29,7 @@ _FILE_MODE = 0o666  # the umask of the service decides
 _NO_ATTRIBUTES = frozenset(
     {errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EACCES, errno.ENOSPC, errno.E2BIG}
 )
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 
 
@@ -113,12 +114,16 @@ class Directory:
         for name in names:
             key = f"{prefix}/{name}" if prefix else name
             # Gone since, a dangling link, or one that leads out of the root.
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 status = os.stat(self._inside(key))
-                if modes.S_ISREG(status.st_mode):
-                    files.append((key, _found(status)))
-                elif modes.S_ISDIR(status.st_mode):
-                    directories.append(name)
+            except OSError as exc:
+                if exc.errno not in _ABSENT:
+                    raise
+                continue
+            if modes.S_ISREG(status.st_mode):
+                files.append((key, _found(status)))
+            elif modes.S_ISDIR(status.st_mode):
+                directories.append(name)
         return files, directories
 
     def _inside(self, key: str) -> str:
