@@ -48,7 +48,7 @@ class Scale:
 
 
 FULL = Scale(big_bytes=1 << 30, small_files=2000, paths=100_000, rounds=5, loop_s=1.0)
-QUICK = Scale(big_bytes=256 << 20, small_files=500, paths=100_000, rounds=3, loop_s=0.5)
+QUICK = Scale(big_bytes=256 << 20, small_files=500, paths=100_000, rounds=3, loop_s=0.3)
 
 SPECIFICATION = """\
 {{
@@ -274,7 +274,7 @@ def _memory(stack: ExitStack, results: Results, scale: Scale, sockets: str) -> N
         os.makedirs(f"{tree}/d{group:04d}")
         for index in range(PATHS_PER_DIRECTORY):
             os.close(os.open(f"{tree}/d{group:04d}/f{index:04d}.bin", os.O_CREAT | os.O_WRONLY))
-    node = _mount(stack, "paths", f"file://{tree}", sockets)
+    node = _mount(stack, "memory", f"file://{tree}", sockets)
     pid = int(node.status()["pid"])
     results.add("resident memory, just mounted", "shotfs", _resident_mb(pid), "MB")
     started = time.monotonic()

@@ -22,16 +22,16 @@ PIECE_BYTES = 1024 * 1024
 
 def small(directory: str, seconds: str) -> dict[str, float]:
     """Open, read and close every file of *directory*."""
-    paths = _files(directory)
+    names = _enter(directory)
     count = size_bytes = 0
     limit_s = float(seconds)
     started = time.perf_counter()
     while True:
-        for path in paths:
-            descriptor = os.open(path, os.O_RDONLY)
+        for name in names:
+            descriptor = os.open(name, os.O_RDONLY)
             size_bytes += len(os.read(descriptor, PIECE_BYTES))
             os.close(descriptor)
-        count += len(paths)
+        count += len(names)
         elapsed_s = time.perf_counter() - started
         if elapsed_s >= limit_s:
             return {"count": count, "bytes": size_bytes, "seconds": elapsed_s}
@@ -39,14 +39,14 @@ def small(directory: str, seconds: str) -> dict[str, float]:
 
 def stat(directory: str, seconds: str) -> dict[str, float]:
     """Stat every file of *directory*."""
-    paths = _files(directory)
+    names = _enter(directory)
     count = 0
     limit_s = float(seconds)
     started = time.perf_counter()
     while True:
-        for path in paths:
-            os.stat(path)
-        count += len(paths)
+        for name in names:
+            os.stat(name)
+        count += len(names)
         elapsed_s = time.perf_counter() - started
         if elapsed_s >= limit_s:
             return {"count": count, "bytes": 0, "seconds": elapsed_s}
@@ -80,10 +80,16 @@ def walk(directory: str) -> dict[str, float]:
     return {"count": count, "bytes": 0, "seconds": time.perf_counter() - started}
 
 
-def _files(directory: str) -> list[str]:
-    # The list comes from a file: some systems cannot list what they can open (http:// origins).
-    with open(os.environ["BENCH_NAMES"], encoding="utf-8") as names:
-        return [os.path.join(directory, name) for name in names.read().split()]
+def _enter(directory: str) -> list[str]:
+    """Make *directory* the working directory and return the names to go through.
+
+    Relative names, so that every system resolves equally many path elements. The names come from a
+    file, since some systems cannot list what they can open (http:// origins).
+    """
+    with open(os.environ["BENCH_NAMES"], encoding="utf-8") as file:
+        names = file.read().split()
+    os.chdir(directory)
+    return names
 
 
 if __name__ == "__main__":

@@ -131,8 +131,8 @@ def _verify_and_report(
 ) -> None:
     checked = check.check_outputs(bucket, passes)
     console.print(
-        f"checked: {len(checked)} frames are in the bucket; for each, four digests are the same: of "
-        "its bytes there, in its metadata, of its bytes in the mount, in user.shotfs.digest"
+        f"checked: {len(checked)} frames are in the bucket; of each, four digests are the same: "
+        "of its bytes there, in its metadata, of its bytes in the mount, in user.shotfs.digest"
     )
     agreed = check.check_other_node(passes[0], passes[-1])
     console.print(f"checked: {agreed} frames of v005 read the same through the other node's mount")
