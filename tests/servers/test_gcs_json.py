@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -328,3 +329,19 @@ def control_over_http(client: httpx.Client) -> None:
     journal = client.get("/_test/journal").json()
     assert (journal["counts"], journal["sent_bytes"]) == ({"read": 2}, {"d/a": 1})
     assert client.post("/_test/faults", json={"kind": "nonsense"}).status_code == 400
+    assert client.post("/_test/down", params={"seconds": 0.3}).json() == {"seconds": 0.3}
+    deadline = time.monotonic() + 10
+    refused = 0
+    while time.monotonic() < deadline and not (refused and answers(client)):
+        refused += not answers(client)
+    assert refused > 0
+    assert client.get("/show/d/a").content == b"1"
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/_test/journal", timeout=5.0).status_code == 200
+    except httpx.TransportError:
+        # A probe's pause: the server is another process, and tells nobody that it is back.
+        time.sleep(0.02)
+        return False

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tests.servers.gcs.server import GcsServer
 
 PREFIX = "/_test/"
+HEAD_START_S = 0.05
 
 
 class Control:
@@ -73,15 +75,20 @@ class Control:
                 return server.store.delete(bucket, "/".join(name))
             case "POST", ["down"]:
                 seconds = float(request.query["seconds"])
-                threading.Thread(target=self._nap, args=(seconds,), daemon=True).start()
+                # Going down ends this connection too, so the answer gets a head start.
+                _later(HEAD_START_S, lambda: self._nap(seconds))
                 return {"seconds": seconds}
         raise KeyError(f"{request.method} {request.path} is no control request")
 
     def _nap(self, seconds: float) -> None:
         self._server.go_down()
-        timer = threading.Timer(seconds, self._server.come_up)
-        timer.daemon = True
-        timer.start()
+        _later(seconds, self._server.come_up)
+
+
+def _later(seconds: float, function: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, function)
+    timer.daemon = True
+    timer.start()
 
 
 def _json(status: int, body: Any) -> Response:
