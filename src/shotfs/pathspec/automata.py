@@ -160,31 +160,31 @@ def two_readings(automaton: Automaton) -> str | None:
 
 def _search(one: Automaton, other: Automaton, *, differing: bool) -> str | None:
     start: _State = (_START, _START, not differing)
-    came_from: dict[_State, tuple[_State, str]] = {}
+    came_from: dict[_State, tuple[_State, Ranges]] = {}
     seen = {start}
     waiting = deque([start])
     while waiting:
         state = waiting.popleft()
         if state[2] and state[0] in one.final and state[1] in other.final:
             return _text(state, came_from)
-        for following, character in _steps(state, one, other):
+        for following, shared in _steps(state, one, other):
             if following not in seen:
                 if len(seen) >= PAIRS_MAX:
                     raise TooComplex
                 seen.add(following)
-                came_from[following] = (state, character)
+                came_from[following] = (state, shared)
                 waiting.append(following)
     return None
 
 
-def _steps(state: _State, one: Automaton, other: Automaton) -> Iterator[tuple[_State, str]]:
+def _steps(state: _State, one: Automaton, other: Automaton) -> Iterator[tuple[_State, Ranges]]:
     left, right, differs = state
     for first in one.following[left]:
         for second in other.following[right]:
             shared = intersect(one.sets[first], other.sets[second])
             if shared:
                 marked = differs or one.labels[first] != other.labels[second]
-                yield (first, second, marked), _readable(shared)
+                yield (first, second, marked), shared
 
 
 def _readable(ranges: Ranges) -> str:
@@ -194,9 +194,9 @@ def _readable(ranges: Ranges) -> str:
     return chr(ranges[-1][0] if ranges[0][0] < 32 and len(ranges) > 1 else ranges[0][0])
 
 
-def _text(state: _State, came_from: dict[_State, tuple[_State, str]]) -> str:
+def _text(state: _State, came_from: dict[_State, tuple[_State, Ranges]]) -> str:
     characters: list[str] = []
     while state in came_from:
-        state, character = came_from[state]
-        characters.append(character)
+        state, shared = came_from[state]
+        characters.append(_readable(shared))
     return "".join(reversed(characters))

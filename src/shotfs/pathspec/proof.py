@@ -89,11 +89,16 @@ def find_overlaps(root: Node, proofs: ElementProofs) -> Iterator[tuple[Compiled,
 
     Walks the trie beside itself. Fields that repeat, ranges and exclusions are not taken into
     account between two patterns, so a pair may be a false alarm; a pair that is not there is
-    proven not to overlap, unless the walk ended at `COMPARISONS_MAX`.
+    proven not to overlap.
+
+    Raises:
+        TooComplex: `COMPARISONS_MAX` was reached; the pairs after that are not known.
     """
     waiting: list[tuple[Node, Node, tuple[str, ...]]] = [(root, root, ())]
     compared = 0
-    while waiting and compared < COMPARISONS_MAX:
+    while waiting:
+        if compared >= COMPARISONS_MAX:
+            raise TooComplex
         one, other, path = waiting.pop()
         compared += 1
         yield from _at(one, other, path)
@@ -107,27 +112,24 @@ def _at(one: Node, other: Node, path: tuple[str, ...]) -> Iterator[tuple[Compile
         yield one.template, other.template, "/".join(path)
     for node, beside in ((one, other), (other, one)):
         for _, tree, _ in node.trees:
-            found = _any_below(beside, tree)
-            if found is not None:
-                yield tree, found[0], "/".join((*path, *found[1]))
+            for found, names in _all_below(beside, tree):
+                yield tree, found, "/".join((*path, *names))
         if one is other:
             break
 
 
-def _any_below(node: Node, but: Compiled) -> tuple[Compiled, tuple[str, ...]] | None:
-    """Return some template below *node* that is not *but*, with names that lead to it."""
+def _all_below(node: Node, but: Compiled) -> Iterator[tuple[Compiled, tuple[str, ...]]]:
+    """Yield the templates below *node* that are not *but*, with names that lead to them."""
     for _, tree, _ in node.trees:
         if tree is not but:
-            return tree, ("x",)
-    for name, child in node.literals.items():
-        found = (child.template, ()) if child.template else _any_below(child, but)
-        if found is not None:
-            return found[0], (name, *found[1])
-    for edge in node.patterns:
-        found = (edge.child.template, ()) if edge.child.template else _any_below(edge.child, but)
-        if found is not None:
-            return found[0], (text_of(edge.tokens), *found[1])
-    return None
+            yield tree, ("x",)
+    children = list(node.literals.items())
+    children.extend((text_of(edge.tokens), edge.child) for edge in node.patterns)
+    for name, child in children:
+        if child.template is not None:
+            yield child.template, (name,)
+        for found, names in _all_below(child, but):
+            yield found, (name, *names)
 
 
 def _steps(one: Node, other: Node, proofs: ElementProofs) -> Iterator[tuple[Node, Node, str]]:
@@ -156,6 +158,18 @@ def _takes(edge: Edge, name: str) -> bool:
 
 def warn_overlaps(root: Node, proofs: ElementProofs, warnings: Report, offsets: list[int]) -> None:
     """Note each pair of templates that can produce one path, at the later one of them."""
+    try:
+        _warn_overlaps(root, proofs, warnings, offsets)
+    except TooComplex:
+        warnings.add(
+            "/templates",
+            f"more than {COMPARISONS_MAX} pairs of elements: not all templates were compared",
+            offsets[0],
+            "begin paths with different literals",
+        )
+
+
+def _warn_overlaps(root: Node, proofs: ElementProofs, warnings: Report, offsets: list[int]) -> None:
     seen: set[tuple[int, int]] = set()
     for one, other, path in find_overlaps(root, proofs):
         early, late = (one, other) if one.index < other.index else (other, one)

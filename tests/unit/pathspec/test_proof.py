@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shotfs.errors import SpecInvalid
-from shotfs.pathspec import regex
+from shotfs.pathspec import proof, regex
 from shotfs.pathspec.automata import automaton_of, common_text
 from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
 
@@ -50,6 +50,12 @@ def test_tree_overlaps_with_what_lies_below_its_directory() -> None:
     assert ["'a/b/c'" in one.message for one in made.warnings] == [True]
     apart = spec({"tree": "a/{rest}", "one": "b/c"}, {"rest": {"type": "tree"}})
     assert apart.warnings == ()
+
+
+def test_comparison_that_is_given_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "COMPARISONS_MAX", 3)
+    (warning,) = spec({"t": "a/b/c/d/{name}"}, NAME).warnings
+    assert "not all templates were compared" in warning.message
 
 
 def test_exclusion_settles_an_overlap_with_a_literal() -> None:
