@@ -213,6 +213,8 @@ def _text_of(error: BaseException) -> str:
 
     if isinstance(error, ShotfsError):
         return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return f"internal error: {type(error).__name__}: {error}; details are in the service's log"
 
 

@@ -176,7 +176,7 @@ def _finding_of_mountpoint(path: str, state: MountpointState) -> Finding:
     if state is MountpointState.READY:
         return Finding("mountpoint", Verdict.OK, f"{path} is an empty directory")
     if state is MountpointState.MOUNTED_SHOTFS:
-        return Finding("mountpoint", Verdict.OK, f"{path} is mounted and answers")
+        return Finding("mountpoint", Verdict.OK, f"{path} is mounted by shotfs")
     if state is MountpointState.DEAD:
         return Finding(
             "mountpoint",

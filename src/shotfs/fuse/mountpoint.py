@@ -238,8 +238,7 @@ def refusal(path: str, state: MountpointState) -> tuple[str, str]:
         ),
         MountpointState.UNRESPONSIVE: (
             f"a mount there has a server that did not answer for {PROBE_TIMEOUT_S:g} s",
-            "look at its process (pgrep -af 'shotfs.* mount'), or take it away: "
-            f"shotfs unmount --force {path}",
+            f"pgrep -af shotfs shows its process; to take it away: shotfs unmount --force {path}",
         ),
     }[state]
 

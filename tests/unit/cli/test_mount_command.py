@@ -118,6 +118,7 @@ def _is_zombie(pid: int) -> bool:
     [
         ("denied", 6, "gs://b: 401\n  fix: look at credentials_file"),
         ("busy", 5, "in use by pid 7\n  fix: set cache.directory"),
+        ("file missing", 1, "shotfs: /x/spec.json: No such file or directory\n"),
         ("bug", 70, "internal error: ZeroDivisionError: oops"),
         ("silent", 5, "| last words"),
         ("killed while mounted", 5, "killed by SIGKILL"),

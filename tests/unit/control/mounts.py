@@ -32,9 +32,17 @@ def detach(path: Path) -> None:
 
 
 @contextmanager
-def tiny_mount(path: Path, mode: str = "serve", *options: str) -> Iterator[subprocess.Popen[str]]:
+def tiny_mount(
+    path: Path, mode: str = "serve", *, user: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, TINY, path, mode, *options], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-B", TINY, path, mode],
+        stdout=subprocess.PIPE,
+        text=True,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+        cwd="/",
     )
     assert process.stdout is not None
     try:

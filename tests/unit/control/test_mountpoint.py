@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from shotfs.errors import MountFailed
 from shotfs.fuse import mountpoint
 from shotfs.fuse.mountpoint import MountpointState
 from tests.unit.control.mounts import dead_mount, detach, needs_mount, tiny_mount
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -163,6 +166,30 @@ def test_s07_hung_mount_is_told_apart_from_a_dead_one_in_bounded_time(
         assert time.monotonic() - begin < 5
         assert "unmount --force" in str(caught.value.fix)
         assert mountpoint.mount_at(str(place)) is not None
+
+
+@pytest.mark.kernel
+@needs_mount
+@pytest.mark.skipif(
+    not os.path.exists("/dev/fuse") or not os.stat("/dev/fuse").st_mode & 0o006,
+    reason="others may not mount here",
+)
+def test_root_tells_a_dead_mount_of_another_user_from_a_live_one() -> None:
+    with tempfile.TemporaryDirectory(prefix="shotfs-mount-") as directory:
+        os.chmod(directory, 0o755)
+        place = Path(directory, "shows")
+        place.mkdir()
+        os.chown(place, NOBODY, NOBODY)
+        with tiny_mount(place, user=NOBODY) as process:
+            # Root is kept out of it, so the question is asked as its owner.
+            with pytest.raises(PermissionError):
+                os.listdir(place)
+            assert mountpoint.inspect(str(place)) is MountpointState.MOUNTED_SHOTFS
+            process.kill()
+            process.wait(10)
+            assert mountpoint.inspect(str(place)) is MountpointState.DEAD
+            mountpoint.recover(str(place))
+            assert mountpoint.inspect(str(place)) is MountpointState.READY
 
 
 @pytest.mark.kernel

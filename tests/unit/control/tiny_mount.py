@@ -1,6 +1,6 @@
 """A file system of one empty directory, served by a process that tests may kill or stop.
 
-Run as ``tiny_mount.py MOUNTPOINT serve|hang [allow_other]``: prints "ready" when it is mounted.
+Run as ``tiny_mount.py MOUNTPOINT serve|hang``: prints "ready" when it is mounted.
 With "hang", listing its root never answers, although the request was taken.
 """
 
@@ -56,6 +56,6 @@ if __name__ == "__main__":
             sys.argv[1],
             lambda: print("ready", flush=True),
             hangs=sys.argv[2] == "hang",
-            options=set(sys.argv[3:]),
+            options=set(),
         )
     )

@@ -6,6 +6,7 @@ commands are tested as real processes without the real service. SHOTFS_FAKE says
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -75,6 +76,8 @@ def run_mount(loaded: Any, mountpoint: str, *, read_only: bool, ready: Callable[
         )
     if BEHAVIOUR == "busy":
         raise CacheBusy("cache directory is in use by pid 7", fix="set cache.directory")
+    if BEHAVIOUR == "file missing":
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/spec.json")
     if BEHAVIOUR == "bug":
         raise ZeroDivisionError("oops")
     if BEHAVIOUR == "silent":
