@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -48,10 +49,16 @@ def bucket_not_found(origin: Origin) -> BucketNotFound:
     """Return the error for a root that does not exist."""
     return BucketNotFound(
         f"{origin.name} does not exist",
-        fix=f"create it, or correct the URL in the specification"
-        f" (the API is {origin.settings.endpoint_url or 'the provider`s own'},"
-        f" from {origin.setting('endpoint_url')})",
+        fix=f"create it, or correct the URL in the specification{_endpoint(origin)}",
     )
+
+
+def _endpoint(origin: Origin) -> str:
+    """Say where we look, for the stores where a setting decides that."""
+    if origin.root.scheme not in ("gs", "s3"):
+        return ""
+    used = origin.settings.endpoint_url or "not set: the provider's own"
+    return f" ({origin.setting('endpoint_url')} is {used})"
 
 
 def object_not_found(origin: Origin, key: str) -> ObjectNotFound:
@@ -84,8 +91,7 @@ def unavailable(origin: Origin, what: str, text: str) -> TierUnavailable:
     """Return the error for a tier that cannot be reached or is overloaded."""
     return TierUnavailable(
         f"{what}: {shortened(text)}",
-        fix=f"check the network and {origin.setting('endpoint_url')}"
-        f" ({origin.settings.endpoint_url or 'unset: the provider`s own'})",
+        fix=f"check the network and that the server runs{_endpoint(origin)}",
     )
 
 
@@ -193,6 +199,10 @@ def _from_aiohttp(exc: BaseException, origin: Origin, what: str) -> ShotfsError 
 
 
 def _from_google(exc: BaseException, origin: Origin, what: str) -> ShotfsError | None:
+    wrapper = sys.modules.get("gcsfs.retry")
+    if wrapper is not None and isinstance(exc, wrapper.HttpError | wrapper.NonRetryableError):
+        # gcsfs' forms of a token that could not be refreshed.
+        return access_denied(origin, what, str(exc))
     library = sys.modules.get("google.auth.exceptions")
     if library is None or not isinstance(exc, library.GoogleAuthError):
         return None
@@ -260,3 +270,16 @@ def os_errors(origin: Origin, key: str, root_exists: Callable[[], bool]) -> Iter
         if exc.errno in (errno.ENOENT, errno.ENOTDIR) and not root_exists():
             raise bucket_not_found(origin) from exc
         raise from_os(exc, origin, key) from exc
+
+
+def check_credentials_file(origin: Origin) -> None:
+    """Raise AccessDenied if the credentials file cannot be read; a blocking look at the disk.
+
+    gcsfs would take the path of a missing file for a token and send it to Google.
+    """
+    path = origin.settings.credentials_file
+    if path is not None and not os.access(path, os.R_OK):
+        raise AccessDenied(
+            f"{origin.name}: the credentials file {path} does not exist or cannot be read",
+            fix=f"correct {origin.setting('credentials_file')}, or let the service user read it",
+        )

@@ -19,8 +19,9 @@ import trio
 
 from shotfs.errors import ShotfsError
 from shotfs.tiers.cloud.bridge import in_loop, request
-from shotfs.tiers.cloud.errors import translate
+from shotfs.tiers.cloud.errors import check_credentials_file, translate
 from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.cloud.threads import in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class GcsApi:
         from gcsfs import GCSFileSystem
 
         settings = self._origin.settings
+        check_credentials_file(self._origin)
         options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
         if settings.anonymous:
             options["token"] = "anon"  # noqa: S105  # gcsfs' word for none
@@ -124,7 +126,7 @@ class GcsApi:
         """
         origin = self._origin
         fs = await self._opened()
-        sent = await self._in_thread(lambda: fs._get_headers(dict(headers or {})))  # noqa: SLF001  # refreshes the token, blocking
+        sent = await self._headers(fs, dict(headers or {}))
         bulk = bulk_bytes is not None
         return await request(
             origin,
@@ -136,20 +138,34 @@ class GcsApi:
             else origin.network.metadata_timeout_s,
         )
 
-    async def _opened(self) -> Any:
-        return self._fs if self._fs is not None else await self._in_thread(self.file_system)
+    async def _headers(self, fs: Any, headers: dict[str, str]) -> dict[str, str]:
+        def add() -> dict[str, str]:
+            # Refreshes the token when it is about to expire, blocking.
+            made: dict[str, str] = fs._get_headers(headers)  # noqa: SLF001  # gcsfs has no public name
+            return made
 
-    async def _in_thread(self, work: Any) -> Any:
-        if self._fs is not None and self._fs.credentials.credentials is None:
-            return work()  # anonymous: nothing blocks
+        if fs.credentials.credentials is None:
+            return add()  # anonymous: nothing blocks
         try:
-            return await trio.to_thread.run_sync(
-                work, abandon_on_cancel=True, limiter=self._origin.metadata
-            )
+            return await in_thread(self._origin, self._origin.name, add)
         except ShotfsError:
             raise
         except Exception as exc:
             raise translate(exc, self._origin, self._origin.name) from exc
+
+    async def _opened(self) -> Any:
+        if self._fs is None:
+            try:
+                # No deadline of ours: importing on a busy machine is no fault of the origin, and
+                # google-auth's searches end by themselves.
+                await trio.to_thread.run_sync(
+                    self.file_system, abandon_on_cancel=True, limiter=self._origin.metadata
+                )
+            except ShotfsError:
+                raise
+            except Exception as exc:
+                raise translate(exc, self._origin, self._origin.name) from exc
+        return self._fs
 
     async def aclose(self) -> None:
         """Close the connections."""

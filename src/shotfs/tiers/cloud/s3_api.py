@@ -14,7 +14,7 @@ import trio
 
 from shotfs.errors import AccessDenied, ShotfsError
 from shotfs.tiers.cloud.bridge import in_loop, request
-from shotfs.tiers.cloud.errors import translate
+from shotfs.tiers.cloud.errors import check_credentials_file, translate
 from shotfs.tiers.cloud.origin import Origin
 
 _DEFAULT_REGION = "us-east-1"
@@ -101,6 +101,7 @@ class S3Api:
         from s3fs import S3FileSystem
 
         origin, settings = self._origin, self._origin.settings
+        check_credentials_file(origin)
         options: dict[str, Any] = {
             "use_listings_cache": False,
             "skip_instance_cache": True,
