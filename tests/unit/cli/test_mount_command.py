@@ -62,6 +62,7 @@ class Node:
                 "PYTHONPATH": f"{FAKE_APP}:{REPOSITORY}",
                 "SHOTFS_CONFIG": "shotfs.toml",
                 "FAKE_SHOTFS": fake,
+                "TMPDIR": str(self.root),
                 "FAKE_RECORD": str(self.root / "record"),
                 "NOTIFY_SOCKET": "@not-for-the-background",
             },
