@@ -93,7 +93,8 @@ class Core:
         if entry.state is not State.OPEN:
             self._reopen(entry)
         if entry.clean:
-            await self.journal.commit(rows.writing_again(entry))
+            with trio.CancelScope(shield=True):  # else memory and journal could disagree
+                await self.journal.commit(rows.writing_again(entry))
             entry.clean = False
 
     def _reopen(self, entry: SpoolEntry) -> None:

@@ -270,7 +270,8 @@ class Publisher:
         except Stale as error:
             log.debug("%s", error.message)
         except ShotfsError as error:
-            self._put_off(entry, error)
+            if entry.state is not State.QUARANTINED:
+                self._put_off(entry, error)
         except Exception:  # a mistake of ours in one output must not stop the others
             log.exception("publishing %s failed unexpectedly", entry.path)
             entry.retry_at = trio.current_time() + RETRY_S_MAX
@@ -299,7 +300,7 @@ class Publisher:
             revision = await self._uploader.upload(entry)
         except PublishConflict as error:
             log.warning("conflict: %s: %s", entry.path, error.message)
-            if self._conflict is not None:
+            if self._conflict is not None and entry.state is State.QUARANTINED:
                 self._conflict(entry)
             raise
         log.info("published %s as %s/%s", entry.path, revision.tier, revision.key)
@@ -318,9 +319,9 @@ class Publisher:
 
     def _put_off(self, entry: SpoolEntry, error: ShotfsError) -> None:
         """Plan the next attempt. What heals by itself is tried soon, a refusal once a minute."""
-        pause_s = min(RETRY_S_MAX, self._settings.backoff_s * 2.0 ** min(entry.attempts, 16))
-        if not error.retryable and entry.state is State.FAILED:
-            pause_s = RETRY_S_MAX
+        pause_s = RETRY_S_MAX
+        if error.retryable:
+            pause_s = min(pause_s, self._settings.backoff_s * 2.0 ** min(entry.attempts, 16))
         pause_s *= 0.5 + 0.5 * self._jitter()
         entry.retry_at = trio.current_time() + pause_s
         entry.error = error.message

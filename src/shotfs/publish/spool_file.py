@@ -148,6 +148,7 @@ class SpoolFile:
             return False
         async with self.entry.lock:
             had_data = self.entry.dirty
+            self._core.raise_damage(self.entry)
             if self.entry.state is State.OPEN:
                 with trio.CancelScope(shield=True):
                     await self._core.persist(self.entry, self._descriptor, closing=True)

@@ -17,10 +17,12 @@ from shotfs.errors import (
     NotPermitted,
     PublishConflict,
     PublishedImmutable,
+    Stale,
     TierTimeout,
     TierUnavailable,
 )
-from shotfs.publish import State
+from shotfs.publish import SpoolEntry, State
+from shotfs.tiers.base import Revision
 from tests.unit.publish.fakes import (
     FakeTier,
     breathe,
@@ -471,3 +473,123 @@ async def test_a_thousand_small_files_are_published_with_bounded_connections(
         assert site.metrics.snapshot()["shotfs_published_total{outcome=published}"] == 1000
         # Commits were shared: three and more statements a file, fewer transactions than that.
         assert site.spool.core.journal.commits < 2500
+
+
+async def test_a_conflict_is_counted_once_and_not_tried_again(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    async with site_in(tmp_path) as site:
+        site.tier.add("a.exr", b"theirs")
+        entry = await write_file(site.spool, "show/a.exr", b"ours!!")
+        await site.until(lambda: bool(site.conflicts))
+        mock_clock.jump(3600)
+        for _ in range(20):
+            await breathe()
+        figures = site.metrics.snapshot()
+        assert figures["shotfs_published_total{outcome=conflict}"] == 1
+        assert figures["shotfs_spool_files{state=quarantined}"] == 1
+        assert "shotfs_published_total{outcome=refused}" not in figures
+        assert entry.retry_at is None
+        assert site.tier.puts == ["a.exr"]
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Change a data file behind the spool's back."""
+    path.write_bytes(content)
+
+
+async def test_a_file_that_cannot_be_hashed_is_tried_once_a_minute(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    async with site_in(tmp_path, run=False) as site:
+        entry = await write_file(site.spool, "show/a.exr", b"pixels")
+        data = Path(site.spool.core.data_path(entry))
+        rewrite(data, b"pix")
+        async with trio.open_nursery() as nursery:
+            await nursery.start(site.publisher.run)
+            await site.until(lambda: entry.error is not None)
+            (item,) = site.publisher.queue()
+            assert "it has 3 bytes, expected 6" in (item.error or "")
+            assert item.state is State.OPEN
+            assert item.retry_s is not None
+            assert item.retry_s >= 30
+            assert not site.tier.puts
+            rewrite(data, b"pixels")
+            await site.until_passed(mock_clock, site.empty)
+            nursery.cancel_scope.cancel()
+        assert site.tier.content("a.exr") == b"pixels"
+
+
+async def test_a_listener_that_fails_is_told_again(tmp_path: Path, mock_clock: MockClock) -> None:
+    told: list[str] = []
+
+    async def published(entry: SpoolEntry, _revision: Revision) -> None:
+        told.append(entry.path)
+        if len(told) == 1:
+            raise TierUnavailable("the catalog is busy")
+
+    async with site_in(tmp_path) as site:
+        site.publisher._published = published
+        await write_file(site.spool, "show/a.exr", b"pixels")
+        await site.until_passed(mock_clock, site.empty)
+        assert told == ["show/a.exr", "show/a.exr"]
+        assert site.tier.puts == ["a.exr"]
+
+
+async def test_a_mistake_in_one_output_stops_no_other(
+    tmp_path: Path, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(key: str) -> None:
+        if key == "bad.exr":
+            raise ZeroDivisionError
+
+    async with site_in(tmp_path, FakeTier(before=fail), connections_max=2) as site:
+        await write_file(site.spool, "show/bad.exr", b"x")
+        await write_file(site.spool, "show/good.exr", b"y")
+        await site.until(lambda: "good.exr" in site.tier.objects)
+        assert "publishing show/bad.exr failed unexpectedly" in caplog.text
+        site.tier.before = lambda _key: None
+        await site.until_passed(mock_clock, site.empty)
+
+
+async def test_a_cancelled_publish_now_leaves_the_file_in_the_queue(tmp_path: Path) -> None:
+    async with site_in(tmp_path, run=False) as site:
+        site.tier.gate = trio.Event()
+        entry = await write_file(site.spool, "show/a.exr", b"pixels")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(site.publisher.publish_now, entry)
+            await site.tier.started.wait()
+            nursery.cancel_scope.cancel()
+        assert entry.state is State.SEALED
+        assert entry.upload is None
+        site.tier.gate.set()
+        await site.publisher.publish_now(entry)
+        assert site.tier.content("a.exr") == b"pixels"
+
+
+async def test_a_reader_waits_for_the_cache_and_looks_again(tmp_path: Path) -> None:
+    adopting, go_on = trio.Event(), trio.Event()
+
+    async def adopt(*_arguments: object) -> bool:
+        adopting.set()
+        await go_on.wait()
+        return False
+
+    async with site_in(tmp_path) as site:
+        site.publisher._adopt = adopt
+        entry = await write_file(site.spool, "show/a.exr", b"pixels")
+        await adopting.wait()
+        outcome: list[int] = []
+
+        async def read() -> None:
+            try:
+                await site.spool.open(entry, writable=False)
+            except Stale as error:
+                outcome.append(error.errno)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await breathe()
+            assert not outcome
+            go_on.set()
+        assert outcome == [errno.ESTALE]

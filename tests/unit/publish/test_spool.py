@@ -383,3 +383,19 @@ async def test_serials_are_never_given_twice(tmp_path: Path) -> None:
             given.append(entry.serial)
             await spool.unlink("show/a.exr")
     assert len(set(given)) == 3
+
+
+async def test_s05_a_cancelled_write_does_not_make_a_closed_file_look_partial(
+    tmp_path: Path,
+) -> None:
+    async with spool_in(tmp_path) as spool:
+        entry = await write_file(spool, "show/a.exr", b"whole")
+        file = await spool.open(entry, writable=True)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await file.write(0, b"W")
+        await file.flush()
+        await file.close()
+    async with spool_in(tmp_path) as spool:
+        assert spool.get("show/a.exr") is not None
+        assert not list(spool.aside())
