@@ -19,7 +19,7 @@ import trio
 
 from shotfs.errors import ShotfsError
 from shotfs.tiers.cloud.bridge import in_loop, request
-from shotfs.tiers.cloud.errors import check_credentials_file, translate
+from shotfs.tiers.cloud.errors import access_denied, check_credentials_file, translate
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.threads import in_thread
 
@@ -86,7 +86,14 @@ class GcsApi:
             options["token"] = settings.credentials_file
         if settings.endpoint_url is not None:
             options["endpoint_url"] = settings.endpoint_url.rstrip("/")
-        return GCSFileSystem(**(options | settings.options))
+        try:
+            return GCSFileSystem(**(options | settings.options))
+        except (KeyError, ValueError) as exc:
+            # gcsfs' way of saying that it cannot make sense of the file.
+            if settings.credentials_file is None:
+                raise
+            text = f"{settings.credentials_file} holds no account that gcsfs can use"
+            raise access_denied(self._origin, self._origin.name, text) from exc
 
     async def url(self, kind: str, *path: str, **query: str | int | None) -> str:
         """Return the URL of an API call.
