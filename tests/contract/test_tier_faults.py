@@ -275,14 +275,15 @@ async def test_s18_after_a_lost_answer_other_bytes_are_a_lost_race(gcs: GcsBucke
     assert gcs.read("a") == b"theirs"
 
 
+@pytest.mark.parametrize("status", [503, 410, 404])
 async def test_a_failed_chunk_cancels_its_session_and_the_upload_is_repeated(
-    gcs: GcsBucket, tmp_path: Path
+    gcs: GcsBucket, tmp_path: Path, status: int
 ) -> None:
     source = tmp_path / "large"
     data = os.urandom(PART_BYTES) + b"end"
     source.write_bytes(data)
     async with opened(gcs) as tier:
-        gcs.fault(Fault("status", operation="resumable_chunk", status=503))
+        gcs.fault(Fault("status", operation="resumable_chunk", status=status))
         await tier.put(
             "large", str(source), expect=None, checksums=Checksums(), mtime_ns=1, metadata={}
         )

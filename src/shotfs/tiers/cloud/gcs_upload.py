@@ -122,6 +122,10 @@ class GcsUpload:
                 body=data,
                 bulk_bytes=len(data),
             )
+            if answer.status in (404, 410):
+                # The session is gone, not the bucket; a new one starts from the beginning.
+                said = f"the upload session was lost: HTTP {answer.status} {answer.text}"
+                raise errors.unavailable(self._origin, self._what, said)
             if answer.status != 308:
                 return answer
             stored = _stored_bytes(answer)
