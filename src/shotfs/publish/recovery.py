@@ -207,7 +207,7 @@ def _keep_orphan(core: Core, serial: int, data: _DataFile) -> None:
         journalled=True,
         aside=True,
     )
-    log.warning("spool: kept %s of a dead process aside: %r", data.size_bytes, data.path)
+    log.warning("spool: kept %s bytes of a dead process aside: %r", data.size_bytes, data.path)
     core.table.charge(entry.size_bytes)
     core.table.set_aside(entry)
     core.journal.post(rows.flushed(entry, writing=True))
