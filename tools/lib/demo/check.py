@@ -12,7 +12,7 @@ from PIL import Image
 
 from demo import show
 from demo.bucket import PlainBucket
-from demo.render import Pass
+from demo.render import FrameResult, Pass
 
 DIGEST_METADATA = "shotfs-xxh128"
 
@@ -64,6 +64,21 @@ def check_other_node(first: Pass, other: Pass) -> int:
                 raise CheckFailed(f"{path} differs between {first.node.name} and {other.node.name}")
             count += 1
     return count
+
+
+def check_warm(results: Sequence[FrameResult], title: str) -> None:
+    """Check that the pass *title* had everything in the cache already.
+
+    Raises:
+        CheckFailed: it fetched content, or the cache could not answer an open.
+    """
+    rows = [result for result in results if result.title == title]
+    fetched_bytes, misses = sum(r.fetched_bytes for r in rows), sum(r.misses for r in rows)
+    if fetched_bytes or misses or not rows:
+        raise CheckFailed(
+            f"{title}: {fetched_bytes:,} bytes were fetched again and {misses} opens were no hits; "
+            "the node's log says why the cache did not keep what the pass before had read"
+        )
 
 
 def _check(bucket: PlainBucket, one: Pass, layer: show.Layer, frame: int) -> CheckedFrame:

@@ -134,6 +134,8 @@ def _verify_and_report(
         f"checked: {len(checked)} frames are in the bucket; of each, four digests are the same: "
         "of its bytes there, in its metadata, of its bytes in the mount, in user.shotfs.digest"
     )
+    check.check_warm(results, passes[1].title)
+    console.print(f"checked: {passes[1].title} fetched nothing, every open was a hit")
     agreed = check.check_other_node(passes[0], passes[-1])
     console.print(f"checked: {agreed} frames of v005 read the same through the other node's mount")
     report.contact_sheet(f"{PLACE}/contact-sheet.png", passes, checked, bucket.download)
