@@ -36,7 +36,7 @@ from shotfs.observe.metrics import Metrics
 from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Kind, Missing, Snapshot
 from shotfs.vfs.attributes import directory_identity
 from shotfs.vfs.filesystem import BLOCK_BYTES
-from shotfs.vfs.paths import decode, decode_new, join
+from shotfs.vfs.paths import child, join, new_child
 from shotfs.vfs.xattrs import PREFIX
 
 _OUR_ATTRIBUTES = PREFIX.encode()
@@ -120,7 +120,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
         """Look a name up; a miss is remembered by the kernel as long as the policy says."""
-        path = join(self._node(parent_inode).path, decode(name))
+        path = self._path(parent_inode, name)
         found = await self._filesystem.lookup(path)
         if isinstance(found, Missing):
             # An entry with inode 0 is a negative entry; ENOENT would not be cached.
@@ -385,10 +385,10 @@ class Operations(pyfuse3.Operations):
         return node
 
     def _path(self, parent: int, name: bytes) -> str:
-        return join(self._node(parent).path, decode(name))
+        return child(self._node(parent).path, name)
 
     def _new_path(self, parent: int, name: bytes) -> str:
-        return decode_new(self._node(parent).path, name)
+        return new_child(self._node(parent).path, name)
 
     async def _attributes(self, node: Node) -> Attributes:
         if node.handles:

@@ -22,21 +22,24 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def decode(name: bytes) -> str:
-    """Return *name* as text for a lookup.
+def child(directory: str, name: bytes) -> str:
+    """Return the path of *name* in *directory*, for a lookup.
 
     Raises:
         PathNotFound: an object key cannot carry it, so nothing of that name exists.
-        NameTooLong: over `NAME_BYTES_MAX` bytes.
+        NameTooLong: the name is over `NAME_BYTES_MAX` bytes.
     """
-    _check_length(name)
     try:
-        return name.decode()
-    except UnicodeDecodeError as exc:
-        raise PathNotFound(f"no name is {name!r}: names are UTF-8") from exc
+        return new_child(directory, name)
+    except NameNotEncodable as exc:
+        raise PathNotFound(exc.message) from exc
+    except NameTooLong as exc:
+        if len(name) > NAME_BYTES_MAX:
+            raise
+        raise PathNotFound(exc.message) from exc
 
 
-def decode_new(directory: str, name: bytes) -> str:
+def new_child(directory: str, name: bytes) -> str:
     """Return the path of a new entry *name* in *directory*.
 
     Raises:

@@ -1,0 +1,211 @@
+"""A real node for tests: its own configuration, cache, spool, socket and kernel mount."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from shotfs.control.client import Client
+from shotfs.fuse import mountpoint as mountpoints
+
+SPEC: dict[str, Any] = {
+    "spec": "shotfs-path/1",
+    "show": "ant",
+    "roots": {"main": "ORIGIN"},
+    "defaults": {"origin": "main", "ttl": "1h", "negative_ttl": "0s"},
+    "fields": {
+        "seq": {"type": "str", "pattern": "[a-z]{2}"},
+        "act": {"type": "int", "min": 1, "max": 9},
+        "scene": {"type": "int", "pad": 3},
+        "cut": {"type": "int", "pad": 3},
+        "take": {"type": "int", "pad": 2},
+        "shot": {"type": "compound", "format": "{seq}_{act}_{scene}_{cut}_{take}"},
+        "version": {"type": "version", "scheme": "v%03d"},
+        "name": {"type": "str", "pattern": "[^/]+"},
+        "frame": {"type": "frame", "pad": 4},
+        "rest": {"type": "tree"},
+    },
+    "templates": {
+        "library": {"path": "library/{rest}", "immutable": "on-close"},
+        "config": {"path": "config/{name}.json", "flow": "inout", "ttl": "0s"},
+        "frames": {
+            "path": "render/{shot}_{version}/{name}.{frame}.exr",
+            "flow": "out",
+            "immutable": "on-close",
+            "directory_mode": "0777",
+        },
+        "compared": {
+            "path": "compared/{name}.exr",
+            "flow": "out",
+            "immutable": "on-close",
+            "rewrite": "compare",
+        },
+        "notes": {"path": "notes/{rest}", "flow": "inout", "grace": "1h"},
+    },
+}
+"""Every kind of policy that the kernel tests need. `notes` is never sealed: a pure local directory."""
+
+
+class ShotfsNode:
+    """One node in *directory* with shows whose origin is *origin*.
+
+    Args:
+        directory: everything of the node lies below it.
+        origin: root URL.
+        spec: document; ``ORIGIN`` in its roots is replaced.
+        settings: TOML tables that are appended to the configuration, verbatim.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        origin: str,
+        *,
+        spec: Mapping[str, Any] = SPEC,
+        settings: str = "",
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.mountpoint = directory / "shows"
+        self.mountpoint.mkdir(exist_ok=True)
+        self.config = directory / "shotfs.toml"
+        self.socket = str(directory / "control.sock")
+        self.log = directory / "shotfs.log"
+        document = json.dumps(spec).replace("ORIGIN", origin)
+        (directory / "spec.json").write_text(document)
+        self.write_config(settings)
+
+    def write_config(self, settings: str) -> None:
+        """Write the configuration: paths of this node and *settings*."""
+        tables = {
+            "cache": f'directory = "{self.directory}/cache"\nfree_bytes_min = 0',
+            "spool": "free_bytes_min = 0",
+            "control": f'socket = "{self.socket}"',
+            "log": f'file = "{self.log}"\nlevel = "debug"',
+            "shows.ant": 'spec = "spec.json"',
+        }
+        extra: dict[str, str] = {}
+        name = ""
+        for line in settings.strip().splitlines():
+            if line.startswith("["):
+                name = line.strip("[] ")
+            else:
+                extra[name] = extra.get(name, "") + line.strip() + "\n"
+        for name, body in extra.items():
+            keys = {row.partition("=")[0].strip() for row in body.splitlines()}
+            kept = [
+                row
+                for row in tables.get(name, "").splitlines()
+                if row.partition("=")[0].strip() not in keys
+            ]
+            tables[name] = "\n".join([*kept, body])
+        self.config.write_text("".join(f"[{name}]\n{body}\n\n" for name, body in tables.items()))
+
+    @property
+    def show(self) -> Path:
+        """The show's directory in the mount."""
+        return self.mountpoint / "ant"
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``shotfs`` with this node's configuration."""
+        return subprocess.run(
+            [sys.executable, "-m", "shotfs", *arguments],
+            env={**os.environ, "SHOTFS_CONFIG": str(self.config)},
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=100,
+        )
+
+    def mount(self, *options: str) -> ShotfsNode:
+        """Mount; raises with the command's messages if that fails."""
+        done = self.command("mount", *options, str(self.mountpoint), check=False)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}{self.log_text()}"
+        return self
+
+    def unmount(self) -> None:
+        """Drain and unmount."""
+        done = self.command("unmount", "--deadline", "30", str(self.mountpoint), check=False)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}{self.log_text()}"
+
+    def remount(self) -> ShotfsNode:
+        """Unmount and mount again, with whatever the configuration says now."""
+        self.unmount()
+        return self.mount()
+
+    def kill(self) -> None:
+        """kill -9 the service and wait until it is gone."""
+        pid = int(self.status()["pid"])
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not _alive(pid))
+
+    def clear(self) -> None:
+        """Leave nothing behind, whatever state the node is in."""
+        with suppress(Exception):
+            os.kill(int(self.status()["pid"]), signal.SIGKILL)
+        for _ in range(3):
+            if mountpoints.inspect(str(self.mountpoint)) in (
+                mountpoints.MountpointState.READY,
+                mountpoints.MountpointState.MISSING,
+            ):
+                return
+            mountpoints.detach(str(self.mountpoint), lazy=True)
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def status(self) -> Mapping[str, Any]:
+        """Return the service's status."""
+        with Client(self.socket) as client:
+            return client.status()
+
+    def metric(self, name: str) -> float:
+        """Return the sum of all series of the metric *name*."""
+        with Client(self.socket) as client:
+            lines = client.metrics_text().splitlines()
+        values = [
+            float(line.rpartition(" ")[2])
+            for line in lines
+            if line.startswith((f"{name} ", f"{name}{{"))
+        ]
+        return sum(values)
+
+    def queue(self) -> list[Mapping[str, Any]]:
+        """Return what is not in the origin yet."""
+        with Client(self.socket) as client:
+            return list(client.queue()["items"])
+
+    def wait_published(self) -> None:
+        """Wait until the queue of outputs is empty."""
+        wait_until(lambda: not self.queue())
+
+    def log_text(self) -> str:
+        """Return what the service logged."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def xattr(self, path: Path, name: str) -> str:
+        """Return the extended attribute ``user.shotfs.<name>``."""
+        return os.getxattr(path, f"user.shotfs.{name}").decode()
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Return when *condition* holds. For other processes' state, of which no event tells us."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout_s} s: {condition}"
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
