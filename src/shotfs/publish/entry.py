@@ -108,6 +108,7 @@ class SpoolEntry:
         journalled: the journal has a row for it.
         clean: that row says: closed, nothing written since. The next write changes it first.
         dirty: written since the last fsync.
+        written: written since the last flush, whether it was synced since or not.
         damaged: hull of the bytes that a failed write did not store; None when all is well.
         problem: the error of the first of those writes.
         sealing: the hash is being computed.
@@ -145,6 +146,7 @@ class SpoolEntry:
     journalled: bool = False
     clean: bool = False
     dirty: bool = False
+    written: bool = False
     damaged: Span | None = None
     problem: ShotfsError | None = None
     sealing: bool = False

@@ -101,7 +101,7 @@ class SpoolFile:
 
     async def _store(self, span: Span, data: Buffer) -> None:
         entry = self.entry
-        entry.dirty = True
+        entry.dirty = entry.written = True
         with trio.CancelScope(shield=True):
             stored, error = await trio.to_thread.run_sync(
                 _write_all, self._open_descriptor(), data, span.start, limiter=self._core.disk
@@ -122,7 +122,7 @@ class SpoolFile:
             self._check_writable()
             self._core.room.check_limit(entry.path, size_bytes - entry.size_bytes)
             await self._core.begin_writing(entry)
-            entry.dirty = True
+            entry.dirty = entry.written = True
             with trio.CancelScope(shield=True):
                 try:
                     await trio.to_thread.run_sync(
@@ -138,8 +138,8 @@ class SpoolFile:
         """Make what was written durable, as close() promises (S4).
 
         Returns:
-            Whether there was unsynced data. With `durability_origin` the caller then calls
-            `Publisher.publish_now`.
+            Whether anything was written since the last flush, fsynced meanwhile or not. With
+            `durability_origin` the caller then calls `Publisher.publish_now`.
 
         Raises:
             SpoolFull, SpoolBroken: the data is not safe; close must not return 0.
@@ -147,11 +147,12 @@ class SpoolFile:
         if not self.writable or self.entry.unlinked:
             return False
         async with self.entry.lock:
-            had_data = self.entry.dirty
+            had_data = self.entry.written
             self._core.raise_damage(self.entry)
             if self.entry.state is State.OPEN:
                 with trio.CancelScope(shield=True):
                     await self._core.persist(self.entry, self._descriptor, closing=True)
+                self.entry.written = False
         return had_data
 
     async def fsync(self) -> None:

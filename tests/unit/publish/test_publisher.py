@@ -323,8 +323,10 @@ async def test_a_published_file_stays_while_somebody_has_it_open(tmp_path: Path)
 async def test_s04_durability_origin_answers_when_the_object_is_there(tmp_path: Path) -> None:
     async with site_in(tmp_path) as site:
         file = await site.spool.create("show/a.exr", mode=0o644, uid=0, gid=0, terms=terms("a.exr"))
+        assert not await file.flush(), "a shell's first flush must not publish an empty file"
         await file.write(0, b"pixels")
-        assert await file.flush()
+        await file.fsync()
+        assert await file.flush(), "synced, but not told to the origin"
         revision = await site.publisher.publish_now(file.entry)
         assert site.tier.content("a.exr") == b"pixels"
         assert revision == site.tier.objects["a.exr"][0]
