@@ -172,18 +172,19 @@ async def test_odd_names_mean_themselves(place: Place, tier: Tier) -> None:
 
 
 @at(*READABLE_VARIANTS)
-@pytest.mark.parametrize("replacement", [b"abcde", b"longer than before", b"s"])
 async def test_a_read_of_a_replaced_object_is_refused(
-    place: Place, tier: Tier, replacement: bytes, tmp_path: Path
+    place: Place, tier: Tier, tmp_path: Path
 ) -> None:
     place.write("a", b"12345")
-    revision = await tier.stat("a")
-    place.write("a", replacement)
-    with pytest.raises(RevisionChanged, match="/a "):
-        await tier.read(revision, Span(0, 5))
-    with (tmp_path / "f").open("w+b") as file, pytest.raises(RevisionChanged):
-        await tier.read_to_file(revision, Span(0, 5), file.fileno())
-    assert (await tier.stat("a")).identity != revision.identity
+    for replacement in (b"abcde", b"longer than before", b"s"):
+        revision = await tier.stat("a")
+        place.write("a", replacement)
+        whole = Span(0, revision.size_bytes)
+        with pytest.raises(RevisionChanged, match="/a "):
+            await tier.read(revision, whole)
+        with (tmp_path / "f").open("w+b") as file, pytest.raises(RevisionChanged):
+            await tier.read_to_file(revision, whole, file.fileno())
+        assert (await tier.stat("a")).identity != revision.identity
 
 
 @at(*READABLE_VARIANTS)
@@ -209,16 +210,10 @@ async def test_a_full_local_disk_is_an_os_error(place: Place, tier: Tier) -> Non
 
 
 @at(*READABLE)
-@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "a/../b", ".", "a/.", "new\nline"])
-async def test_what_is_no_key_is_refused_before_anything_is_sent(
-    place: Place, tier: Tier, key: str
-) -> None:
-    with pytest.raises(ValueError, match="not an object key"):
-        await tier.stat(key)
-
-
-@at(*READABLE)
-async def test_a_key_over_1024_bytes_is_refused(place: Place, tier: Tier) -> None:
+async def test_what_is_no_key_is_refused_before_anything_is_sent(place: Place, tier: Tier) -> None:
+    for key in ("", "/a", "a/", "a//b", "a/../b", ".", "a/.", "new\nline"):
+        with pytest.raises(ValueError, match="not an object key"):
+            await tier.stat(key)
     with pytest.raises(NameTooLong, match="1024"):
         await tier.stat("é" * 513)
 
