@@ -49,6 +49,7 @@ class Database:
         self._rebuild = rebuild
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="shotfs-index")
         self._index: Index | None = None
+        self._closed = False
 
     async def start(self) -> None:
         """Open the index; a damaged one is replaced."""
@@ -65,8 +66,10 @@ class Database:
         """Run *method* of the index in the thread and return its result. Not cancelled halfway.
 
         Raises:
-            IndexUnavailable: it failed. Nothing was changed.
+            IndexUnavailable: it failed, or the cache is closing. Nothing was changed.
         """
+        if self._closed:
+            raise IndexUnavailable("the index of the cache is closed")
         try:
             return await self._in_thread(partial(self._run, method, *args, **kwargs))
         except IndexUnavailable as error:
@@ -76,6 +79,7 @@ class Database:
 
     async def aclose(self) -> None:
         """Close the index and end the thread."""
+        self._closed = True
         await self._in_thread(self._close)
         self._executor.shutdown(wait=True)
 

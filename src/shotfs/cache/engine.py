@@ -156,6 +156,7 @@ class Cache:
         self._proving: dict[Digest, trio.Event] = {}
         self._totals_serial = -1
         self._hits = self._misses = 0
+        self._rebuilds_unfinished = 0
         self._evictor = Evictor(
             EvictorParts(
                 database=self._database, blobs=self._blobs, room=self._room, disk=self._disk,
@@ -194,6 +195,8 @@ class Cache:
             await self._mark_clean()
 
     async def _mark_clean(self) -> None:
+        if self._rebuilds_unfinished:
+            return  # the next start must look for blobs without a row again
         try:
             with trio.move_on_after(FLUSH_S) as scope:
                 await trio.to_thread.run_sync(self._directory.flush, abandon_on_cancel=True)
@@ -469,9 +472,16 @@ class Cache:
 
     def _start_rebuild(self) -> None:
         self._totals_serial = -1
-        self._nursery.start_soon(
-            adopt_unknown_blobs, self._blobs, self._database, self._disk, self._count
-        )
+        self._rebuilds_unfinished += 1
+        self._nursery.start_soon(self._rebuild)
+
+    async def _rebuild(self) -> None:
+        try:
+            await adopt_unknown_blobs(self._blobs, self._database, self._disk, self._count)
+        except IndexUnavailable as error:
+            log.warning("rebuild of the index stopped", extra={"reason": error.message})
+        else:
+            self._rebuilds_unfinished -= 1
 
     async def _flush_touches_forever(self) -> None:
         while True:

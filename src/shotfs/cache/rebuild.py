@@ -12,7 +12,7 @@ from collections.abc import Callable
 import trio
 
 from shotfs.cache.blobs import BlobStore, FoundBlob
-from shotfs.cache.database import Database, IndexUnavailable
+from shotfs.cache.database import Database
 from shotfs.cache.index import Index, Totals, identity_of
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,9 @@ async def adopt_unknown_blobs(
     """Give a row to every blob that has none; return how many there were.
 
     A blob that is not known to be sound is hashed when it is opened first.
+
+    Raises:
+        IndexUnavailable: the index broke, or the cache is closing; start again later.
     """
     count = 0
     for name in await trio.to_thread.run_sync(blobs.subdirectories, limiter=disk):
@@ -39,13 +42,8 @@ async def adopt_unknown_blobs(
             log.warning("cannot scan blobs", extra={"subdirectory": name, "reason": str(error)})
             continue
         for start in range(0, len(found), BATCH_ROWS):
-            try:
-                adopted = await database.call(_adopt, found[start : start + BATCH_ROWS])
-                on_totals(await database.call(Index.current))
-            except IndexUnavailable as error:
-                log.warning("rebuild of the index stopped", extra={"reason": error.message})
-                return count
-            count += adopted
+            count += await database.call(_adopt, found[start : start + BATCH_ROWS])
+            on_totals(await database.call(Index.current))
     if count:
         log.info("blobs without a row were taken in", extra={"blobs": count})
     return count

@@ -84,7 +84,7 @@ async def test_blobs_without_a_row_are_taken_in_after_an_unclean_end(
         assert saved > 0
     for path in (tmp_path / "c" / "index").iterdir():
         path.unlink()
-    os.unlink(tmp_path / "c" / "clean")
+    (tmp_path / "c" / "clean").unlink(missing_ok=True)
     async with cache_in(tmp_path / "c") as cache:
         while not cache.stats().files:
             await trio.lowlevel.checkpoint()
@@ -127,7 +127,6 @@ async def test_closing_at_any_checkpoint_leaves_a_cache_that_opens_whole(
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert (tmp_path / "c" / "clean").exists()
     async with cache_in(tmp_path / "c") as cache:
         assert os.listdir(tmp_path / "c" / "partials") == []
         for number, revision in enumerate(revisions):
@@ -140,7 +139,26 @@ async def test_closing_while_fetches_hang_does_not_hang(tier: FakeTier, tmp_path
     tier.gate = trio.Event()
     async with cache_in(tmp_path / "c") as cache:
         file = await cache.open(tier, tier.add("a", content_of(30 * MIB)))
-        with trio.move_on_after(0.01):
-            await file.read(Span(0, 10))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(file.read, Span(0, 10))
+            await tier.started.park()
+            nursery.cancel_scope.cancel()
         file.close()
+        assert cache.stats().bytes_in_flight > 0
+    assert os.listdir(tmp_path / "c" / "partials") == []
+
+
+async def test_closing_before_a_rebuild_has_ended_leaves_no_clean_mark(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    async with cache_in(tmp_path / "c") as cache:
+        for number in range(5):
+            await keep(cache, tier, tier.add(f"f{number}", content_of(KIB, number)))
+    (tmp_path / "c" / "clean").unlink(missing_ok=True)
+    async with cache_in(tmp_path / "c") as cache:
+        assert cache._rebuilds_unfinished == 1
+    assert not (tmp_path / "c" / "clean").exists()
+    async with cache_in(tmp_path / "c") as cache:
+        while cache._rebuilds_unfinished:
+            await trio.lowlevel.checkpoint()
     assert (tmp_path / "c" / "clean").exists()
