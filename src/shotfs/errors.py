@@ -70,6 +70,8 @@ class DocumentInvalid(ShotfsError):
 
 def _problem_text(source: str, problem: Problem) -> str:
     place = source if problem.line is None else f"{source}:{problem.line}"
+    if problem.line is not None and problem.column is not None:
+        place += f":{problem.column}"
     text = f"  {place}: {problem.where}: {problem.message}"
     return text if problem.fix is None else f"{text}\n    fix: {problem.fix}"
 

@@ -99,6 +99,10 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 identity = spool_identity(spool.identity, entry.serial)
                 namespace.published(entry.path, revision, identity=identity)
 
+            def conflict(entry: SpoolEntry) -> None:
+                # The path belongs to whoever published first: ask the origin who that is.
+                namespace.removed(entry.path)
+
             publisher = Publisher(
                 spool,
                 tiers.get,
@@ -106,6 +110,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 published,
                 settings.network,
                 metrics,
+                conflict=conflict,
                 scratch_ttl_s=settings.spool.scratch_ttl_s,
             )
             filesystem = FileSystem(

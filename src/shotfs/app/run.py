@@ -93,7 +93,13 @@ def _run(loaded: Loaded, serve: Callable[[Node], Awaitable[None]], *, read_only:
         async with open_node(loaded, metrics, read_only=read_only) as node:
             await serve(node)
 
-    with logs.configure(settings.level, settings.format, settings.file):
+    writer = logs.configure(
+        settings.level,
+        settings.format,
+        settings.file,
+        on_drop=metrics.log_records_dropped.inc,
+    )
+    with writer:
         try:
             trio.run(main)
         except BaseExceptionGroup as group:

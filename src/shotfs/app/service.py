@@ -12,6 +12,7 @@ import trio
 
 from shotfs.app.node import Node
 from shotfs.fuse.mount import Mount
+from shotfs.observe.notify import STOPPING, notify
 
 
 class NodeService:
@@ -89,6 +90,7 @@ class NodeService:
     async def run(self) -> None:
         """Wait for `stop`, drain if asked to, then end the service."""
         await self._stopping.wait()
+        notify(STOPPING)
         if self._drain_s is not None:
             await self._node.publisher.drain(self._drain_s)
         self._state = "stopping"

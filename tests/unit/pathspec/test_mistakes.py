@@ -222,7 +222,7 @@ def test_show_must_be_the_one_of_the_configuration() -> None:
 
 
 def test_error_text_names_source_line_and_fix() -> None:
-    with pytest.raises(SpecInvalid, match=r"test\.json:\d+: /templates/t/path: .*absolute") as info:
+    with pytest.raises(SpecInvalid, match=r"test\.json:\d+:\d+: /templates/t/path: .*absolute") as info:
         load(json.dumps(template("/x"), indent=1), source="test.json")
     assert "fix: leave the first slash out" in str(info.value)
 
