@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -218,3 +219,28 @@ def test_totals_are_the_sums_of_the_rows_whatever_is_admitted_twice(tmp_path: Pa
     assert again.digest_of("b") == one
     assert again.find("b", Checksums(), 10) is None
     again.close()
+
+
+async def test_an_index_that_breaks_while_serving_is_replaced_and_no_open_fails(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [content_of(KIB, number) for number in range(8)]
+    revisions = [tier.add(f"f{number}", content) for number, content in enumerate(contents)]
+    async with cache_in(tmp_path / "c") as cache:
+        for revision in revisions:
+            await keep(cache, tier, revision)
+
+    def broken(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async with cache_in(tmp_path / "c") as cache:
+        with monkeypatch.context() as patch:
+            patch.setattr(Index, "find", broken)
+            assert await read_all(cache, tier, revisions[0]) == contents[0]
+        while cache.stats().files < len(revisions):
+            await trio.lowlevel.checkpoint()
+        reads = len(tier.reads)
+        for revision, content in zip(revisions, contents, strict=True):
+            assert await read_all(cache, tier, revision) == content
+        assert len(tier.reads) == reads
+    assert list((tmp_path / "c").glob("index.damaged-*"))
