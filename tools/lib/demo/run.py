@@ -39,7 +39,7 @@ def run() -> int:
                 interrupts.ignore_from_now_on()
     except _EXPECTED as failure:
         console.print(f"\ntools/demo failed: {failure}", style="red", markup=False)
-        console.print(f"  logs: {PLACE}/*.log, {PLACE}/node-*/shotfs.log", markup=False)
+        console.print(f"  logs: {_shown(PLACE)}/*.log, {_shown(PLACE)}/node-*/*.log", markup=False)
         return 1
     console.print(
         f"\nDone in {time.monotonic() - started:.0f} s; nothing is left mounted or running."
@@ -79,7 +79,7 @@ def _demo(stack: ExitStack) -> None:
     for one in passes:
         if one.node.mountpoint not in processes.mounts_below(PLACE):
             service.mount(stack, one.node)
-            console.print(f"mounted [bold]{one.node.name}[/bold] on {one.node.mountpoint}")
+            console.print(f"mounted [bold]{one.node.name}[/bold] on {_shown(one.node.mountpoint)}")
         results += _render(one)
     console.print()
     console.print(report.table(results))
@@ -154,4 +154,9 @@ def _verify_and_report(
             indent=2,
         )
         file.write("\n")
-    console.print(f"wrote {PLACE}/contact-sheet.png and {PLACE}/summary.json")
+    console.print(f"wrote {_shown(PLACE)}/contact-sheet.png and {_shown(PLACE)}/summary.json")
+
+
+def _shown(path: str) -> str:
+    """Return *path* as people know it: relative to the project."""
+    return os.path.relpath(path, ROOT)
