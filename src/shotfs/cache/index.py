@@ -173,16 +173,16 @@ class Index:
     def find(self, identity: str, checksums: Checksums, size_bytes: int) -> Row | None:
         """Return the blob of a revision, None when it is not here.
 
-        A revision that was never seen, but whose recorded digest names a blob that agrees with
-        its size and with all its other checksums, is that blob: a copy made by a publish into a
-        new version costs no fetch.
+        A revision that was never seen is the blob that its recorded digest names, if the store's
+        own md5 proves it: a copy made by a publish into a new version costs no fetch. The recorded
+        digest alone is a claim by whoever wrote the object, and settles nothing.
         """
         known = self._rows.get(f"r/{identity}")
         if known is not None:
             return self._row(known["digest"], self._blob(known["digest"]))
         digest = checksums.xxh128
         blob = None if digest is None else self._blob(digest)
-        if digest is None or blob is None or not _agrees(blob, checksums, size_bytes):
+        if digest is None or blob is None or not _proves(blob, checksums, size_bytes):
             return None
         with self._change():
             self._remember(identity, digest)
@@ -361,8 +361,8 @@ class Index:
             self._record(identity, known["digest"])
 
 
-def _agrees(blob: dict[str, Any], checksums: Checksums, size_bytes: int) -> bool:
-    """Whether nothing that the tier says of a revision is unknown of, or differs from, a blob."""
-    return blob["size"] == size_bytes and all(
-        getattr(checksums, name) in (None, blob.get(name)) for name in ("md5", "crc32c")
-    )
+def _proves(blob: dict[str, Any], checksums: Checksums, size_bytes: int) -> bool:
+    """Whether what the store computed of an object proves that it has the bytes of *blob*."""
+    if checksums.md5 is None or checksums.md5 != blob.get("md5"):
+        return False
+    return blob["size"] == size_bytes and checksums.crc32c in (None, blob.get("crc32c"))

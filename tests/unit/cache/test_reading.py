@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from shotfs.cache import FileState
-from shotfs.digest import digest_bytes
+from shotfs.digest import Checksums, digest_bytes
+from shotfs.errors import DigestMismatch
 from shotfs.tiers.base import Span
 from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all
 
@@ -100,6 +101,20 @@ async def test_a_revision_whose_recorded_digest_is_here_is_not_fetched(
         assert await cache.known(copy)
         assert cache.stats().files == 1
     assert [key for key, _ in tier.reads] == ["v005/a"]
+
+
+async def test_s06_a_claimed_digest_alone_is_not_trusted(tier: FakeTier, tmp_path: Path) -> None:
+    content, lie = content_of(64 * KIB), content_of(64 * KIB, 1)
+    digest = Checksums(xxh128=digest_bytes(content))
+    original = tier.add("v005/a", content)
+    claimed = tier.add("v006/a", lie, checksums=digest)
+    async with cache_in(tmp_path / "c") as cache:
+        await keep(cache, tier, original)
+        file = await cache.open(tier, claimed)
+        with pytest.raises(DigestMismatch):
+            await file.read(Span(0, 1))
+        file.close()
+    assert ("v006/a", Span(0, 64 * KIB)) in tier.reads
 
 
 async def test_status_follows_a_revision_from_remote_to_cached(
