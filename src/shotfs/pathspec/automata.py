@@ -24,9 +24,10 @@ from shotfs.pathspec.regex import (
     intersect,
 )
 
-POSITIONS_MAX = 4000
-PAIRS_MAX = 400_000
-"""Side-by-side states that are looked at: about a second of work."""
+POSITIONS_MAX = 100_000
+EDGES_MAX = 300_000
+STEPS_MAX = 500_000
+"""Pairs of edges that one search looks at: about a second of work."""
 
 _START = -1
 
@@ -42,13 +43,13 @@ class Automaton:
     Attributes:
         sets: the characters that enter each position.
         labels: which token of the element each position belongs to.
-        following: the positions that may come next; the last list is that of `_START`.
+        following: the positions that may come next; in order; the last are those of `_START`.
         final: positions where the text may end.
     """
 
     sets: list[Ranges] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
-    following: list[list[int]] = field(default_factory=list)
+    following: list[dict[int, None]] = field(default_factory=list)
     final: set[int] = field(default_factory=set)
 
 
@@ -63,11 +64,12 @@ class _Builder:
     def __init__(self) -> None:
         self.automaton = Automaton()
         self._labels = 0
+        self._edges = 0
 
     def build(self, tree: Regex) -> Automaton:
         part = self._part(tree, 0)
         automaton = self.automaton
-        automaton.following.append(list(part.first))
+        automaton.following.append(dict.fromkeys(part.first))
         automaton.final = {*part.last, *((_START,) if part.empty else ())}
         return automaton
 
@@ -100,13 +102,15 @@ class _Builder:
             raise TooComplex
         automaton.sets.append(ranges)
         automaton.labels.append(label)
-        automaton.following.append([])
+        automaton.following.append({})
         return _Part([position], [position], empty=False)
 
     def _link(self, lasts: list[int], firsts: list[int]) -> None:
+        self._edges += len(lasts) * len(firsts)
+        if self._edges > EDGES_MAX:
+            raise TooComplex
         for last in lasts:
-            known = self.automaton.following[last]
-            known.extend(first for first in firsts if first not in known)
+            self.automaton.following[last].update(dict.fromkeys(firsts))
 
     def _join(self, one: _Part, other: _Part) -> _Part:
         self._link(one.last, other.first)
@@ -117,14 +121,27 @@ class _Builder:
         )
 
     def _repeat(self, body: Regex, least: int, most: int | None, label: int) -> _Part:
+        """Write the rounds out: each optional round follows the one before it only.
+
+        Skipping rounds in between would say the same with quadratically many edges.
+        """
         result = _Part([], [], empty=True)
-        for index in range(max(least, 1) if most is None else most):
+        for _ in range(max(least, 1) if most is None else least):
             part = self._part(body, label)
-            if most is None and index == max(least, 1) - 1:
-                self._link(part.last, part.first)
-            if index >= least:
-                part.empty = True
             result = self._join(result, part)
+        if most is None:
+            self._link(part.last, part.first)
+            result.empty = result.empty or least == 0
+            return result
+        ends = result.last
+        for index in range(least, most):
+            part = self._part(body, label)
+            self._link(ends, part.first)
+            if index == 0:
+                result = _Part(part.first, list(part.last), empty=True)
+            else:
+                result.last = result.last + part.last
+            ends = part.last
         return result
 
 
@@ -132,7 +149,7 @@ def automaton_of(tree: Regex) -> Automaton:
     """Return the automaton of *tree*.
 
     Raises:
-        TooComplex: it has more than `POSITIONS_MAX` positions.
+        TooComplex: it has more than `POSITIONS_MAX` positions or `EDGES_MAX` edges.
     """
     return _Builder().build(tree)
 
@@ -144,7 +161,7 @@ def common_text(one: Automaton, other: Automaton) -> str | None:
     """Return a shortest text that both match, or None when there is none.
 
     Raises:
-        TooComplex: more than `PAIRS_MAX` pairs of states.
+        TooComplex: more than `STEPS_MAX` pairs of edges.
     """
     return _search(one, other, differing=False)
 
@@ -153,7 +170,7 @@ def two_readings(automaton: Automaton) -> str | None:
     """Return a shortest text whose characters can be dealt to the fields in two ways, or None.
 
     Raises:
-        TooComplex: more than `PAIRS_MAX` pairs of states.
+        TooComplex: more than `STEPS_MAX` pairs of edges.
     """
     return _search(automaton, automaton, differing=True)
 
@@ -162,15 +179,17 @@ def _search(one: Automaton, other: Automaton, *, differing: bool) -> str | None:
     start: _State = (_START, _START, not differing)
     came_from: dict[_State, tuple[_State, Ranges]] = {}
     seen = {start}
+    steps = 0
     waiting = deque([start])
     while waiting:
         state = waiting.popleft()
         if state[2] and state[0] in one.final and state[1] in other.final:
             return _text(state, came_from)
+        steps += len(one.following[state[0]]) * len(other.following[state[1]])
+        if steps > STEPS_MAX:
+            raise TooComplex
         for following, shared in _steps(state, one, other):
             if following not in seen:
-                if len(seen) >= PAIRS_MAX:
-                    raise TooComplex
                 seen.add(following)
                 came_from[following] = (state, shared)
                 waiting.append(following)

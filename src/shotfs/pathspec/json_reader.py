@@ -197,4 +197,7 @@ def _unexpected(text: str, offset: int) -> tuple[str, int, str | None]:
         return "comments are not allowed in JSON", offset, 'use a "usage" text instead'
     if text[offset] == "\ufeff":
         return "a byte order mark", offset, "save the document as UTF-8 without BOM"
-    return f"unexpected {text[offset]!r}", offset, None
+    if text[offset] == "'":
+        return "a text in single quotes", offset, "use double quotes"
+    fix = "write a value there: text in double quotes, a number, true, false, null, {...} or [...]"
+    return f"unexpected {text[offset]!r}", offset, fix

@@ -31,7 +31,11 @@ TOP_KEYS = ("spec", "show", "usage", "roots", "defaults", "fields", "templates")
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 TEMPLATES_MAX = 100_000
 COMPOUND_DEPTH_MAX = 8
+COMPOUND_FIELDS_MAX = 64
+"""Each takes a character and more; a name of 255 bytes has no room for many."""
 ROOT_BROKEN = "broken://root"
+ELEMENTS_MAX = 64
+"""Walks recurse once an element, so a limit there must be."""
 PATH_BYTES_MAX = 1024
 """The longest key that object stores take."""
 
@@ -86,6 +90,7 @@ class _Loader:
         self._source = source
         self._fields: dict[str, Field] = {}
         self._broken: set[str] = set()
+        self._extents: dict[str, tuple[int, int]] = {}
         self._policies: dict[Policy, Policy] = {}
         self._paths: dict[tuple[tuple[Token, ...], ...], str] = {}
         self._proofs = proof.ElementProofs(self._fields)
@@ -176,7 +181,7 @@ class _Loader:
             else:
                 self._fields[name] = field
         for name, field in self._fields.items():
-            reason = self._compound_problem(field, ())
+            reason = self._compound_problem(field)
             if reason is not None:
                 one = section.section(name)
                 assert one is not None, "it was read as a field"
@@ -198,30 +203,49 @@ class _Loader:
                 return
             self._broken |= spoilt
 
-    def _compound_problem(self, field: Field, above: tuple[str, ...]) -> tuple[str, str] | None:
+    def _compound_problem(self, field: Field) -> tuple[str, str] | None:
         if field.kind != "compound":
             return None
-        if field.name in above or len(above) >= COMPOUND_DEPTH_MAX:
-            return (f'compound "{field.name}" contains itself or is nested too deep', "untangle it")
-        names = [token.name for token in field.tokens if isinstance(token, FieldRef)]
-        if not names:
-            return (f'compound "{field.name}" holds no field', "write the text into the template")
-        for name in names:
-            part = self._fields.get(name)
-            if part is None and name not in self._broken:
-                return (
-                    f'compound "{field.name}" uses the unknown field "{name}"',
-                    suggest(name, self._fields),
-                )
-            if part is not None and part.kind == "tree":
-                return (
-                    f'"{name}" is a tree: whole path elements cannot be inside a name',
-                    "use str",
-                )
-            reason = None if part is None else self._compound_problem(part, (*above, field.name))
-            if reason is not None:
-                return reason
+        name = field.name
+        parts = [token.name for token in field.tokens if isinstance(token, FieldRef)]
+        if not parts:
+            return f'compound "{name}" holds no field', "write the text into the template"
+        for part in parts:
+            if part not in self._fields and part not in self._broken:
+                fix = suggest(part, self._fields)
+                return f'compound "{name}" uses the unknown field "{part}"', fix
+            if part in self._fields and self._fields[part].kind == "tree":
+                return f'"{part}" is a tree: whole elements cannot be inside a name', "use str"
+        extent = self._extent(name, ())
+        if extent is None:
+            return f'compound "{name}" contains itself or is nested too deep', "untangle it"
+        if extent[0] > COMPOUND_FIELDS_MAX:
+            return f'compound "{name}" holds more than {COMPOUND_FIELDS_MAX} fields', "split it"
         return None
+
+    def _extent(self, name: str, above: tuple[str, ...]) -> tuple[int, int] | None:
+        """Return (fields, levels) of *name* with all that it contains; None for a circle.
+
+        Each compound is looked at once: compounds of compounds multiply quickly.
+        """
+        if name not in self._extents:
+            field = self._fields.get(name)
+            if name in above or len(above) > COMPOUND_DEPTH_MAX:
+                return None
+            size, levels = 0, 0
+            for token in () if field is None else field.tokens:
+                part = (
+                    self._extent(token.name, (*above, name))
+                    if isinstance(token, FieldRef)
+                    else (0, 0)
+                )
+                if part is None:
+                    return None
+                size, levels = size + part[0], max(levels, part[1] + 1)
+            if levels > COMPOUND_DEPTH_MAX:
+                return None
+            self._extents[name] = (max(size, 1), levels)
+        return self._extents[name]
 
     def _warnings(self, top: Section, compiled: list[Compiled], root: Node) -> tuple[Problem, ...]:
         warnings = Report(self._text)
@@ -354,6 +378,11 @@ class _Loader:
             )
         if len(text.encode()) > PATH_BYTES_MAX * 4:
             return "the path is too long for an object key", "shorten it"
+        if len(parts) > ELEMENTS_MAX:
+            return (
+                f"the path has more than {ELEMENTS_MAX} elements",
+                "use a tree field for the rest",
+            )
         for part in parts:
             if not part:
                 return (

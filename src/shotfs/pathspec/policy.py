@@ -213,5 +213,6 @@ def find_origin(
             return name.rstrip("/")
         section.problem("origin", f'"{name[:200]}" is no origin URL: {reason}')
         return None
-    section.problem("origin", f'"{name[:200]}" is no root', suggest(name, roots))
+    fix = suggest(name, roots) if roots else 'name it under "roots", with the URL of a bucket'
+    section.problem("origin", f'"{name[:200]}" is no root', fix)
     return None

@@ -53,7 +53,10 @@ class ElementProofs:
         try:
             text = two_readings(self.automaton(tokens))
         except TooComplex:
-            return f'the element "{shown}" is too large to be proven', "use smaller counts"
+            return (
+                f'the element "{shown}" is too large to be proven',
+                "use smaller counts or fewer choices",
+            )
         if text is None:
             return None
         return (

@@ -67,6 +67,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (template("a\0b"), "/templates/t/path", "NUL"),
     (template("x" * 256), "/templates/t/path", "longer than 255 bytes"),
     (template("x/" * 3000 + "x"), "/templates/t/path", "too long"),
+    (template("x/" * 64 + "x"), "/templates/t/path", "more than 64 elements"),
     (template("a/{nmae}"), "/templates/t/path", 'unknown field "nmae"'),
     (template("a/{name"), "/templates/t/path", '"{" without "}" (character 3)'),
     (template("a/name}"), "/templates/t/path", '"}" without "{"'),
@@ -136,6 +137,12 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (field(type="compound", format="{g}"), "/fields/f/format", 'unknown field "g"'),
     (field(type="compound", format="{f}/x"), "/fields/f/format", "part of one path element"),
     (field(type="compound", format="{"), "/fields/f/format", '"{" without "}"'),
+    (
+        field(type="compound", format="{g}-" * 65)
+        | {"fields": {"f": {"type": "compound", "format": "{g}-" * 65}, "g": {"type": "int"}}},
+        "/fields/f/format",
+        "more than 64 fields",
+    ),
     (field(type="tree"), "/templates/t/path", "must be the whole last element"),
     (document({"t": "x{f}"}, {"f": {"type": "tree"}}), "/templates/t/path", "whole last element"),
     (
@@ -222,9 +229,61 @@ def test_show_must_be_the_one_of_the_configuration() -> None:
 
 
 def test_error_text_names_source_line_and_fix() -> None:
-    with pytest.raises(SpecInvalid, match=r"test\.json:\d+:\d+: /templates/t/path: .*absolute") as info:
+    with pytest.raises(
+        SpecInvalid, match=r"test\.json:\d+:\d+: /templates/t/path: .*absolute"
+    ) as info:
         load(json.dumps(template("/x"), indent=1), source="test.json")
     assert "fix: leave the first slash out" in str(info.value)
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "two open counts": document(
+        {"t": "{a}_{b}"},
+        {
+            "a": {"type": "str", "pattern": "[a-z_]{1,255}"},
+            "b": {"type": "str", "pattern": "[a-z_]{1,255}"},
+        },
+    ),
+    "compounds that multiply": document(
+        {"t": "{c0}"},
+        {
+            **{f"c{i}": {"type": "compound", "format": f"{{c{i + 1}}}-" * 50} for i in range(8)},
+            "c8": {"type": "int"},
+        },
+    ),
+    "a chain of compounds": document(
+        {"t": "{c0}"},
+        {
+            **{f"c{i}": {"type": "compound", "format": f"{{c{i + 1}}}-"} for i in range(3000)},
+            "c3000": {"type": "int"},
+        },
+    ),
+    "many branches repeated": document(
+        {"t": "{a}"},
+        {
+            "a": {
+                "type": "str",
+                "pattern": "(" + "|".join("abc"[: i % 3 + 1] for i in range(300)) + ")+",
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.timeout(20)
+def test_hostile_document_is_refused_quickly(name: str) -> None:
+    assert mistakes(json.dumps(HOSTILE[name]))
+
+
+@pytest.mark.timeout(20)
+def test_largest_enumeration_is_proven_quickly() -> None:
+    choices = [f"c{i:05d}" for i in range(9000)]
+    made = load(
+        json.dumps(document({"t": "{f}/x"}, {"f": {"type": "enum", "choices": choices}})),
+        source="s",
+    )
+    assert list(made.implied_children("")) == choices
 
 
 JSON = st.recursive(
