@@ -10,6 +10,7 @@ import functools
 import gc
 import logging
 import os
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -99,12 +100,19 @@ def _run(loaded: Loaded, serve: Callable[[Node], Awaitable[None]], *, read_only:
         settings.file,
         on_drop=metrics.log_records_dropped.inc,
     )
+    _raise_descriptor_limit()
     with writer:
         try:
             trio.run(main)
         except BaseExceptionGroup as group:
             raise _one(group) from group
     return 0
+
+
+def _raise_descriptor_limit() -> None:
+    """Take every descriptor that the administrator allows: each open file may need one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve_mount(
