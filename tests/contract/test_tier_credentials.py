@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from shotfs.config import Settings
 from shotfs.digest import Checksums
@@ -20,43 +15,13 @@ from shotfs.tiers.base import Span
 from shotfs.tiers.registry import open_tier
 from tests.contract.places import NETWORK
 from tests.servers.gcs import GcsServer
-
-
-class TokenServer(ThreadingHTTPServer):
-    """Google's token endpoint: gives out one token, or refuses."""
-
-    status = 200
-    asked = 0
-
-
-class _TokenHandler(BaseHTTPRequestHandler):
-    server: TokenServer
-
-    def do_POST(self) -> None:
-        self.server.asked += 1
-        self.rfile.read(int(self.headers["Content-Length"]))
-        answer = {"access_token": "good", "expires_in": 3600, "token_type": "Bearer"}
-        if self.server.status != 200:
-            answer = {"error": "invalid_grant", "error_description": "account disabled"}
-        body = json.dumps(answer).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  http.server calls it so
-        """Say nothing."""
+from tests.servers.tokens import TokenServer
 
 
 @pytest.fixture
 def token_server() -> Iterator[TokenServer]:
-    with TokenServer(("127.0.0.1", 0), _TokenHandler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with TokenServer() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -69,23 +34,7 @@ def secured() -> Iterator[GcsServer]:
 @pytest.fixture
 def account(tmp_path: Path, token_server: TokenServer) -> Path:
     """A service account's file, with a key of its own."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    text = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-    path = tmp_path / "account.json"
-    document = {
-        "type": "service_account",
-        "project_id": "test",
-        "client_email": "render@test.invalid",
-        "private_key_id": "1",
-        "private_key": text,
-        "token_uri": f"http://127.0.0.1:{token_server.server_address[1]}/token",
-    }
-    path.write_text(json.dumps(document))
-    return path
+    return token_server.write_account(tmp_path / "account.json")
 
 
 def settings(server: GcsServer, account: Path, engine: str) -> Settings:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ SPEC: dict[str, Any] = {
         "notes": {"path": "notes/{rest}", "flow": "inout", "grace": "1h"},
     },
 }
-"""Every kind of policy that the kernel tests need. `notes` is never sealed: a pure local directory."""
+"""Every kind of policy that the kernel tests need. `notes` is never sealed: it stays local."""
 
 
 class ShotfsNode:
@@ -79,6 +78,7 @@ class ShotfsNode:
         self.config = directory / "shotfs.toml"
         self.socket = str(directory / "control.sock")
         self.log = directory / "shotfs.log"
+        self.pid: int | None = None
         document = json.dumps(spec).replace("ORIGIN", origin)
         (directory / "spec.json").write_text(document)
         self.write_config(settings)
@@ -129,6 +129,7 @@ class ShotfsNode:
         """Mount; raises with the command's messages if that fails."""
         done = self.command("mount", *options, str(self.mountpoint), check=False)
         assert done.returncode == 0, f"{done.stdout}{done.stderr}{self.log_text()}"
+        self.pid = int(self.status()["pid"])
         return self
 
     def unmount(self) -> None:
@@ -143,14 +144,14 @@ class ShotfsNode:
 
     def kill(self) -> None:
         """kill -9 the service and wait until it is gone."""
-        pid = int(self.status()["pid"])
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not _alive(pid))
+        assert self.pid is not None
+        os.kill(self.pid, signal.SIGKILL)
+        wait_until(lambda: not self.running)
 
     def clear(self) -> None:
         """Leave nothing behind, whatever state the node is in."""
-        with suppress(Exception):
-            os.kill(int(self.status()["pid"]), signal.SIGKILL)
+        if self.running:
+            self.kill()
         for _ in range(3):
             if mountpoints.inspect(str(self.mountpoint)) in (
                 mountpoints.MountpointState.READY,
@@ -160,6 +161,11 @@ class ShotfsNode:
             mountpoints.detach(str(self.mountpoint), lazy=True)
 
     # --- asking ----------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether the service that `mount` started is still there."""
+        return self.pid is not None and _alive(self.pid)
 
     def status(self) -> Mapping[str, Any]:
         """Return the service's status."""
@@ -185,6 +191,15 @@ class ShotfsNode:
     def wait_published(self) -> None:
         """Wait until the queue of outputs is empty."""
         wait_until(lambda: not self.queue())
+
+    def wait_queue(self, *, state: str, count: int = 1) -> list[Mapping[str, Any]]:
+        """Wait until *count* outputs are in *state*, and return these."""
+
+        def found() -> list[Mapping[str, Any]]:
+            return [item for item in self.queue() if item["state"] == state]
+
+        wait_until(lambda: len(found()) == count)
+        return found()
 
     def log_text(self) -> str:
         """Return what the service logged."""
