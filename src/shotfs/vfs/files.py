@@ -20,7 +20,6 @@ from shotfs.observe.metrics import Metrics
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool, SpoolFile
 from shotfs.tiers.base import Span
-from shotfs.vfs import paths
 from shotfs.vfs.attributes import Attributes, Caller
 from shotfs.vfs.handles import Handle, PublishedHandle, SpoolHandle
 from shotfs.vfs.nodes import Directory, Missing, Node, NodeFinder, Published, Spooled
@@ -62,6 +61,7 @@ class Files:
         self._publisher = publisher
         self._metrics = metrics
         self._nursery = nursery
+        self._awaited: dict[int, trio.Event] = {}
 
     async def open(self, path: str, flags: int, *, identity: int = 0) -> Handle:
         """Open the file *path*.
@@ -154,6 +154,8 @@ class Files:
         if writable:
             self._terms.check_writable(node.path)
         file = await self._spool.open(node.entry, writable=writable)
+        if writable and (arrived := self._awaited.get(node.entry.serial)) is not None:
+            arrived.set()
         if writable and flags & os.O_TRUNC and node.entry.size_bytes:
             try:
                 await file.truncate(0)
@@ -204,30 +206,21 @@ class Files:
                     await file.close()
                     await self._spool.unlink(node.path)
                 raise
-            self._nursery.start_soon(_hold, file)
+            self._nursery.start_soon(self._hold, file)
         finally:
             if source is not None:
                 await source.close()
 
-    async def parent_directory(self, path: str) -> Directory:
-        """Return the directory that *path* lies in.
-
-        Raises:
-            PathNotFound, NotADirectory: there is none.
-        """
-        node = await self._finder.find(paths.parent(path))
-        if not isinstance(node, Directory):
-            raise PathNotFound(f"{paths.parent(path)}: no such directory")
-        return node
-
-
-async def _hold(file: SpoolFile) -> None:
-    """Keep a writable copy from being sealed until its writer has come back to open it."""
-    try:
-        await trio.sleep(HOLD_S)
-    finally:
-        with trio.CancelScope(shield=True):
-            await file.close()
+    async def _hold(self, file: SpoolFile) -> None:
+        """Keep a writable copy from being sealed until its writer has come back to open it."""
+        arrived = self._awaited[file.entry.serial] = trio.Event()
+        try:
+            with trio.move_on_after(HOLD_S):
+                await arrived.wait()
+        finally:
+            del self._awaited[file.entry.serial]
+            with trio.CancelScope(shield=True):
+                await file.close()
 
 
 async def _copy(source: PublishedHandle, target: SpoolFile, size_bytes: int) -> None:

@@ -189,7 +189,7 @@ class NodeFinder:
         self, path: str, rest: str, resolution: Resolution, match: DirectoryMatch
     ) -> tuple[bool, Entry | None]:
         """Ask whether *path* is a directory and what file it is, at the same time."""
-        entry = self.namespace.peek(path, resolution.template.policy)
+        entry = await self.namespace.known(path, resolution.template.policy)
         if entry is not None:
             return False, entry
         found = False
