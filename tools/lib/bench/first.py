@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rich.console import Console
-from running import interrupts, processes, service
+from running import interrupts, place, processes, service
 from running.service import Mounted
 
 from bench import peers
@@ -109,7 +107,7 @@ def main() -> int:
 
 
 def _measure(stack: ExitStack, scale: Scale, results: Results) -> None:
-    sockets = _prepare(stack)
+    sockets = place.take(stack, PLACE, f"{ROOT}/tools/bench/first", keep=False)
     data = f"{PLACE}/data"
     console.print(f"making the data below {PLACE}")
     _make_data(data, scale)
@@ -133,23 +131,6 @@ def _measure(stack: ExitStack, scale: Scale, results: Results) -> None:
         "obstore downloads ranges of 8 MiB in four threads to a file, without fsync",
         f"{scale.rounds} rounds, systems in turn within each; sync before every run",
     ]
-
-
-def _prepare(stack: ExitStack) -> str:
-    """Clear what a killed run left and make `.bench` anew; return a directory for sockets."""
-    mark = f"bench:{PLACE}"
-    processes.end_marked(mark)
-    processes.unmount_below(PLACE)
-    processes.mark_children(mark)
-    with interrupts.held():
-        shutil.rmtree(PLACE, ignore_errors=True)
-        os.makedirs(PLACE)
-        sockets = tempfile.mkdtemp(prefix="shotfs-bench-")
-        stack.callback(shutil.rmtree, PLACE, ignore_errors=True)
-        stack.callback(shutil.rmtree, sockets, ignore_errors=True)
-        stack.callback(processes.unmount_below, PLACE)
-        stack.callback(processes.end_marked, mark)
-    return sockets
 
 
 def _make_data(data: str, scale: Scale) -> None:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 
 from rich.console import Console
-from running import interrupts, processes, service
+from running import interrupts, place, processes, service
 
 from demo import check, configuration, render, report, show
 from demo.bucket import PlainBucket, start_emulator
@@ -59,7 +57,7 @@ _EXPECTED = (
 
 
 def _demo(stack: ExitStack) -> None:
-    sockets = _prepare(stack)
+    sockets = place.take(stack, PLACE, f"{ROOT}/tools/demo", keep=True)
     endpoint_url = start_emulator(stack, show.BUCKET, f"{PLACE}/emulator.log")
     bucket = PlainBucket(endpoint_url, show.BUCKET)
     stack.callback(bucket.close)
@@ -84,23 +82,6 @@ def _demo(stack: ExitStack) -> None:
     console.print()
     console.print(report.table(results))
     _verify_and_report(bucket, passes, results)
-
-
-def _prepare(stack: ExitStack) -> str:
-    """Clear what a killed run left, make `.demo` anew; return a short directory for sockets."""
-    mark = f"demo:{PLACE}"
-    processes.end_marked(mark)
-    processes.unmount_below(PLACE)
-    processes.mark_children(mark)
-    with interrupts.held():
-        shutil.rmtree(PLACE, ignore_errors=True)
-        os.makedirs(PLACE)
-        # A Unix socket's path may have 107 bytes, and the project may lie deep.
-        sockets = tempfile.mkdtemp(prefix="shotfs-demo-")
-        stack.callback(shutil.rmtree, sockets, ignore_errors=True)
-        stack.callback(processes.unmount_below, PLACE)
-        stack.callback(processes.end_marked, mark)
-    return sockets
 
 
 def _publish_show(bucket: PlainBucket) -> None:
