@@ -146,6 +146,10 @@ class ShotfsNode:
         """kill -9 the service and wait until it is gone."""
         assert self.pid is not None
         os.kill(self.pid, signal.SIGKILL)
+        self.wait_ended()
+
+    def wait_ended(self) -> None:
+        """Wait until the service is gone."""
         wait_until(lambda: not self.running)
 
     def clear(self) -> None:
