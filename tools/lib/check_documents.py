@@ -25,6 +25,7 @@ def mistakes(root: str) -> Iterator[str]:
     for name in sorted(os.listdir(examples)):
         yield from _check_file(os.path.join(examples, name))
     yield from _check_readme(os.path.join(root, "README.md"))
+    yield from _check_index(os.path.join(root, "docs", "adr"))
     for path in _documents(root):
         yield from _check_links(root, path)
 
@@ -50,6 +51,15 @@ def _check_readme(path: str) -> Iterator[str]:
             with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
                 file.write(blocks[kind])
             yield from _check_file(os.path.join(directory, name))
+
+
+def _check_index(directory: str) -> Iterator[str]:
+    """Check that the directory's README names every page beside it."""
+    with open(os.path.join(directory, "README.md"), encoding="utf-8") as file:
+        index = file.read()
+    for name in sorted(os.listdir(directory)):
+        if name != "README.md" and f"({name})" not in index:
+            yield f"{directory}/README.md does not list {name}"
 
 
 def _documents(root: str) -> Iterator[str]:
