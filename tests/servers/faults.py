@@ -42,6 +42,7 @@ class Fault:
         method: HTTP method; None for any.
         object: regular expression for the whole object name; None for any.
         bucket: bucket name; None for any.
+        skip: how many matching requests pass before the first one is hit.
         times: how many matching requests are hit; None for all of them.
         seconds: of a delay.
         after_bytes: see `kind`.
@@ -54,6 +55,7 @@ class Fault:
     method: str | None = None
     object: str | None = None
     bucket: str | None = None
+    skip: int = 0
     times: int | None = 1
     seconds: float = 0.0
     after_bytes: int = 0
@@ -81,6 +83,7 @@ class FaultHandle:
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.hits = 0
+        self.passed = 0
         self.active = True
         self._changed = threading.Condition()
         self._released = threading.Event()
@@ -90,6 +93,9 @@ class FaultHandle:
         with self._changed:
             spent = self.fault.times is not None and self.hits >= self.fault.times
             if not self.active or spent or not self.fault.matches(record):
+                return False
+            if self.passed < self.fault.skip:
+                self.passed += 1
                 return False
             self.hits += 1
             self._changed.notify_all()
