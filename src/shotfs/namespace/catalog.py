@@ -4,27 +4,22 @@ Owns the catalog database. Knows nothing of specifications or tiers: `lookup` de
 is worth. Writes are collected and committed together: losing the last second costs a question to
 the tier, never a wrong answer, because each entry names the revision it speaks of.
 
-`peek` and `put` are synchronous and belong to the event loop's thread; the database is used from
-one thread (diskcache's connections multiply memory with threads, field notes).
+`peek` and `put` are synchronous and belong to the event loop's thread.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import diskcache
 import trio
 
-from shotfs.cache.index import FOREIGN_ERRORS, PlainDisk
 from shotfs.digest import Checksums, Digest
+from shotfs.namespace.catalog_store import CatalogStore, DatabaseThread, Row
 from shotfs.tiers.base import Revision
 
 log = logging.getLogger(__name__)
@@ -37,8 +32,8 @@ PENDING_ENTRIES_MAX = 5_000
 
 FLUSH_INTERVAL_S = 1.0
 
-DROP_BATCH = 1_000
-"""How many of the oldest entries go at once when the catalog is over its limit."""
+_EXISTS: Row = 1
+"""The row of a directory. Its key ends in a slash, which no path of a file does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,37 +53,57 @@ class Entry:
 
 
 class Catalog:
-    """Path to `Entry`, bounded in memory and on disk."""
+    """Path to `Entry`, and the directories that were seen; bounded in memory and on disk."""
 
-    def __init__(self, store: diskcache.Cache, *, paths_max: int) -> None:
+    def __init__(self, store: CatalogStore, thread: DatabaseThread) -> None:
         self._store = store
-        self._paths_max = paths_max
+        self._thread = thread
         self._hot: OrderedDict[str, Entry] = OrderedDict()
         self._pending: dict[str, Entry | None] = {}
-        self._database = trio.CapacityLimiter(1)
+        self._pending_directories: dict[str, bool] = {}
+        # What the database thread is writing now: still newer than what it reads.
+        self._writing: dict[str, Entry | None] = {}
+        self._writing_directories: dict[str, bool] = {}
+        self._forgotten = 0
         self._flushing = trio.Lock()
+
+    # --- files -----------------------------------------------------------------------------------
 
     def peek(self, path: str) -> Entry | None:
         """Return the entry of *path* if it is in memory."""
         entry = self._hot.get(path)
         if entry is not None:
             self._hot.move_to_end(path)
-        return entry
+            return entry
+        for unwritten in (self._pending, self._writing):
+            if path in unwritten:
+                return unwritten[path]
+        return None
 
     async def get(self, path: str) -> Entry | None:
         """Return the entry of *path*, or None if nothing is known."""
         entry = self.peek(path)
-        if entry is not None:
-            return entry
-        if path in self._pending:
-            return self._pending[path]
-        row = await trio.to_thread.run_sync(self._read, path, limiter=self._database)
-        if row is None or path in self._hot or path in self._pending:
-            return self._hot.get(path)
-        entry = _decode(path, row)
-        if entry is not None:
-            self._remember(path, entry)
+        if entry is None:
+            await self.load((path,))
+            entry = self.peek(path)
         return entry
+
+    async def load(self, paths: Iterable[str]) -> None:
+        """Bring the entries of *paths* into memory, so that `peek` finds what is known.
+
+        Args:
+            paths: far fewer than `HOT_ENTRIES_MAX`.
+        """
+        while unknown := [path for path in paths if not self._in_memory(path)]:
+            before = self._forgotten
+            rows = await self._thread.run(self._store.read, unknown)
+            if self._forgotten != before:
+                # One of these rows may be gone by now, and must not come back to life.
+                continue
+            for path, row in rows.items():
+                if not self._in_memory(path):
+                    self._remember(path, _decode(path, row))
+            return
 
     def put(self, path: str, entry: Entry) -> None:
         """Record *entry*; it reaches the disk within `FLUSH_INTERVAL_S`."""
@@ -99,20 +114,52 @@ class Catalog:
         """Drop what is known of *path*."""
         self._hot.pop(path, None)
         self._pending[path] = None
+        self._forgotten += 1
+
+    # --- directories -----------------------------------------------------------------------------
+
+    def put_directory(self, path: str, *, exists: bool) -> None:
+        """Record whether the directory *path* was there when its origins were asked last."""
+        self._pending_directories[path] = exists
+
+    async def had_directory(self, path: str) -> bool:
+        """Whether the directory *path* was there when its origins were asked last."""
+        for unwritten in (self._pending_directories, self._writing_directories):
+            if path in unwritten:
+                return unwritten[path]
+        key = f"{path}/"
+        return key in await self._thread.run(self._store.read, (key,))
+
+    # --- writing behind --------------------------------------------------------------------------
 
     async def settle(self) -> None:
         """Wait until the backlog of unwritten entries is below its limit."""
-        if len(self._pending) >= PENDING_ENTRIES_MAX:
+        if len(self._pending) + len(self._pending_directories) >= PENDING_ENTRIES_MAX:
             await self.flush()
 
     async def flush(self) -> None:
         """Write what was recorded, in one transaction."""
         async with self._flushing:
-            batch, self._pending = self._pending, {}
-            if not batch:
+            if not self._pending and not self._pending_directories:
                 return
+            self._writing, self._pending = self._pending, {}
+            self._writing_directories, self._pending_directories = self._pending_directories, {}
+            rows: dict[str, Row | None] = {
+                path: None if entry is None else _encode(entry)
+                for path, entry in self._writing.items()
+            }
+            for path, exists in self._writing_directories.items():
+                rows[f"{path}/"] = _EXISTS if exists else None
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._write, batch, limiter=self._database)
+                if not await self._thread.run(self._store.write, rows):
+                    self._keep_removals()
+            self._writing, self._writing_directories = {}, {}
+
+    def _keep_removals(self) -> None:
+        """An entry that was not written costs a question; one that was not removed would lie."""
+        for path, entry in self._writing.items():
+            if entry is None and len(self._pending) < PENDING_ENTRIES_MAX:
+                self._pending.setdefault(path, None)
 
     async def run(self) -> None:
         """Write pending entries for ever. Run in a nursery; cancel to stop."""
@@ -123,41 +170,16 @@ class Catalog:
     def __len__(self) -> int:
         return len(self._hot)
 
-    def _remember(self, path: str, entry: Entry) -> None:
+    def _in_memory(self, path: str) -> bool:
+        return path in self._hot or path in self._pending or path in self._writing
+
+    def _remember(self, path: str, entry: Entry | None) -> None:
+        if entry is None:
+            return
         self._hot[path] = entry
         self._hot.move_to_end(path)
         if len(self._hot) > HOT_ENTRIES_MAX:
             self._hot.popitem(last=False)
-
-    def _read(self, path: str) -> object:
-        try:
-            return self._store.get(path, retry=True)
-        except FOREIGN_ERRORS:
-            # A damaged or unreadable catalog only costs a question to the tier.
-            log.exception("catalog not read", extra={"path": path})
-            return None
-
-    def _write(self, batch: dict[str, Entry | None]) -> None:
-        try:
-            with self._store.transact(retry=True):
-                for path, entry in batch.items():
-                    if entry is None:
-                        self._store.delete(path, retry=True)
-                    else:
-                        self._store.set(path, _encode(entry), retry=True)
-                self._cull()
-        except (*FOREIGN_ERRORS, diskcache.Timeout):
-            # A full or failing disk: the catalog only saves questions, so go on without.
-            log.exception("catalog not written", extra={"entries": len(batch)})
-
-    def _cull(self) -> None:
-        excess = len(self._store) - self._paths_max
-        if excess <= 0:
-            return
-        # Iteration follows insertion, so the first ones are the longest untouched.
-        oldest = [key for key, _ in zip(self._store, range(excess + DROP_BATCH), strict=False)]
-        for key in oldest:
-            self._store.delete(key, retry=True)
 
 
 @asynccontextmanager
@@ -166,49 +188,27 @@ async def open_catalog(directory: str, *, paths_max: int) -> AsyncIterator[Catal
 
     Args:
         directory: made if missing; 0700.
-        paths_max: entries kept on disk.
+        paths_max: files and directories kept on disk.
+
+    Raises:
+        CacheError: the disk does not let us.
     """
-    store = await trio.to_thread.run_sync(_open_store, directory)
-    catalog = Catalog(store, paths_max=paths_max)
+    store = CatalogStore(directory, rows_max=paths_max)
+    thread = DatabaseThread()
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(catalog.run)
-            yield catalog
-            nursery.cancel_scope.cancel()
+        await thread.run(store.open)
+        catalog = Catalog(store, thread)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(catalog.run)
+                yield catalog
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await catalog.flush()
+                await thread.run(store.close)
     finally:
-        with trio.CancelScope(shield=True):
-            await catalog.flush()
-            await trio.to_thread.run_sync(store.close)
-
-
-def _open_store(directory: str) -> diskcache.Cache:
-    """Open the database, or start anew beside a damaged one: it can be learned again."""
-    try:
-        return _open_database(directory)
-    except FOREIGN_ERRORS:
-        aside = f"{directory}.damaged"
-        log.exception("catalog is damaged; starting an empty one", extra={"aside": aside})
-        shutil.rmtree(aside, ignore_errors=True)
-        os.rename(directory, aside)
-        return _open_database(directory)
-
-
-def _open_database(directory: str) -> diskcache.Cache:
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    store = diskcache.Cache(
-        directory,
-        disk=PlainDisk,
-        eviction_policy="none",
-        cull_limit=0,
-        size_limit=2**62,
-        statistics=0,
-        tag_index=0,
-        sqlite_auto_vacuum=0,
-        sqlite_cache_size=2048,
-        sqlite_mmap_size=8 * 1024 * 1024,
-    )
-    len(store)
-    return store
+        thread.end()
 
 
 def _encode(entry: Entry) -> list[object]:
@@ -240,8 +240,7 @@ def _decode(path: str, row: Any) -> Entry | None:
                     md5=sums[0], crc32c=sums[1], xxh128=Digest(sums[2]) if sums[2] else None
                 ),
             ),
-            # A clock that was ahead when the row was written must not make it last for ever.
-            checked_s=min(float(checked_s), time.time()),
+            checked_s=float(checked_s),
             identity=None if identity is None else int(identity, 16),
         )
     except (ValueError, TypeError, IndexError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections import OrderedDict
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from shotfs.errors import TierError
 from shotfs.tiers.base import Revision, Tier
 
 LISTED_ENTRIES_MAX = 1_000_000
@@ -32,18 +34,36 @@ class OriginListing:
     def __len__(self) -> int:
         return len(self.objects) + len(self.prefixes)
 
+    def correct(self, name: str, revision: Revision | None, *, tier: str) -> None:
+        """Apply what was done while the listing was under way.
+
+        Args:
+            name: of a file, or with a slash at its end of a directory with something new in it.
+            revision: what was published; None: the file was removed.
+            tier: name of the tier of this origin.
+        """
+        if revision is None:
+            self.objects.pop(name, None)
+        elif revision.tier == tier:
+            if name.endswith("/"):
+                self.prefixes.add(name[:-1])
+            else:
+                self.objects[name] = revision
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """A directory's children in every origin that may hold some.
 
     Attributes:
-        parts: one for each origin.
+        parts: one for each origin that can be listed.
         listed_s: when, on the monotonic clock, the first question was asked.
+        listed_at_s: the same moment, seconds since the epoch.
     """
 
     parts: tuple[OriginListing, ...]
     listed_s: float
+    listed_at_s: float
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -51,6 +71,10 @@ class Listing:
     def has_directory(self, name: str) -> bool:
         """Whether some origin has objects below *name*."""
         return any(name in part.prefixes for part in self.parts)
+
+    def covers(self, origin: str) -> bool:
+        """Whether *origin* was listed, so that what is not here does not exist there."""
+        return any(part.origin == origin for part in self.parts)
 
     def revision(self, origin: str, name: str) -> Revision | None:
         """Return the revision of the file *name* in *origin*."""
@@ -64,8 +88,7 @@ async def list_origin(tier: Tier, origin: str, prefix: str) -> OriginListing:
     """Return all direct children of *prefix* in *tier*.
 
     Raises:
-        TierError: as `Tier.list`.
-        OverflowError: more than `LISTED_ENTRIES_MAX` entries.
+        TierError: as `Tier.list`; EOVERFLOW for more than `LISTED_ENTRIES_MAX` entries.
     """
     listing = OriginListing(origin)
     async with aclosing(tier.list(prefix)) as pages:
@@ -74,9 +97,10 @@ async def list_origin(tier: Tier, origin: str, prefix: str) -> OriginListing:
                 listing.objects[revision.key.rpartition("/")[2]] = revision
             listing.prefixes.update(page.prefixes)
             if len(listing) > LISTED_ENTRIES_MAX:
-                raise OverflowError(
-                    f"{tier.name}/{prefix} has more than {LISTED_ENTRIES_MAX} entries; "
-                    "deeper directories in the specification's templates would split it"
+                raise TierError(
+                    f"{tier.name}/{prefix} has more than {LISTED_ENTRIES_MAX} entries",
+                    fix="split it: deeper directories in the templates of the specification",
+                    errno=errno.EOVERFLOW,
                 )
     return listing
 

@@ -2,7 +2,8 @@
 
 Owns the catalog's use, negative entries, and listings. Refuses to decide what an application may do
 with an answer: that is `vfs`. One event loop; every question that goes out is asked once, however
-many callers wait for it.
+many callers wait for it. An answer that this node has overtaken by publishing or deleting while the
+question was under way is corrected before anybody sees it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 
 import trio
 
-from shotfs.errors import ObjectNotFound, TierError
+from shotfs.errors import ObjectNotFound, TierError, TierUnavailable
 from shotfs.namespace.catalog import Catalog, Entry
 from shotfs.namespace.listing import Listing, ListingCache, OriginListing, list_origin
 from shotfs.namespace.single_flight import SingleFlight
@@ -32,6 +33,16 @@ NEGATIVE_ENTRIES_MAX = 50_000
 DIRECTORIES_MAX = 20_000
 """Directories whose existence is remembered."""
 
+REMOVED_MAX = 5_000
+"""Removed paths remembered, so that a listing that began before does not bring them back."""
+
+KNOWN_DIRECTORY_WAIT_S = 1.0
+"""How long a look-up of a directory that was there last time waits for its origin. Files below it
+may be in the cache, and a slow or absent origin must not take them away (S7)."""
+
+UNREACHABLE_PAUSE_S = 5.0
+"""How long such a directory is then taken for granted before its origin is waited for again."""
+
 
 class Namespace:
     """Answers what the origins have, from the catalog where the policy allows it.
@@ -42,6 +53,7 @@ class Namespace:
         nursery: where questions run; it must outlive every caller.
         metrics: counts answers from negative entries.
         monotonic_s: a clock for times to live that a test may replace.
+        wall_s: the time of day, seconds since the epoch; likewise.
     """
 
     def __init__(
@@ -52,30 +64,38 @@ class Namespace:
         metrics: Metrics,
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
         self._tiers = tiers
         self._metrics = metrics
         self._now_s = monotonic_s
+        self._wall_s = wall_s
         self._stats: SingleFlight[str, Entry | None] = SingleFlight(nursery)
         self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
         self._probes: SingleFlight[str, bool] = SingleFlight(nursery)
         self._listings = ListingCache()
         self._missing: OrderedDict[str, float] = OrderedDict()
         self._directories: OrderedDict[str, tuple[bool, float]] = OrderedDict()
+        self._noted: OrderedDict[str, None] = OrderedDict()
+        self._removed: OrderedDict[str, float] = OrderedDict()
+        # What was published (None: removed) while a question about the directory is under way.
+        self._since_listing: dict[str, list[tuple[str, Revision | None]]] = {}
+        self._since_probing: dict[str, bool] = {}
 
     # --- files -----------------------------------------------------------------------------------
-
-    def peek(self, path: str, policy: Policy) -> Entry | None:
-        """Return the entry of *path* if it is in memory and fresh. Does not wait."""
-        entry = self._catalog.peek(path)
-        return entry if entry is not None and self._fresh(entry, policy) else None
 
     def fresh_for_s(self, entry: Entry, policy: Policy, *, max_s: float) -> float:
         """Return how long *entry* may still be trusted, in seconds, at most *max_s*."""
         if policy.immutable is not Immutable.NEVER:
             return max_s
-        return max(0.0, min(max_s, entry.checked_s + policy.ttl_s - time.time()))
+        age_s = self._wall_s() - entry.checked_s
+        return max(0.0, min(max_s, policy.ttl_s - age_s)) if age_s >= 0 else 0.0
+
+    async def known(self, path: str, policy: Policy) -> Entry | None:
+        """Return the entry of *path* if there is one and the policy trusts it. Asks no origin."""
+        entry = await self._catalog.get(path)
+        return entry if entry is not None and self._fresh(entry, policy) else None
 
     async def find(self, path: str, resolution: Resolution) -> Entry | None:
         """Return what the origin has under *path*, or None if it has nothing.
@@ -96,50 +116,74 @@ class Namespace:
             return None
         return await self._stats.do(path, lambda: self._ask(path, resolution))
 
-    async def refresh(self, path: str, resolution: Resolution) -> Entry | None:
-        """Ask the origin now, whatever is known. Returns and raises as `find`."""
-        return await self._stats.do(path, lambda: self._ask(path, resolution))
+    async def recall(self, paths: Iterable[str]) -> None:
+        """Bring what is known of *paths* into memory; call before `listed`, for a few hundred."""
+        await self._catalog.load(paths)
+        await self._catalog.settle()
 
-    def record(self, path: str, revision: Revision, *, identity: int | None = None) -> Entry:
-        """Note that *path* has *revision* in its origin, as of now.
+    def listed(self, path: str, revision: Revision, policy: Policy, *, listed_at_s: float) -> Entry:
+        """Return the entry of a file that a listing shows, and learn it if the listing is news.
 
         Args:
-            path: mount-relative.
-            revision: what the tier said, or what a `put` returned.
-            identity: see `Entry.identity`; None keeps the one of the same revision.
+            path: mount-relative; `recall` was called for it.
+            revision: what the listing said.
+            policy: of its template.
+            listed_at_s: when the listing began, seconds since the epoch.
         """
         known = self._catalog.peek(path)
-        if identity is None and known is not None and known.revision == revision:
-            identity = known.identity
-        entry = Entry(revision, time.time(), identity)
-        self._catalog.put(path, entry)
-        self._missing.pop(path, None)
+        if known is not None:
+            if listed_at_s <= known.checked_s <= self._wall_s():
+                return known
+            if known.revision == revision and policy.immutable is not Immutable.NEVER:
+                # Nothing to learn, and no write for each entry of each listing.
+                return known
+        entry = Entry(revision, listed_at_s, _kept_identity(known, revision))
+        if self._removed.get(path, float("-inf")) < listed_at_s:
+            self._catalog.put(path, entry)
+            self._missing.pop(path, None)
+            self._note_ancestors(path)
         return entry
 
     def published(self, path: str, revision: Revision, *, identity: int) -> None:
-        """Note that this node put *revision* under *path*; its directories exist now."""
-        self.record(path, revision, identity=identity)
-        parent = path.rpartition("/")[0]
-        self._listings.forget(parent)
-        while parent:
-            self._directories.pop(parent, None)
-            parent = parent.rpartition("/")[0]
+        """Note that this node put *revision* under *path*; its directories exist now.
+
+        Args:
+            path: mount-relative.
+            revision: what the `put` returned.
+            identity: see `Entry.identity`.
+        """
+        self._catalog.put(path, Entry(revision, self._wall_s(), identity))
+        self._missing.pop(path, None)
+        self._noted.pop(path.rpartition("/")[0], None)
+        self._note_ancestors(path)
+        self._correct_listings(path, revision)
+        for directory in _ancestors(path):
+            self._listings.forget(directory)
+            self._directories.pop(directory, None)
+            if directory in self._since_probing:
+                self._since_probing[directory] = True
 
     def removed(self, path: str) -> None:
-        """Note that *path* is gone from its origin."""
+        """Note that *path* is gone from its origin, or has another revision than we thought."""
         self._catalog.forget(path)
+        self._removed[path] = self._wall_s()
+        self._removed.move_to_end(path)
+        if len(self._removed) > REMOVED_MAX:
+            self._removed.popitem(last=False)
+        self._correct_listings(path, None)
         parent = path.rpartition("/")[0]
         self._listings.forget(parent)
         self._directories.pop(parent, None)
 
-    async def settle(self) -> None:
-        """Let the catalog catch up; call between the batches of a large listing."""
-        await self._catalog.settle()
+    def forget_file(self, path: str) -> None:
+        """Drop what is known of the file *path*, because a directory of that name hides it."""
+        self._catalog.forget(path)
 
     def _fresh(self, entry: Entry, policy: Policy) -> bool:
         if policy.immutable is not Immutable.NEVER:
             return True
-        return 0 <= time.time() - entry.checked_s < policy.ttl_s
+        # An entry from the future was written when the clock was ahead: it is worth nothing.
+        return 0 <= self._wall_s() - entry.checked_s < policy.ttl_s
 
     def _known_missing(self, path: str, policy: Policy) -> bool:
         until_s = self._missing.get(path)
@@ -149,19 +193,34 @@ class Namespace:
         listing = self._listings.get(parent)
         if listing is None or self._now_s() - listing.listed_s >= policy.negative_ttl_s:
             return False
-        covers = any(part.origin == policy.origin for part in listing.parts)
-        return covers and listing.revision(policy.origin, name) is None
+        return listing.covers(policy.origin) and listing.revision(policy.origin, name) is None
 
     async def _ask(self, path: str, resolution: Resolution) -> Entry | None:
         policy = resolution.template.policy
         tier = await self._tiers.get(policy.origin)
-        try:
-            revision = await tier.stat(resolution.key)
-        except ObjectNotFound:
+        while True:
+            before, removed_before = self._catalog.peek(path), self._removed.get(path)
+            asked_at_s = self._wall_s()
+            revision: Revision | None
+            try:
+                revision = await tier.stat(resolution.key)
+            except ObjectNotFound:
+                revision = None
+            known = self._catalog.peek(path)
+            if known is not None and known is not before and known.checked_s >= asked_at_s:
+                # Published from here while the origin was thinking.
+                return known
+            if self._removed.get(path) == removed_before:
+                break
+        if revision is None:
             self._catalog.forget(path)
             self._remember_missing(path, policy.negative_ttl_s)
             return None
-        return self.record(path, revision)
+        entry = Entry(revision, asked_at_s, _kept_identity(known, revision))
+        self._catalog.put(path, entry)
+        self._missing.pop(path, None)
+        self._note_ancestors(path)
+        return entry
 
     def _remember_missing(self, path: str, ttl_s: float) -> None:
         self._missing[path] = self._now_s() + ttl_s
@@ -171,8 +230,15 @@ class Namespace:
 
     # --- directories -----------------------------------------------------------------------------
 
+    def knows_directory(self, path: str) -> bool:
+        """Whether an origin had objects below *path* when it was asked, and that still counts."""
+        known = self._directories.get(path)
+        return known is not None and known[0] and self._now_s() < known[1]
+
     async def has_directory(self, path: str, prefix: str, match: DirectoryMatch) -> bool:
         """Whether an origin has an object below *prefix*.
+
+        A directory that was there last time is taken for granted while its origin is slow or gone.
 
         Args:
             path: mount-relative path of the directory.
@@ -185,61 +251,116 @@ class Namespace:
         known = self._directories.get(path)
         if known is not None and self._now_s() < known[1]:
             return known[0]
-        parent, _, name = path.rpartition("/")
-        listing = self._listings.get(parent)
-        if listing is not None and self._now_s() - listing.listed_s < match.negative_ttl_s:
-            return listing.has_directory(name)
-        return await self._probes.do(path, lambda: self._probe(path, prefix, match))
+        listed = self._listed_directory(path, match)
+        if listed is not None:
+            return listed
+        existed = known[0] if known is not None else await self._catalog.had_directory(path)
+        if not existed:
+            return await self._probes.do(path, lambda: self._probe(path, prefix, match))
+        self._noted[path] = None
+        try:
+            with trio.move_on_after(KNOWN_DIRECTORY_WAIT_S):
+                return await self._probes.do(path, lambda: self._probe(path, prefix, match))
+        except TierUnavailable as exc:
+            log.info("taken for granted: %s", exc.message, extra={"path": path})
+        self._remember_directory(path, exists=True, ttl_s=UNREACHABLE_PAUSE_S)
+        return True
 
-    async def list(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
+    async def listing(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
         """Return the children of *prefix* in every origin that may hold some.
 
         Raises:
-            TierError: an origin could not answer.
-            OverflowError: the directory is too large to list.
+            TierError: an origin could not answer, or the directory is too large to list.
         """
         listing = self._listings.get(path)
         if listing is not None and self._now_s() - listing.listed_s < match.ttl_s:
             return listing
         return await self._lists.do(path, lambda: self._list(path, prefix, match))
 
+    def _listed_directory(self, path: str, match: DirectoryMatch) -> bool | None:
+        """Return what a recent listing of its parent says of *path*; None if it cannot say."""
+        parent, _, name = path.rpartition("/")
+        listing = self._listings.get(parent)
+        if listing is None or self._now_s() - listing.listed_s >= match.negative_ttl_s:
+            return None
+        if listing.has_directory(name):
+            return True
+        return False if all(listing.covers(origin) for origin in match.origins) else None
+
     async def _probe(self, path: str, prefix: str, match: DirectoryMatch) -> bool:
-        found = False
+        self._since_probing[path] = False
+        try:
+            found = await self._holds_objects(prefix, match)
+        finally:
+            published = self._since_probing.pop(path)
+        found = found or published
+        self._remember_directory(
+            path, exists=found, ttl_s=match.ttl_s if found else match.negative_ttl_s
+        )
+        return found
+
+    async def _holds_objects(self, prefix: str, match: DirectoryMatch) -> bool:
         for origin in match.origins:
             tier = await self._tiers.get(origin)
             if not tier.properties.listable:
                 # Such a store cannot say; the path is possible, so let the application try.
-                found = True
-                break
+                return True
             async with aclosing(tier.list(prefix)) as pages:
                 async for page in pages:
                     if page.objects or page.prefixes:
-                        found = True
-                        break
-            if found:
-                break
-        ttl_s = match.ttl_s if found else match.negative_ttl_s
-        self._directories[path] = (found, self._now_s() + ttl_s)
+                        return True
+        return False
+
+    def _remember_directory(self, path: str, *, exists: bool, ttl_s: float) -> None:
+        known = self._directories.get(path)
+        self._directories[path] = (exists, self._now_s() + ttl_s)
         self._directories.move_to_end(path)
         if len(self._directories) > DIRECTORIES_MAX:
             self._directories.popitem(last=False)
-        return found
+        if exists:
+            self._note_ancestors(f"{path}/")
+        elif path in self._noted or (known is not None and known[0]):
+            self._noted.pop(path, None)
+            self._catalog.put_directory(path, exists=False)
+
+    def _note_ancestors(self, path: str) -> None:
+        """Record on disk that the directories above *path* exist: they lead to what is cached."""
+        for directory in _ancestors(path):
+            if directory in self._noted:
+                self._noted.move_to_end(directory)
+                break
+            self._noted[directory] = None
+            self._catalog.put_directory(directory, exists=True)
+        while len(self._noted) > DIRECTORIES_MAX:
+            self._noted.popitem(last=False)
 
     async def _list(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
-        listed_s = self._now_s()
+        listed_s, listed_at_s = self._now_s(), self._wall_s()
+        since = self._since_listing[path] = []
+        try:
+            parts = await self._list_origins(prefix, match)
+        finally:
+            del self._since_listing[path]
+        for part in parts:
+            tier = self._tiers.opened(part.origin)
+            assert tier is not None
+            for name, revision in since:
+                part.correct(name, revision, tier=tier.name)
+        listing = Listing(tuple(parts), listed_s, listed_at_s)
+        self._listings.put(path, listing)
+        return listing
+
+    async def _list_origins(self, prefix: str, match: DirectoryMatch) -> list[OriginListing]:
         parts: dict[str, OriginListing] = {}
-        failures: list[TierError | OverflowError] = []
+        failures: list[TierError] = []
 
         async def one(origin: str) -> None:
             # Kept for the caller instead of raised: an exception group says less.
             try:
                 tier = await self._tiers.get(origin)
-                parts[origin] = (
-                    await list_origin(tier, origin, prefix)
-                    if tier.properties.listable
-                    else OriginListing(origin)
-                )
-            except (TierError, OverflowError) as exc:
+                if tier.properties.listable:
+                    parts[origin] = await list_origin(tier, origin, prefix)
+            except TierError as exc:
                 failures.append(exc)
 
         async with trio.open_nursery() as nursery:
@@ -247,6 +368,27 @@ class Namespace:
                 nursery.start_soon(one, origin)
         if failures:
             raise failures[0]
-        listing = Listing(tuple(parts[origin] for origin in match.origins), listed_s)
-        self._listings.put(path, listing)
-        return listing
+        # A store that cannot list is not among them: what it has is found by asking for it.
+        return [parts[origin] for origin in match.origins if origin in parts]
+
+    def _correct_listings(self, path: str, revision: Revision | None) -> None:
+        """Tell the listings that are under way what this node has just done."""
+        parent, _, name = path.rpartition("/")
+        if parent in self._since_listing:
+            self._since_listing[parent].append((name, revision))
+        while revision is not None and parent:
+            parent, _, name = parent.rpartition("/")
+            if parent in self._since_listing:
+                self._since_listing[parent].append((f"{name}/", revision))
+
+
+def _kept_identity(known: Entry | None, revision: Revision) -> int | None:
+    return known.identity if known is not None and known.revision == revision else None
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    """Yield the directories that *path* lies in, the nearest first, without the mount's root."""
+    parent = path.rpartition("/")[0]
+    while parent:
+        yield parent
+        parent = parent.rpartition("/")[0]

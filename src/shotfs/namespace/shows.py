@@ -101,7 +101,10 @@ async def _read_document(location: str, directory: str, tiers: TierPool) -> tupl
         if revision.size_bytes > SPEC_BYTES_MAX:
             raise _unreadable(location, f"larger than {SPEC_BYTES_MAX} bytes")
         data = bytes(await tier.read(revision, Span(0, revision.size_bytes)))
-        return data.decode("utf-8", errors="strict"), location
+        try:
+            return data.decode(), location
+        except UnicodeDecodeError as exc:
+            raise _unreadable(location, str(exc)) from exc
     path = os.path.join(directory, location)
     try:
         return await trio.to_thread.run_sync(_read_file, path), path

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import trio
+
 from shotfs.errors import NotADirectory, PathNotFound
-from shotfs.namespace import Entry, Listing
+from shotfs.namespace import Listing
 from shotfs.pathspec import DirectoryMatch
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
@@ -16,26 +18,74 @@ Item = Revision | SpoolEntry | None
 """A published file, something in the spool, or None for a directory."""
 
 
+PREPARED_ENTRIES = 256
+"""Entries of a listing that are made ready at once, and between two chances for other tasks."""
+
+
 class Snapshot:
     """A directory's entries as they were at opendir, in the order of their names.
 
     Attributes of an entry are worked out when they are asked for: a directory of 100,000 entries
     must not stop the event loop while somebody lists it.
+
+    Args:
+        path: mount-relative.
+        items: by name.
+        finder: knows the specifications and the catalog.
+        listed_at_s: when the origins were asked, seconds since the epoch.
     """
 
-    __slots__ = ("_finder", "_items", "_names", "path")
+    __slots__ = ("_finder", "_items", "_listed_at_s", "_names", "_prepared", "path")
 
-    def __init__(self, path: str, items: dict[str, Item], finder: NodeFinder) -> None:
+    def __init__(
+        self, path: str, items: dict[str, Item], finder: NodeFinder, *, listed_at_s: float
+    ) -> None:
         self.path = path
         self._finder = finder
+        self._listed_at_s = listed_at_s
         self._names = sorted(items)
         self._items = [items[name] for name in self._names]
+        self._prepared: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._names)
 
+    async def prepare(self, index: int) -> None:
+        """Make entry *index* and some that follow ready for `entry`.
+
+        Their rows of the catalog come into memory: what this node wrote keeps its inode number,
+        and what is known already is not written again.
+        """
+        block = index // PREPARED_ENTRIES
+        if block in self._prepared:
+            return
+        self._prepared.add(block)
+        start = block * PREPARED_ENTRIES
+        await self._finder.namespace.recall(
+            [
+                paths.join(self.path, self._names[place])
+                for place in range(start, min(start + PREPARED_ENTRIES, len(self._names)))
+                if isinstance(self._items[place], Revision)
+            ]
+        )
+        await trio.lowlevel.checkpoint()
+
+    def shows(self, index: int) -> bool:
+        """Whether the specification lets entry *index* be seen. Learns nothing from it."""
+        item = self._items[index]
+        path = paths.join(self.path, self._names[index])
+        if item is None:
+            return self._finder.match(path) is not None
+        if isinstance(item, Revision):
+            resolution = self._finder.resolve(path)
+            return resolution is not None and not resolution.scratch
+        return True
+
     def entry(self, index: int) -> tuple[str, Attributes] | None:
-        """Return name and attributes of entry *index*; None if the specification hides it."""
+        """Return name and attributes of entry *index*; None if the specification hides it.
+
+        `prepare` was called for it.
+        """
         name = self._names[index]
         item = self._items[index]
         path = paths.join(self.path, name)
@@ -47,15 +97,13 @@ class Snapshot:
             resolution = finder.resolve(path)
             if resolution is None or resolution.scratch:
                 return None
-            entry: Entry = finder.namespace.record(path, item)
+            entry = finder.namespace.listed(
+                path, item, resolution.template.policy, listed_at_s=self._listed_at_s
+            )
             return name, finder.attributes(Published(path, entry, resolution))
         if item.kind is EntryKind.DIRECTORY:
             return name, finder.attributes(Directory(path, finder.match(path), item))
         return name, finder.attributes(Spooled(path, item))
-
-    async def settle(self) -> None:
-        """Let the catalog write what this listing taught it."""
-        await self._finder.namespace.settle()
 
 
 class Directories:
@@ -75,33 +123,40 @@ class Directories:
         """
         if not path:
             names: dict[str, Item] = dict.fromkeys(self._finder.shows.names)
-            return Snapshot("", names, self._finder)
+            return Snapshot("", names, self._finder, listed_at_s=0.0)
         node = await self._finder.find(path)
         if not isinstance(node, Directory):
             missing = not isinstance(node, Published | Spooled)
             error = PathNotFound if missing else NotADirectory
             raise error(f"{path}: {'no such directory' if missing else 'not a directory'}")
-        return Snapshot(path, await self._items(path, node.match), self._finder)
+        items, listed_at_s = await self._items(path, node.match)
+        return Snapshot(path, items, self._finder, listed_at_s=listed_at_s)
 
     async def is_empty(self, path: str) -> bool:
         """Whether the directory *path* has no entry that an application could see."""
         snapshot = await self.snapshot(path)
-        return all(snapshot.entry(index) is None for index in range(len(snapshot)))
+        return not any(snapshot.shows(index) for index in range(len(snapshot)))
 
-    async def _items(self, path: str, match: DirectoryMatch | None) -> dict[str, Item]:
+    async def _items(
+        self, path: str, match: DirectoryMatch | None
+    ) -> tuple[dict[str, Item], float]:
         place = self._finder.shows.split(path)
         items: dict[str, Item] = {}
+        listed_at_s = 0.0
         if place is not None and match is not None:
             show, rest = place
             if match.origins:
-                listing = await self._finder.namespace.list(path, rest, match)
+                listing = await self._finder.namespace.listing(path, rest, match)
+                listed_at_s = listing.listed_at_s
                 items.update(self._origin_items(path, listing))
             items.update(dict.fromkeys(show.spec.implied_children(rest)))
         # What this node wrote is seen at once, and shadows what the origin has.
         for name, entry in self._spool.children(path).items():
+            if entry.path in self._finder.copying:
+                continue
             if entry.kind is not EntryKind.DIRECTORY or name not in items:
                 items[name] = entry
-        return items
+        return items, listed_at_s
 
     def _origin_items(self, path: str, listing: Listing) -> dict[str, Item]:
         items: dict[str, Item] = {}

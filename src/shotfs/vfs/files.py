@@ -16,7 +16,9 @@ from shotfs.errors import (
     Stale,
 )
 from shotfs.namespace import TierPool
+from shotfs.namespace.single_flight import SingleFlight
 from shotfs.observe.metrics import Metrics
+from shotfs.pathspec import Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool, SpoolFile
 from shotfs.tiers.base import Span
@@ -62,6 +64,7 @@ class Files:
         self._metrics = metrics
         self._nursery = nursery
         self._awaited: dict[int, trio.Event] = {}
+        self._copies: SingleFlight[str, None] = SingleFlight(nursery)
 
     async def open(self, path: str, flags: int, *, identity: int = 0) -> Handle:
         """Open the file *path*.
@@ -82,7 +85,7 @@ class Files:
         if isinstance(node, Spooled):
             return await self._open_spooled(node, flags, identity)
         if isinstance(node, Published):
-            self._check_identity(node, identity)
+            self.check_identity(node, identity)
             if _writes(flags):
                 await self._shadow(node, truncate=bool(flags & os.O_TRUNC))
                 raise Stale(f"{path}: a writable copy was made; open it again")
@@ -147,7 +150,7 @@ class Files:
         return handle.attributes(), handle
 
     async def _open_spooled(self, node: Spooled, flags: int, identity: int) -> Handle:
-        self._check_identity(node, identity)
+        self.check_identity(node, identity)
         if node.entry.kind is EntryKind.SYMLINK:
             raise PathNotFound(f"{node.path}: a symbolic link has no content", errno=errno.ELOOP)
         writable = _writes(flags)
@@ -173,7 +176,8 @@ class Files:
             self._publisher.publish_now,
         )
 
-    def _check_identity(self, node: Published | Spooled, identity: int) -> None:
+    def check_identity(self, node: Published | Spooled, identity: int) -> None:
+        """Raise `Stale` if *node* is not what the caller looked up; *identity* 0 is no opinion."""
         if identity and self._finder.attributes(node).identity != identity:
             raise Stale(f"{node.path}: another revision lies here now; look it up again")
 
@@ -186,28 +190,37 @@ class Files:
                 fix="write another version",
                 errno=errno.EEXIST,
             )
-        revision = node.entry.revision
+        # Once for each path: two writers share a copy, and who gives up waiting spoils nothing.
+        await self._copies.do(node.path, lambda: self._copy(node, resolution, truncate=truncate))
+
+    async def _copy(self, node: Published, resolution: Resolution, *, truncate: bool) -> None:
+        path, revision = node.path, node.entry.revision
+        if self._spool.get(path) is not None:
+            return  # somebody was faster
         attributes = self._finder.published_attributes(node)
         source = None if truncate else await self.open_published(node)
+        self._finder.copying.add(path)
         try:
             file = await self._spool.create(
-                node.path,
+                path,
                 mode=attributes.mode,
                 uid=attributes.uid,
                 gid=attributes.gid,
-                terms=self._terms.of(node.path, resolution, revision),
+                terms=self._terms.of(path, resolution, revision),
             )
             try:
                 if source is not None:
-                    await _copy(source, file, revision.size_bytes)
+                    await _copy_bytes(source, file, revision.size_bytes)
                     await file.flush()
             except BaseException:
                 with trio.CancelScope(shield=True):
                     await file.close()
-                    await self._spool.unlink(node.path)
+                    if not file.entry.unlinked:
+                        await self._spool.unlink(file.entry.path)
                 raise
             self._nursery.start_soon(self._hold, file)
         finally:
+            self._finder.copying.discard(path)
             if source is not None:
                 await source.close()
 
@@ -223,7 +236,7 @@ class Files:
                 await file.close()
 
 
-async def _copy(source: PublishedHandle, target: SpoolFile, size_bytes: int) -> None:
+async def _copy_bytes(source: PublishedHandle, target: SpoolFile, size_bytes: int) -> None:
     offset = 0
     while offset < size_bytes:
         data = await source.cached.read(Span(offset, min(offset + COPY_BLOCK_BYTES, size_bytes)))
@@ -232,7 +245,7 @@ async def _copy(source: PublishedHandle, target: SpoolFile, size_bytes: int) -> 
 
 
 def _writes(flags: int) -> bool:
-    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND))
+    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC))
 
 
 def _not_a_file(node: Node) -> IsADirectory | PathNotFound:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 import trio
 
+from shotfs.errors import ShotfsError, TierUnavailable
 from shotfs.namespace import Entry, Namespace, ShowSet
 from shotfs.pathspec import DirectoryMatch, Flow, Immutable, Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
+from shotfs.vfs import paths
 from shotfs.vfs.attributes import (
     Attributes,
     Kind,
@@ -115,6 +117,8 @@ class NodeFinder:
         self._uid = uid
         self._gid = gid
         self._ttl_s_max = attribute_ttl_s_max
+        # Writable copies that are not whole yet: until then the published file is what lies there.
+        self.copying: set[str] = set()
         self._started_ns = time.time_ns()
 
     # --- finding ---------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ class NodeFinder:
         if place is None:
             return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
         show, rest = place
-        local = self._spool.get(path)
+        local = None if path in self.copying else self._spool.get(path)
         if local is not None and local.kind is not EntryKind.DIRECTORY:
             return Spooled(path, local)
         match = show.spec.directory(rest)
@@ -150,7 +154,28 @@ class NodeFinder:
         resolution = show.spec.resolve(rest)
         if resolution is not None and resolution.scratch:
             resolution = None if match is not None else resolution
-        return await self._find_in_origins(path, rest, resolution, match)
+        try:
+            return await self._find_in_origins(path, rest, resolution, match)
+        except TierUnavailable:
+            if self._may_be_made_unseen(path, resolution, match):
+                return Missing(path, possible=True, ttl_s=0.0)
+            raise
+
+    def _may_be_made_unseen(
+        self, path: str, resolution: Resolution | None, match: DirectoryMatch | None
+    ) -> bool:
+        """Whether *path* counts as missing although its origin cannot be asked.
+
+        Renders go on while an origin is gone, in directories that were made on this node: what
+        lies there is most likely ours, and known. If somebody else did publish *path*, the
+        create-only precondition decides when the origin is back. Anywhere else the error stays:
+        "no such file" would be a wrong answer.
+        """
+        writable = match is not None and match.writable
+        if resolution is not None:
+            writable = writable or resolution.template.policy.flow is not Flow.IN
+        made = self._spool.get(paths.parent(path))
+        return writable and made is not None and made.kind is EntryKind.DIRECTORY
 
     def _exists_here(self, path: str, match: DirectoryMatch) -> bool:
         return match.implied or self._spool.has_children(path)
@@ -188,22 +213,43 @@ class NodeFinder:
     async def _find_both(
         self, path: str, rest: str, resolution: Resolution, match: DirectoryMatch
     ) -> tuple[bool, Entry | None]:
-        """Ask whether *path* is a directory and what file it is, at the same time."""
+        """Ask whether *path* is a directory and what file it is, at the same time.
+
+        What is known is enough: otherwise no cached file could be opened without its origin.
+        """
+        if self.namespace.knows_directory(path):
+            return True, None
         entry = await self.namespace.known(path, resolution.template.policy)
         if entry is not None:
             return False, entry
         found = False
+        problems: list[ShotfsError] = []
 
         async def probe() -> None:
             nonlocal found
-            found = await self.namespace.has_directory(path, rest, match)
+            try:
+                found = await self.namespace.has_directory(path, rest, match)
+            except ShotfsError as exc:
+                problems.append(exc)
+            if found:
+                # What file it is besides does not matter, nor whether anybody can say.
+                nursery.cancel_scope.cancel()
 
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(probe)
+        async def ask() -> None:
+            nonlocal entry
+            try:
                 entry = await self.namespace.find(path, resolution)
-        except* Exception as group:  # noqa: BLE001 - one is raised again
-            raise _first(group) from None
+            except ShotfsError as exc:
+                problems.append(exc)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(probe)
+            nursery.start_soon(ask)
+        if found:
+            # Else the file would be what is known of the path, and the next answer another one.
+            self.namespace.forget_file(path)
+        elif problems:
+            raise problems[0]
         return found, entry
 
     # --- attributes ------------------------------------------------------------------------------
@@ -281,9 +327,3 @@ class NodeFinder:
 def service_user() -> tuple[int, int]:
     """Return uid and gid of this process."""
     return os.getuid(), os.getgid()
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    """Return one exception of *group*: the callers ask about one path and get one answer."""
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
