@@ -41,9 +41,6 @@ from shotfs.vfs.xattrs import PREFIX
 
 _OUR_ATTRIBUTES = PREFIX.encode()
 
-_SETTLE_EVERY = 256
-"""Entries of a listing between two chances for other tasks."""
-
 
 class _OpenFile:
     """A handle and the inode that it is of."""
@@ -161,8 +158,12 @@ class Operations(pyfuse3.Operations):
             mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
         )
         opened = self._files.get(fh) if fh is not None else None
-        handle = opened.handle if opened is not None else None
-        return self._entry(await self._filesystem.change(node.path, change, handle), inode)
+        # Without a handle in the request, an open one still knows files that lost their name.
+        handles = node.handles if opened is None else (opened.handle,)
+        changed = await self._filesystem.change(
+            node.path, change, handles[-1] if handles else None, identity=node.identity
+        )
+        return self._entry(changed, inode)
 
     @upcall("readlink")
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
@@ -314,9 +315,7 @@ class Operations(pyfuse3.Operations):
         """List entries with their attributes, as many as the kernel has room for."""
         snapshot = self._directories[fh]
         for index in range(start_id, len(snapshot)):
-            if (index - start_id) % _SETTLE_EVERY == _SETTLE_EVERY - 1:
-                await snapshot.settle()
-                await trio.lowlevel.checkpoint()
+            await snapshot.prepare(index)
             shown = snapshot.entry(index)
             if shown is None:
                 continue

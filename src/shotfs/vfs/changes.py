@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 
 from shotfs.errors import (
     DirectoryNotEmpty,
@@ -10,10 +11,13 @@ from shotfs.errors import (
     IsADirectory,
     NotADirectory,
     NotPermitted,
+    ObjectNotFound,
     PathExists,
     PathNotFound,
+    PreconditionFailed,
     PublishedImmutable,
     Stale,
+    TierUnavailable,
 )
 from shotfs.namespace import TierPool
 from shotfs.pathspec import Rewrite
@@ -23,9 +27,11 @@ from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Attributes, Caller, Change
 from shotfs.vfs.directories import Directories
 from shotfs.vfs.files import Files
-from shotfs.vfs.handles import Handle
+from shotfs.vfs.handles import Handle, SpoolHandle
 from shotfs.vfs.nodes import Directory, Missing, Node, NodeFinder, Published, Spooled
 from shotfs.vfs.terms import Terms, no_template
+
+log = logging.getLogger(__name__)
 
 
 class Changes:
@@ -73,13 +79,16 @@ class Changes:
             PathExists: something lies there.
             NoTemplate, ReadOnly: no template has such a file or directory, or nobody writes it.
         """
+        self._check_symlink(path)
+        await self._must_be_free(path)
+        entry = await self._spool.symlink(path, target, uid=caller.uid, gid=caller.gid)
+        return self._finder.spooled_attributes(entry)
+
+    def _check_symlink(self, path: str) -> None:
         if self._finder.match(path) is not None:
             self._terms.writable_directory(path)
         else:
             self._terms.writable_file(path)
-        await self._must_be_free(path)
-        entry = await self._spool.symlink(path, target, uid=caller.uid, gid=caller.gid)
-        return self._finder.spooled_attributes(entry)
 
     async def _must_be_free(self, path: str) -> None:
         if not isinstance(await self._finder.find(path), Missing):
@@ -102,12 +111,23 @@ class Changes:
             raise PathNotFound(f"{path}: no such file")
         if isinstance(node, Published):
             await self._delete_published(node)
+            if self._spool.get(path) is None:
+                return
+            # A writable copy was on its way.
+        else:
+            await self._unlink_spooled(node)
             return
-        base = node.entry.base
         await self._spool.unlink(path)
-        if base is not None:
+
+    async def _unlink_spooled(self, node: Spooled) -> None:
+        path, entry = node.path, node.entry
+        published = _in_origin(node)
+        await self._spool.unlink(path)
+        if published is not None:
             # The entry was a newer state of a published file: that one goes too.
-            await self._delete_revision(path, base)
+            await self._delete_revision(path, published)
+        elif entry.attempted is not None:
+            await self._delete_attempted(path)
 
     async def remove_directory(self, path: str) -> None:
         """Remove the empty directory *path*.
@@ -143,8 +163,25 @@ class Changes:
         if resolution is None:
             raise no_template(path)
         tier = await self._tiers.get(resolution.template.policy.origin)
-        await tier.delete(revision.key, expect=revision)
+        try:
+            await tier.delete(revision.key, expect=revision)
+        except ObjectNotFound:
+            log.info("was deleted by somebody else", extra={"path": path})
+        except PreconditionFailed as exc:
+            self._finder.namespace.removed(path)
+            raise Stale(f"{path}: was replaced by somebody else; look it up again") from exc
         self._finder.namespace.removed(path)
+
+    async def _delete_attempted(self, path: str) -> None:
+        """Delete what an upload may have stored that was interrupted: nobody knows its revision."""
+        self._finder.namespace.removed(path)
+        try:
+            node = await self._finder.find(path)
+            if isinstance(node, Published) and not node.immutable:
+                await self._delete_revision(path, node.entry.revision)
+        except TierUnavailable as exc:
+            # Here it is gone; refusing that because the origin is away would help nobody.
+            log.warning("%s: may still be in the origin: %s", path, exc.message)
 
     # --- renaming --------------------------------------------------------------------------------
 
@@ -181,31 +218,36 @@ class Changes:
             await self._rename_spooled(source, target)
 
     async def _rename_spooled(self, source: Spooled, target: Node) -> None:
-        entry, new = source.entry, target.path
+        entry, old, new = source.entry, source.path, target.path
+        left_behind = _in_origin(source)
         if entry.kind is EntryKind.SYMLINK:
-            if isinstance(target, Published):
-                await self._delete_published(target)
-            await self._spool.rename(source.path, new)
+            await self._rename_symlink(source, target)
             return
         resolution = self._terms.writable_file(new)
-        base = None
-        if isinstance(target, Published):
-            if target.immutable:
-                await self._rename_onto_immutable(entry, target)
-                return
-            base = target.entry.revision
-        elif isinstance(target, Spooled):
-            base = target.entry.base
-        await self._spool.rename(source.path, new, terms=self._terms.of(new, resolution, base))
-        if entry.base is not None and entry.base.key != resolution.key:
-            await self._delete_revision(source.path, entry.base)
+        if isinstance(target, Published) and target.immutable:
+            await self._rename_onto_immutable(source, target)
+            return
+        terms = self._terms.of(new, resolution, _in_origin(target))
+        await self._spool.rename(old, new, terms=terms)
+        if left_behind is not None:
+            await self._delete_revision(old, left_behind)
 
-    async def _rename_onto_immutable(self, entry: SpoolEntry, target: Published) -> None:
+    async def _rename_symlink(self, source: Spooled, target: Node) -> None:
+        self._check_symlink(target.path)
+        if isinstance(target, Published):
+            await self._delete_published(target)
+        await self._spool.rename(source.path, target.path)
+        hidden = _in_origin(target) if isinstance(target, Spooled) else None
+        if hidden is not None:
+            await self._delete_revision(target.path, hidden)
+
+    async def _rename_onto_immutable(self, source: Spooled, target: Published) -> None:
         """Refuse (`rewrite: refuse`), or accept the same bytes (`rewrite: compare`)."""
+        entry = source.entry
         policy = target.resolution.template.policy
         if policy.rewrite is Rewrite.COMPARE:
             if await self._same_bytes(entry, target):
-                await self._spool.unlink(entry.path)
+                await self._unlink_spooled(source)
                 return
             await self._spool.quarantine(
                 entry, f"renamed onto {target.path}, which is published with other bytes"
@@ -238,8 +280,7 @@ class Changes:
             raise PublishedImmutable(f"{target.path}: published and immutable", errno=errno.EEXIST)
         revision = source.entry.revision
         await self._files.writable_copy(source)
-        base = target.entry.revision if isinstance(target, Published) else None
-        terms = self._terms.of(target.path, resolution, base)
+        terms = self._terms.of(target.path, resolution, _in_origin(target))
         await self._spool.rename(source.path, target.path, terms=terms)
         moved = self._spool.get(target.path)
         assert moved is not None
@@ -279,31 +320,53 @@ class Changes:
 
     # --- attributes ------------------------------------------------------------------------------
 
-    async def change(self, path: str, change: Change, handle: Handle | None) -> Attributes:
+    async def change(
+        self, path: str, change: Change, handle: Handle | None, *, identity: int = 0
+    ) -> Attributes:
         """Apply *change* to what lies under *path*, or to an open *handle* of it.
+
+        Args:
+            path: mount-relative.
+            change: what to change.
+            handle: an open file of the inode: what was written here is changed through it, also
+                when it has no name any more.
+            identity: what the caller thinks the file is (`Attributes.identity`); 0 if it has
+                no opinion.
 
         Raises:
             PublishedImmutable, ReadOnly, NotPermitted, PathNotFound, IsADirectory.
-            Stale: a writable copy was made; repeat.
+            Stale: something else lies there now, or a writable copy was made; repeat.
         """
+        if isinstance(handle, SpoolHandle):
+            self._terms.check_writable(path)
+            return await self._change_spooled(handle.file.entry, change, handle)
         node = await self._finder.find(path)
         if isinstance(node, Missing):
             raise PathNotFound(f"{path}: no such file")
+        if isinstance(node, Directory):
+            self._terms.check_writable(path)
+            return await self._change_directory(node, change)
+        self._files.check_identity(node, identity)
         if isinstance(node, Published):
             return await self._change_published(node, change)
         self._terms.check_writable(path)
-        if isinstance(node, Directory):
-            return await self._change_directory(node, change)
-        if change.size_bytes is not None:
-            await self._truncate(node, change.size_bytes, handle)
-        await self._set_attributes(node.entry, change)
-        return self._finder.spooled_attributes(node.entry)
+        return await self._change_spooled(node.entry, change, None)
 
-    async def _truncate(self, node: Spooled, size_bytes: int, handle: Handle | None) -> None:
-        if handle is not None:
+    async def _change_spooled(
+        self, entry: SpoolEntry, change: Change, handle: SpoolHandle | None
+    ) -> Attributes:
+        if change.size_bytes is not None:
+            await self._truncate(entry, change.size_bytes, handle)
+        await self._set_attributes(entry, change)
+        return self._finder.spooled_attributes(entry)
+
+    async def _truncate(
+        self, entry: SpoolEntry, size_bytes: int, handle: SpoolHandle | None
+    ) -> None:
+        if handle is not None and handle.file.writable:
             await handle.truncate(size_bytes)
             return
-        file = await self._spool.open(node.entry, writable=True)
+        file = await self._spool.open(entry, writable=True)
         try:
             await file.truncate(size_bytes)
             await file.flush()
@@ -337,18 +400,27 @@ class Changes:
         raise Stale(f"{node.path}: a writable copy was made; truncate it again")
 
     async def _change_directory(self, node: Directory, change: Change) -> Attributes:
-        attributes = self._finder.directory_attributes(node)
+        if change.size_bytes is not None:
+            raise IsADirectory(f"{node.path}: is a directory")
         if node.made is not None:
             await self._set_attributes(node.made, change)
             return self._finder.directory_attributes(node)
-        if change.size_bytes is not None:
-            raise IsADirectory(f"{node.path}: is a directory")
+        attributes = self._finder.directory_attributes(node)
         if not _changes_nothing(attributes, Change(change.mode, change.uid, change.gid)):
             raise NotPermitted(
                 f"{node.path}: mode and owner of this directory come from the specification"
             )
         # Object stores keep no times of directories; refusing would fail every rsync -t.
         return attributes
+
+
+def _in_origin(node: Node) -> Revision | None:
+    """Return the revision that the origin has under the path of *node*, as far as we know."""
+    if isinstance(node, Published):
+        return node.entry.revision
+    if isinstance(node, Spooled):
+        return node.entry.revision or node.entry.base
+    return None
 
 
 def _changes_nothing(attributes: Attributes, change: Change) -> bool:

@@ -38,7 +38,7 @@ class Space:
     """What df shows: how much can still be written, and how much there is in all.
 
     Attributes:
-        total_bytes: the spool's limit.
+        total_bytes: what the spool holds and what it still may: so that "used" is what it holds.
         free_bytes: what a writer may still write here: the spool's limit or its disk, whichever
             ends first. Nothing is said of the origin, which has no end.
         files: entries in the spool.
@@ -189,9 +189,11 @@ class FileSystem:
         limit = self._settings.spool
         disk = await trio.to_thread.run_sync(os.statvfs, self._spool.directory)
         room = disk.f_bavail * disk.f_frsize - limit.free_bytes_min
+        used = self._spool.used_bytes
+        free = max(0, min(limit.bytes_max - used, room))
         return Space(
-            total_bytes=limit.bytes_max,
-            free_bytes=max(0, min(limit.bytes_max - self._spool.used_bytes, room)),
+            total_bytes=used + free,
+            free_bytes=free,
             files=len(self._spool),
         )
 
@@ -209,9 +211,11 @@ class FileSystem:
 
     # --- changes ---------------------------------------------------------------------------------
 
-    async def change(self, path: str, change: Change, handle: Handle | None = None) -> Attributes:
+    async def change(
+        self, path: str, change: Change, handle: Handle | None = None, *, identity: int = 0
+    ) -> Attributes:
         """Change attributes or size; see `Changes.change`."""
-        return await self._changes.change(path, change, handle)
+        return await self._changes.change(path, change, handle, identity=identity)
 
     async def make_directory(self, path: str, mode: int, caller: Caller) -> Attributes:
         """Make a directory; see `Changes.make_directory`."""
