@@ -24,6 +24,10 @@ from shotfs.vfs import FileSystem
 
 log = logging.getLogger(__name__)
 
+STOP_GRACE_S = 0.5
+"""How long requests under way may still answer when the session ends; then they are cancelled, and
+the kernel answers ENOTCONN. A cold read of a stalled origin would keep the process for minutes."""
+
 START_DEADLINE_S = 20
 """How long the kernel may take to open the session."""
 
@@ -56,6 +60,7 @@ class Mount:
         self.tuned = tuning.Tuned(None, None)
         self._settings = settings
         self._session = trio.Event()
+        self._ending = trio.Event()
         self.operations = Operations(
             filesystem,
             metrics,
@@ -74,6 +79,7 @@ class Mount:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run, nursery)
+                nursery.start_soon(self._cut, nursery)
                 with trio.move_on_after(START_DEADLINE_S):
                     await self._session.wait()
                 if not self._session.is_set():
@@ -92,9 +98,10 @@ class Mount:
             log.info("unmounted", extra={"mountpoint": self.mountpoint})
 
     def stop(self) -> None:
-        """End the session: `serve` returns. Requests under way are abandoned."""
-        if self._session.is_set():
+        """End the session: `serve` returns. Requests under way are abandoned after a moment."""
+        if self._session.is_set() and not self._ending.is_set():
             pyfuse3.terminate()
+        self._ending.set()
 
     async def drop_pages(self, identities: Sequence[int]) -> None:
         """Make the kernel forget the content of these files: it was wrong."""
@@ -107,6 +114,11 @@ class Mount:
 
     async def _run(self, nursery: trio.Nursery) -> None:
         await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=self._settings.requests_max)
+        nursery.cancel_scope.cancel()
+
+    async def _cut(self, nursery: trio.Nursery) -> None:
+        await self._ending.wait()
+        await trio.sleep(STOP_GRACE_S)
         nursery.cancel_scope.cancel()
 
     async def _open_session(self) -> None:

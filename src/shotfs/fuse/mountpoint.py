@@ -43,7 +43,10 @@ MOUNT_TABLE = "/proc/self/mountinfo"
 # The child that does what may hang. Run with -I -S: no site-packages, 15 ms.
 _PROBE = r"""
 import errno, json, os, sys
-path = sys.argv[1]
+path, user, group = sys.argv[1:]
+if user:
+    # Here and not by Popen: another user may not be able to run an interpreter below /root.
+    os.setgroups([]), os.setgid(int(group)), os.setuid(int(user))
 answer = {"path": path, "exists": False, "directory": False, "empty": False, "errno": 0}
 try:
     answer["path"] = os.path.realpath(path)
@@ -289,19 +292,13 @@ class _Answer:
 def _probe(path: str, entry: MountEntry | None, timeout_s: float) -> _Answer | None:
     """List *path* in a child; None when it did not answer within *timeout_s*."""
     user, group = _probe_identity(entry)
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _PROBE, path],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            user=user,
-            group=group,
-        )
-    except PermissionError:
-        # The mount's owner may not run our interpreter: we cannot know, so we say "no entry".
-        return _Answer(path, exists=True, directory=True, empty=False, errno=errno.EACCES)
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _PROBE, path, user, group],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
     try:
         output, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -316,14 +313,17 @@ def _probe(path: str, entry: MountEntry | None, timeout_s: float) -> _Answer | N
         ) from exc
 
 
-def _probe_identity(entry: MountEntry | None) -> tuple[int | None, int | None]:
-    """Return uid and gid to ask as: root is kept out of a mount whose user did not open it.
+def _probe_identity(entry: MountEntry | None) -> tuple[str, str]:
+    """Return uid and gid to ask as, "" for our own.
+
+    Root is kept out of a mount whose user did not open it.
 
     Without this, a live and a dead mount of another user both say EACCES.
     """
     if entry is None or entry.owner is None or entry.allow_other or os.geteuid() != 0:
-        return None, None
-    return entry.owner
+        return "", ""
+    user, group = entry.owner
+    return str(user), str(group)
 
 
 def _abandon(process: subprocess.Popen[bytes]) -> None:

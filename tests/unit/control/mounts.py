@@ -36,12 +36,9 @@ def tiny_mount(
     path: Path, mode: str = "serve", *, user: int | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-B", TINY, path, mode],
+        [sys.executable, "-B", TINY, path, mode, "" if user is None else str(user)],
         stdout=subprocess.PIPE,
         text=True,
-        user=user,
-        group=user,
-        extra_groups=None if user is None else [],
         cwd="/",
     )
     assert process.stdout is not None

@@ -169,7 +169,11 @@ async def test_s12_directory_that_others_can_write_is_refused(tmp_path: Path) ->
 
 
 _AS_NOBODY = """
-import json, socket, sys
+import json, os, socket, sys
+# Here and not by Popen: another user may not be able to run an interpreter below /root.
+os.setgroups(json.loads(sys.argv[4]))
+os.setresgid(*[int(sys.argv[3])] * 3)
+os.setresuid(*[int(sys.argv[3])] * 3)
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
 for method, path in json.loads(sys.argv[2]):
@@ -209,10 +213,11 @@ async def answers_to_nobody(path: str, groups: list[int] | None = None) -> list[
 
     def call() -> str:
         return subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _AS_NOBODY, path, json.dumps(EVERY_ENDPOINT)],
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=groups or [],
+            [
+                sys.executable,
+                *("-I", "-S", "-c", _AS_NOBODY),
+                *(path, json.dumps(EVERY_ENDPOINT), str(NOBODY), json.dumps(groups or [])),
+            ],
             capture_output=True,
             text=True,
             timeout=30,

@@ -1,6 +1,7 @@
 """A file system of one empty directory, served by a process that tests may kill or stop.
 
-Run as ``tiny_mount.py MOUNTPOINT serve|hang``: prints "ready" when it is mounted.
+Run as ``tiny_mount.py MOUNTPOINT serve|hang UID``: prints "ready" when it is mounted. It becomes UID
+by itself (empty: it stays who it is), because another user may not be able to run our interpreter.
 With "hang", listing its root never answers, although the request was taken.
 """
 
@@ -51,6 +52,11 @@ async def serve(
 
 
 if __name__ == "__main__":
+    if sys.argv[3]:
+        user = int(sys.argv[3])
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
     trio.run(
         lambda: serve(
             sys.argv[1],
