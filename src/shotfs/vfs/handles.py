@@ -6,16 +6,38 @@ A handle is of one revision or of one spool entry for as long as it is open, and
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
+
+import trio
 
 from shotfs.cache import CachedFile
 from shotfs.digest import Buffer
-from shotfs.errors import NotPermitted, ObjectNotFound, RevisionChanged
+from shotfs.errors import NotPermitted, ObjectNotFound, RevisionChanged, TierUnavailable
 from shotfs.publish import SpoolEntry, SpoolFile
 from shotfs.tiers.base import Span
 from shotfs.vfs.attributes import Attributes
 
 EMPTY = b""
+
+REPEATED_READ_S = 1.0
+"""How long a failure answers reads of the same bytes. When a read-ahead fails, the kernel asks for
+its first page once more, at once: without this an application waits for two deadlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A read that the origin did not answer.
+
+    Attributes:
+        span: what was read.
+        at_s: when it failed, on the event loop's clock.
+        error: what the reader was told.
+    """
+
+    span: Span
+    at_s: float
+    error: TierUnavailable
 
 
 class Handle(Protocol):
@@ -70,6 +92,7 @@ class PublishedHandle:
         self._attributes = attributes
         self._size_bytes = attributes.size_bytes
         self._on_stale = on_stale
+        self._failure: _Failure | None = None
 
     @property
     def cached(self) -> CachedFile:
@@ -96,14 +119,28 @@ class PublishedHandle:
         stop = min(offset + size, self._size_bytes)
         if offset >= stop:
             return EMPTY
+        span = Span(offset, stop)
+        self._fail_again(span)
         try:
-            return await self._cached.read(Span(offset, stop))
+            return await self._cached.read(span)
+        except TierUnavailable as exc:
+            self._failure = _Failure(span, trio.current_time(), exc)
+            raise
         except ObjectNotFound as exc:
             self._on_stale()
             raise RevisionChanged(f"{exc.message}: deleted while it was open") from exc
         except RevisionChanged:
             self._on_stale()
             raise
+
+    def _fail_again(self, span: Span) -> None:
+        failure = self._failure
+        if failure is None:
+            return
+        if trio.current_time() - failure.at_s > REPEATED_READ_S:
+            self._failure = None
+        elif failure.span.start <= span.start and span.stop <= failure.span.stop:
+            raise failure.error
 
     async def write(self, offset: int, data: Buffer) -> int:
         """Refuse: the handle was opened for reading."""
