@@ -27,18 +27,21 @@ def cat(path: Path) -> subprocess.Popen[bytes]:
 
 def errno_of(process: subprocess.Popen[bytes], *, timeout_s: float) -> int:
     """Wait for a process that `cat` started; return the errno that it was given, 0 for none."""
-    try:
-        _, said = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise
-    if process.returncode == 0:
-        return 0
-    return _STRERRORS[said.decode().strip().rpartition(": ")[2]]
+    return errnos_of([process], timeout_s=timeout_s)[0]
 
 
 def errnos_of(processes: Sequence[subprocess.Popen[bytes]], *, timeout_s: float) -> list[int]:
     """Wait for *processes*, all of them together for *timeout_s* seconds; return their errnos."""
     end = time.monotonic() + timeout_s
-    return [errno_of(process, timeout_s=max(0.01, end - time.monotonic())) for process in processes]
+    try:
+        return [_errno(process, end - time.monotonic()) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.communicate()
+
+
+def _errno(process: subprocess.Popen[bytes], timeout_s: float) -> int:
+    _, said = process.communicate(timeout=max(0.01, timeout_s))
+    return _STRERRORS[said.decode().strip().rpartition(": ")[2]] if process.returncode else 0

@@ -171,6 +171,12 @@ class ShotfsNode:
         """Whether the service that `mount` started is still there."""
         return self.pid is not None and _alive(self.pid)
 
+    def memory_bytes(self, field: str = "VmRSS") -> int:
+        """Return the resident memory of the service; ``VmHWM`` is the most that it ever had."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as lines:
+            row = next(line for line in lines if line.startswith(f"{field}:"))
+        return int(row.split()[1]) * 1024
+
     def status(self) -> Mapping[str, Any]:
         """Return the service's status."""
         with Client(self.socket) as client:

@@ -1,0 +1,151 @@
+"""An origin that takes requests and never answers, while others want what is cached (S7)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import REQUEST_DEADLINE_S, NewGcsNode
+from tests.faults.processes import cat, errno_of, errnos_of
+from tests.fuse.node import ShotfsNode, wait_until
+from tests.servers.gcs import Fault
+from tests.servers.handles import GcsBucket
+
+pytestmark = pytest.mark.kernel
+
+WAITING_PROCESSES = 200
+WARM_FILES = 50
+
+WARM_P99_S = 1.0
+"""What opening and reading a small cached file may take; a quiet machine needs a millisecond."""
+
+SLACK_S = 10.0
+"""What a busy machine may add to a deadline, with 200 processes to start and to end."""
+
+
+class WarmReader(threading.Thread):
+    """Opens and reads cached files again and again, as an application would, and keeps the times.
+
+    Attributes:
+        seconds: of each open, read and close, in order.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        super().__init__(name="warm-reader")
+        self.seconds: list[float] = []
+        self._paths = paths
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            for path in self._paths:
+                started = time.monotonic()
+                with open(path, "rb", buffering=0) as file:
+                    # Past the kernel's pages, so that the service is asked each time.
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                    assert file.read() == path.name.encode()
+                self.seconds.append(time.monotonic() - started)
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join(30)
+
+    @property
+    def p99_s(self) -> float:
+        return sorted(self.seconds)[len(self.seconds) * 99 // 100]
+
+
+@contextmanager
+def _reading(paths: list[Path]) -> Iterator[WarmReader]:
+    reader = WarmReader(paths)
+    reader.start()
+    try:
+        yield reader
+    finally:
+        reader.end()
+
+
+def _warm_up(node: ShotfsNode, gcs: GcsBucket) -> list[Path]:
+    names = [f"warm-{index}.png" for index in range(WARM_FILES)]
+    for name in names:
+        gcs.put(f"ant/library/{name}", name.encode())
+    paths = [node.show / "library" / name for name in names]
+    for path in paths:
+        assert path.read_bytes() == path.name.encode()
+    return paths
+
+
+def test_s07_200_processes_that_wait_for_a_stalled_origin_disturb_nobody(
+    gcs_node: ShotfsNode, gcs: GcsBucket
+) -> None:
+    warm = _warm_up(gcs_node, gcs)
+    library = gcs_node.show / "library"
+    half = WAITING_PROCESSES // 2
+    for index in range(half):
+        gcs.put(f"ant/library/cold-{index}.png", b"cold")
+        gcs.put(f"ant/library/unseen-{index}/other.png", b"other")
+    os.listdir(library)
+    # Half of them wait for bytes of files that they see, half for an answer whether there is one.
+    for operation, name in (("read", "cold-.*"), ("stat", "unseen-.*/.*")):
+        gcs.fault(Fault("stall", operation=operation, object=f"ant/library/{name}", times=None))
+    memory_before = gcs_node.memory_bytes()
+    started = time.monotonic()
+    waiting = [
+        cat(library / name.format(index))
+        for index in range(half)
+        for name in ("cold-{}.png", "unseen-{}/unseen.png")
+    ]
+    with _reading(warm) as reader:
+        found = errnos_of(waiting, timeout_s=REQUEST_DEADLINE_S * 3 + SLACK_S)
+        took_s = time.monotonic() - started
+    assert set(found) == {errno.ETIMEDOUT}
+    assert took_s < REQUEST_DEADLINE_S + SLACK_S / 2
+    assert reader.p99_s < WARM_P99_S, sorted(reader.seconds)[-10:]
+    assert max(reader.seconds) < REQUEST_DEADLINE_S
+    assert gcs_node.memory_bytes() - memory_before < 100 << 20, "S10: waiting costs no memory"
+
+    gcs.server.faults.clear()
+    assert (library / "cold-0.png").read_bytes() == b"cold"
+    assert errno_of(cat(library / "unseen-0/unseen.png"), timeout_s=30) == errno.ENOENT
+
+
+def test_s07_a_stream_that_stalls_in_the_middle_is_etimedout_and_resumes_when_it_may(
+    new_gcs_node: NewGcsNode, gcs: GcsBucket
+) -> None:
+    node = new_gcs_node("[network]\nrange_bytes = 1048576\n").mount()
+    data = os.urandom(1 << 20) * 8
+    gcs.put("ant/library/movie.mov", data)
+    path = node.show / "library/movie.mov"
+    stall = gcs.fault(Fault("stall", operation="read", skip=2, times=None, bucket=gcs.bucket))
+    assert errno_of(cat(path), timeout_s=3 * REQUEST_DEADLINE_S + SLACK_S) == errno.ETIMEDOUT
+    stall.release()
+    assert path.read_bytes() == data
+
+
+def test_s07_an_upload_that_stalls_delays_no_other_output_and_no_reader(
+    new_gcs_node: NewGcsNode, gcs: GcsBucket
+) -> None:
+    node = new_gcs_node().mount()
+    warm = _warm_up(node, gcs)
+    directory = node.show / "render/xy_1_100_030_00_v005"
+    directory.mkdir()
+    stall = gcs.fault(
+        Fault("stall", method="POST", object=".*1001.*", times=None, bucket=gcs.bucket)
+    )
+    (directory / "beauty.1001.exr").write_bytes(b"stalled")
+    stall.wait_hits()
+    with _reading(warm[:5]) as reader:
+        (directory / "beauty.1002.exr").write_bytes(b"passes")
+        wait_until(lambda: len(node.queue()) == 1)
+    assert reader.p99_s < WARM_P99_S
+    assert gcs.read("ant/render/xy_1_100_030_00_v005/beauty.1002.exr") == b"passes"
+    stall.release()
+    node.wait_published()
+    assert gcs.read("ant/render/xy_1_100_030_00_v005/beauty.1001.exr") == b"stalled"
