@@ -116,6 +116,10 @@ class Namespace:
             return None
         return await self._stats.do(path, lambda: self._ask(path, resolution))
 
+    async def confirm(self, path: str, resolution: Resolution) -> Entry | None:
+        """Ask the origin now, whatever is known. Returns and raises as `find`."""
+        return await self._stats.do(path, lambda: self._ask(path, resolution))
+
     async def recall(self, paths: Iterable[str]) -> None:
         """Bring what is known of *paths* into memory; call before `listed`, for a few hundred."""
         await self._catalog.load(paths)

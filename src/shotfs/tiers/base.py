@@ -85,11 +85,13 @@ class TierProperties:
         writable: `put` and `delete` work at all.
         preconditions: `put` decides create-only and replace atomically at the store.
         listable: `list` works (a plain HTTP server may have no index pages).
+        lists_checksums: revisions from `list` carry all checksums that `stat` gives.
     """
 
     writable: bool
     preconditions: bool
     listable: bool
+    lists_checksums: bool = True
 
 
 @runtime_checkable

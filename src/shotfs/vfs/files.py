@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 
 import trio
 
 from shotfs.cache import Cache, FileState
+from shotfs.digest import Checksums
 from shotfs.errors import (
     IsADirectory,
     PathExists,
@@ -94,10 +96,12 @@ class Files:
 
     async def open_published(self, node: Published) -> PublishedHandle:
         """Open a published file for reading."""
-        revision = node.entry.revision
         tier = self._tiers.opened(node.resolution.template.policy.origin)
         if tier is None:
             tier = await self._tiers.get(node.resolution.template.policy.origin)
+        if not tier.properties.lists_checksums and node.entry.revision.checksums == Checksums():
+            node = await self._with_checksums(node)
+        revision = node.entry.revision
         cached = await self._cache.open(tier, revision)
         self._metrics.opens[_TEMPERATURES[cached.state]].inc()
         return PublishedHandle(
@@ -105,6 +109,19 @@ class Files:
             self._finder.published_attributes(node),
             lambda: self._finder.namespace.removed(node.path),
         )
+
+    async def _with_checksums(self, node: Published) -> Published:
+        """Return *node* with what its bytes are to be compared with (S6): a listing may not say.
+
+        Raises:
+            Stale: the origin has another revision by now, or none.
+        """
+        if await self._cache.known(node.entry.revision):
+            return node
+        entry = await self._finder.namespace.confirm(node.path, node.resolution)
+        if entry is None or entry.revision != node.entry.revision:
+            raise Stale(f"{node.path}: another revision lies here now; look it up again")
+        return replace(node, entry=entry)
 
     async def create(
         self, path: str, mode: int, flags: int, caller: Caller

@@ -172,17 +172,23 @@ class FileSystem:
         """Return the names of all extended attributes of *path*, sorted."""
         return sorted(await self._xattrs.all(await self._finder.find(path)))
 
-    def identities_of(self, revision: Revision) -> list[int]:
+    async def identities_of(self, revision: Revision) -> list[int]:
         """Return the identities of the files that show *revision*, for dropping their pages."""
-        finder = self._finder
-        return [
-            revision_identity(path, revision)
-            for path in (f"{show.name}/{revision.key}" for show in finder.shows)
-            if (resolution := finder.resolve(path)) is not None
-            and not resolution.scratch
-            and (tier := self._tiers.opened(resolution.template.policy.origin)) is not None
-            and tier.name == revision.tier
-        ]
+        identities = []
+        for path in (f"{show.name}/{revision.key}" for show in self._finder.shows):
+            resolution = self._finder.resolve(path)
+            if resolution is None or resolution.scratch:
+                continue
+            policy = resolution.template.policy
+            tier = self._tiers.opened(policy.origin)
+            if tier is None or tier.name != revision.tier:
+                continue
+            identities.append(revision_identity(path, revision))
+            entry = await self._finder.namespace.known(path, policy)
+            if entry is not None and entry.revision == revision and entry.identity is not None:
+                # It was written here, and kept the inode that it had in the spool.
+                identities.append(entry.identity)
+        return identities
 
     async def space(self) -> Space:
         """Return what df shows."""
