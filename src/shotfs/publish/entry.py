@@ -111,6 +111,7 @@ class SpoolEntry:
         written: written since the last flush, whether it was synced since or not.
         damaged: hull of the bytes that a failed write did not store; None when all is well.
         problem: the error of the first of those writes.
+        abandoned: a writer was cut off before it closed (`SpoolFile.abandon`).
         sealing: the hash is being computed.
         finished_handles: handles with a lower epoch may not write any more (S4, origin).
         aside: kept without a name, in `aside/`, listed and never published.
@@ -149,6 +150,7 @@ class SpoolEntry:
     written: bool = False
     damaged: Span | None = None
     problem: ShotfsError | None = None
+    abandoned: bool = False
     sealing: bool = False
     finished_handles: int = 0
     aside: bool = False
@@ -187,6 +189,11 @@ class SpoolEntry:
     def publishable(self) -> bool:
         """A file that is on its way to the origin or should be."""
         return self.kind is Kind.FILE and self.terms is not None and not self.terms.scratch
+
+    @property
+    def half_written(self) -> bool:
+        """Whether a writer was cut off and nobody has closed the content since: never sealed."""
+        return self.abandoned and not self.clean
 
     @property
     def perhaps_in_origin(self) -> bool:

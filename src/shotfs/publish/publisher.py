@@ -145,9 +145,11 @@ class Publisher:
         Raises:
             PublishConflict: the origin has other bytes; ours are in quarantine.
             TierError, SpoolFull, SpoolBroken: the real reason why it is not in the origin.
-            Stale: it was changed or removed meanwhile.
+            Stale: it was changed or removed meanwhile, or its writer was cut off.
         """
         async with entry.lock:
+            if entry.half_written:
+                raise Stale(f"{entry.path}: its writer was cut off; it is not whole")
             if entry.state is State.OPEN and not entry.unlinked:
                 await self._core.seal(entry)
                 entry.finished_handles += 1
@@ -220,7 +222,7 @@ class Publisher:
         assert entry.terms is not None
         retry_at = entry.retry_at or 0.0
         match entry.state:
-            case State.OPEN if entry.writers == 0 and entry.damaged is None:
+            case State.OPEN if self._may_seal(entry) and entry.damaged is None:
                 grace_s = 0.0 if self._drains else entry.terms.grace_s
                 return max(entry.closed_at + grace_s, retry_at)
             case State.SEALED:
@@ -292,7 +294,8 @@ class Publisher:
             await self._retire(entry)
 
     def _may_seal(self, entry: SpoolEntry) -> bool:
-        return entry.state is State.OPEN and entry.writers == 0 and not entry.unlinked
+        closed = entry.writers == 0 and not entry.half_written
+        return entry.state is State.OPEN and closed and not entry.unlinked
 
     async def _publish(self, entry: SpoolEntry) -> Revision:
         entry.retry_at = None

@@ -174,26 +174,40 @@ class SpoolFile:
 
         Data that arrived after the last flush (mmap) is made durable here.
         """
-        if self._descriptor < 0:
-            return
+        await self._give_up(finish=True)
+        self._core.table.notify(self.entry)
+
+    async def abandon(self) -> None:
+        """Give the handle up without the application having closed it. Idempotent, never raises.
+
+        For the end of the kernel's session: nothing counts as closed that was not flushed, here
+        or after a restart, as if the process had been killed (S5).
+        """
+        await self._give_up(finish=False)
+
+    async def _give_up(self, *, finish: bool) -> None:
         entry = self.entry
         with trio.CancelScope(shield=True):
             async with entry.lock:
+                if self._descriptor < 0:
+                    return
                 descriptor, self._descriptor = self._descriptor, -1
                 entry.open_handles -= 1
                 entry.writers -= self.writable
-                if self.writable and entry.writers == 0 and not entry.unlinked:
-                    await self._finish_writing(descriptor)
-                os.close(descriptor)
+                entry.abandoned |= self.writable and not finish
+                try:
+                    if self.writable and entry.writers == 0 and not entry.unlinked and finish:
+                        await self._finish_writing(descriptor)
+                finally:
+                    os.close(descriptor)
                 if entry.unlinked and entry.open_handles == 0:
                     await self._core.remove_data(entry)
-        self._core.table.notify(entry)
 
     async def _finish_writing(self, descriptor: int) -> None:
         """The last writer is gone: the content is whole, or it never will be."""
         entry = self.entry
         entry.closed_at = trio.current_time()
-        if entry.state is not State.OPEN:
+        if entry.state is not State.OPEN or entry.half_written:
             return
         try:
             await self._core.persist(entry, descriptor, closing=True)
