@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import trio
 
@@ -141,6 +142,9 @@ class Namespace:
             if known.revision == revision and policy.immutable is not Immutable.NEVER:
                 # Nothing to learn, and no write for each entry of each listing.
                 return known
+        if known is not None and known.revision == revision:
+            # Equal, but a stat may have brought checksums that listings do not carry.
+            revision = known.revision
         entry = Entry(revision, listed_at_s, _kept_identity(known, revision))
         if self._removed.get(path, float("-inf")) < listed_at_s:
             self._catalog.put(path, entry)
@@ -166,6 +170,27 @@ class Namespace:
             self._directories.pop(directory, None)
             if directory in self._since_probing:
                 self._since_probing[directory] = True
+
+    async def renumber(
+        self, path: str, revision: Revision, identity: int, renewed: Callable[[int], int]
+    ) -> int:
+        """Give what is known of *path* another `Entry.identity`, if it still is *revision*.
+
+        Args:
+            path: mount-relative.
+            revision: whose identity changes.
+            identity: of the revision, where the entry has none of its own.
+            renewed: from the identity that it has to the one that it gets.
+
+        Returns:
+            The identity that it had.
+        """
+        entry = await self._catalog.get(path)
+        if entry is None or entry.revision != revision:
+            return identity
+        had = identity if entry.identity is None else entry.identity
+        self._catalog.put(path, replace(entry, identity=renewed(had)))
+        return had
 
     def removed(self, path: str) -> None:
         """Note that *path* is gone from its origin, or has another revision than we thought."""
@@ -269,6 +294,13 @@ class Namespace:
             log.info("taken for granted: %s", exc.message, extra={"path": path})
         self._remember_directory(path, exists=True, ttl_s=UNREACHABLE_PAUSE_S)
         return True
+
+    async def must_guess(self, match: DirectoryMatch) -> bool:
+        """Whether some origin of *match* cannot say what directories it has."""
+        for origin in match.origins:
+            if not (await self._tiers.get(origin)).properties.listable:
+                return True
+        return False
 
     async def listing(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
         """Return the children of *prefix* in every origin that may hold some.

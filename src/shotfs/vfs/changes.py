@@ -6,6 +6,7 @@ import errno
 import logging
 
 from shotfs.errors import (
+    CrossDevice,
     DirectoryNotEmpty,
     InvalidArgument,
     IsADirectory,
@@ -279,14 +280,17 @@ class Changes:
         if isinstance(target, Published) and target.immutable:
             raise PublishedImmutable(f"{target.path}: published and immutable", errno=errno.EEXIST)
         revision = source.entry.revision
-        await self._files.writable_copy(source)
         terms = self._terms.of(target.path, resolution, _in_origin(target))
+        if terms.scratch:
+            raise CrossDevice(
+                f"{target.path}: a scratch name, where the only copy of the file would expire"
+            )
+        await self._files.writable_copy(source)
         await self._spool.rename(source.path, target.path, terms=terms)
         moved = self._spool.get(target.path)
         assert moved is not None
-        if not terms.scratch:
-            # The copy must be in the origin before the original goes.
-            await self._publisher.publish_now(moved)
+        # The copy must be in the origin before the original goes.
+        await self._publisher.publish_now(moved)
         await self._delete_revision(source.path, revision)
 
     async def _rename_directory(self, source: Directory, target: Node) -> None:

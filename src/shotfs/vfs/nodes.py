@@ -222,6 +222,10 @@ class NodeFinder:
         entry = await self.namespace.known(path, resolution.template.policy)
         if entry is not None:
             return False, entry
+        if await self.namespace.must_guess(match):
+            # A web server without index pages. Most files have an extension, few directories do.
+            entry = await self.namespace.find(path, resolution)
+            return entry is None and "." not in path.rpartition("/")[2], entry
         found = False
         problems: list[ShotfsError] = []
 
