@@ -158,7 +158,7 @@ async def _handle_signals(service: NodeService, scope: trio.CancelScope) -> None
 
 async def _drop_corrupt_pages(node: Node, mount: Mount) -> None:
     async for revision in node.corrupt:
-        await mount.drop_pages(await node.filesystem.identities_of(revision))
+        await mount.drop_pages(await node.filesystem.distrust(revision))
 
 
 async def _discard_corrupt(node: Node) -> None:

@@ -78,6 +78,11 @@ def revision_identity(path: str, revision: Revision) -> int:
     return xxhash.xxh3_128_intdigest(f"{path}\0{revision.identity}".encode())
 
 
+def next_identity(identity: int) -> int:
+    """Return another identity for a file whose bytes the kernel may have wrong."""
+    return xxhash.xxh3_128_intdigest(f"again\0{identity:x}".encode())
+
+
 def directory_identity(path: str) -> int:
     """Return the identity of the directory *path*."""
     return xxhash.xxh3_128_intdigest(f"{path}/".encode())

@@ -20,7 +20,7 @@ from shotfs.pathspec import Durability
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool
 from shotfs.tiers.base import Revision
-from shotfs.vfs.attributes import Attributes, Caller, Change, revision_identity
+from shotfs.vfs.attributes import Attributes, Caller, Change, next_identity, revision_identity
 from shotfs.vfs.changes import Changes
 from shotfs.vfs.directories import Directories, Snapshot
 from shotfs.vfs.files import Files
@@ -172,22 +172,27 @@ class FileSystem:
         """Return the names of all extended attributes of *path*, sorted."""
         return sorted(await self._xattrs.all(await self._finder.find(path)))
 
-    async def identities_of(self, revision: Revision) -> list[int]:
-        """Return the identities of the files that show *revision*, for dropping their pages."""
+    async def distrust(self, revision: Revision) -> list[int]:
+        """Give each file that shows *revision* a new identity: some of what was read was wrong.
+
+        Who has it open keeps the old inode, so that wrong bytes and right ones never mix; the next
+        open gets a new one, of which the kernel has no pages.
+
+        Returns:
+            The old identities, for dropping their pages.
+        """
         identities = []
         for path in (f"{show.name}/{revision.key}" for show in self._finder.shows):
             resolution = self._finder.resolve(path)
             if resolution is None or resolution.scratch:
                 continue
-            policy = resolution.template.policy
-            tier = self._tiers.opened(policy.origin)
+            tier = self._tiers.opened(resolution.template.policy.origin)
             if tier is None or tier.name != revision.tier:
                 continue
-            identities.append(revision_identity(path, revision))
-            entry = await self._finder.namespace.known(path, policy)
-            if entry is not None and entry.revision == revision and entry.identity is not None:
-                # It was written here, and kept the inode that it had in the spool.
-                identities.append(entry.identity)
+            first = revision_identity(path, revision)
+            identities.append(
+                await self._finder.namespace.renumber(path, revision, first, next_identity)
+            )
         return identities
 
     async def space(self) -> Space:
