@@ -94,7 +94,7 @@ class Mount:
             with trio.CancelScope(shield=True):
                 # In a thread: it waits for the kernel, which may wait for an answer of ours.
                 await trio.to_thread.run_sync(pyfuse3.close)
-                await self.operations.close_all()
+                await self.operations.abandon_all()
             log.info("unmounted", extra={"mountpoint": self.mountpoint})
 
     def stop(self) -> None:

@@ -103,12 +103,12 @@ class Operations(pyfuse3.Operations):
         """Note that the kernel has opened the session."""
         self._serving()
 
-    async def close_all(self) -> None:
-        """Close what the kernel left open when the session ended."""
+    async def abandon_all(self) -> None:
+        """Give up what applications had open when the session ended: they never closed it."""
         while self._files:
             _, opened = self._files.popitem()
             with trio.CancelScope(shield=True):
-                await opened.handle.close()
+                await opened.handle.abandon()
 
     # --- names -----------------------------------------------------------------------------------
 

@@ -75,6 +75,10 @@ class Handle(Protocol):
         """Give up the handle."""
         ...
 
+    async def abandon(self) -> None:
+        """Give up the handle of an application that did not close it: its output is not whole."""
+        ...
+
 
 class PublishedHandle:
     """Reads one revision from the cache.
@@ -160,6 +164,10 @@ class PublishedHandle:
         """Give the lease back."""
         self._cached.close()
 
+    async def abandon(self) -> None:
+        """Give the lease back."""
+        self._cached.close()
+
 
 class SpoolHandle:
     """Reads and writes one entry of the spool.
@@ -226,3 +234,7 @@ class SpoolHandle:
     async def close(self) -> None:
         """Give up the handle; the last one starts the grace period."""
         await self._file.close()
+
+    async def abandon(self) -> None:
+        """Give up the handle; what was written since its last close() does not count as closed."""
+        await self._file.abandon()

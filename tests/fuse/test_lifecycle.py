@@ -1,0 +1,87 @@
+"""How a mount ends: by signal, by umount, with readers that wait and writers that never closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fuse.node import ShotfsNode, wait_until
+from tests.servers.faults import Fault
+from tests.servers.handles import GcsBucket
+
+pytestmark = pytest.mark.kernel
+
+SHOT = "render/xy_1_100_030_00_v005"
+
+
+def _pid(node: ShotfsNode) -> int:
+    return int(node.status()["pid"])
+
+
+def _gone(pid: int) -> bool:
+    return not os.path.exists(f"/proc/{pid}")
+
+
+def _mounted(node: ShotfsNode) -> bool:
+    table = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    return str(node.mountpoint) in table
+
+
+def test_s07_a_signal_ends_the_mount_although_a_cold_read_waits_for_ever(
+    gcs_node: ShotfsNode, gcs: GcsBucket
+) -> None:
+    gcs.put("ant/library/cold.bin", b"never arrives")
+    os.stat(gcs_node.show / "library/cold.bin")
+    stalled = gcs.fault(Fault("stall", operation="read", times=None))
+    reader = subprocess.Popen(
+        ["cat", str(gcs_node.show / "library/cold.bin")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        stalled.wait_hits(1)
+        pid = _pid(gcs_node)
+        started = time.monotonic()
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: _gone(pid))
+        assert time.monotonic() - started < 10
+        assert not _mounted(gcs_node)
+        _, message = reader.communicate(timeout=10)
+        assert reader.returncode != 0, message
+    finally:
+        stalled.release()
+        reader.kill()
+        reader.wait(10)
+
+
+def test_umount_by_hand_ends_the_service(node: ShotfsNode) -> None:
+    pid = _pid(node)
+    subprocess.run(["umount", str(node.mountpoint)], check=True)
+    wait_until(lambda: _gone(pid))
+
+
+def test_s05_a_file_that_was_never_closed_is_not_published_by_a_graceful_stop(
+    node: ShotfsNode, origin: Path
+) -> None:
+    directory = node.show / SHOT
+    directory.mkdir()
+    closed = directory / "beauty.1001.exr"
+    closed.write_bytes(b"whole")
+    pid = _pid(node)
+    half = os.open(directory / "beauty.1002.exr", os.O_CREAT | os.O_WRONLY)
+    try:
+        os.write(half, b"half of a fra")
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: _gone(pid))
+    finally:
+        with pytest.raises(OSError, match="not connected|Transport"):
+            os.close(half)
+    node.mount()
+    wait_until(lambda: (origin / SHOT / closed.name).exists())
+    assert sorted(path.name for path in (origin / SHOT).iterdir()) == ["beauty.1001.exr"]
+    assert not (directory / "beauty.1002.exr").exists()
