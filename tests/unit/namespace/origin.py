@@ -1,4 +1,4 @@
-"""An origin in memory: objects with generations, every request counted, gates and faults on request.
+"""An origin in memory: objects with generations, requests that are counted, gates and faults.
 
 It keeps the tier contract; `test_origin.py` runs the contract's own tests against it.
 """
@@ -160,7 +160,7 @@ class Origin:
         metadata: Mapping[str, str],
     ) -> Revision:
         await self._request("put", key)
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        content = source if isinstance(source, bytes) else _bytes_of(source)
         found = self.objects.get(key)
         if expect is None and found is not None:
             raise PreconditionFailed(f"{self.name}/{key} exists already")
@@ -217,6 +217,10 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now_s += seconds
+
+
+def _bytes_of(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
 async def names_of(origin: Origin, prefix: str = "") -> list[str]:

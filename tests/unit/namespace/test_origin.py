@@ -38,7 +38,7 @@ async def test_the_fake_keeps_the_contract(promise: Callable[..., Awaitable[None
         url=origin.name,
         missing_url="mem://missing",
         write=origin.add,
-        remove=lambda key: origin.objects.pop(key),
+        remove=origin.objects.pop,
     )
     await promise(place, origin)
 

@@ -130,13 +130,13 @@ async def test_the_end_of_the_service_is_an_error_and_not_a_hang() -> None:
         except TierUnavailable as error:
             errors.append(error)
 
-    async with trio.open_nursery() as callers:
-        async with trio.open_nursery() as service:
-            flights: SingleFlight[str, int] = SingleFlight(service)
-            callers.start_soon(ask, flights)
-            await asked.wait()
-            await trio.testing.wait_all_tasks_blocked()
-            service.cancel_scope.cancel()
+    # The callers outlive the service.
+    async with trio.open_nursery() as callers, trio.open_nursery() as service:
+        flights: SingleFlight[str, int] = SingleFlight(service)
+        callers.start_soon(ask, flights)
+        await asked.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        service.cancel_scope.cancel()
     assert "shutting down" in errors[0].message
 
 
