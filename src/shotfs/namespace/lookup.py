@@ -278,12 +278,15 @@ class Namespace:
             TierError: an origin had to be asked and could not answer.
         """
         known = self._directories.get(path)
-        if known is not None and self._now_s() < known[1]:
-            return known[0]
+        if known is None:
+            existed = await self._catalog.had_directory(path)
+            known = self._directories.get(path, (existed, float("-inf")))
+        existed, until_s = known
+        if self._now_s() < until_s:
+            return existed
         listed = self._listed_directory(path, match)
         if listed is not None:
             return listed
-        existed = known[0] if known is not None else await self._catalog.had_directory(path)
         if not existed:
             return await self._probes.do(path, lambda: self._probe(path, prefix, match))
         self._noted[path] = None
