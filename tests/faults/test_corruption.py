@@ -124,10 +124,10 @@ def test_s06_corrupt_bytes_of_an_output_that_was_made_here_leave_no_pages_either
     path.parent.mkdir()
     path.write_bytes(data)
     node.wait_published()
-    node.command("cache", "evict", "--all")
     inode = path.stat().st_ino
-    with open(path, "rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    node.remount()
+    node.command("cache", "evict", "--all")
+    assert path.stat().st_ino == inode
     gcs.fault(_corrupt(gcs, times=None))
     wait_until(lambda: _read_until_it_fails(path)[1] == errno.EIO)
     wait_until(lambda: node.metric("shotfs_cache_verify_failures_total") >= 2)
