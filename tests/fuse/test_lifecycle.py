@@ -79,9 +79,9 @@ def test_s05_a_file_that_was_never_closed_is_not_published_by_a_graceful_stop(
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: _gone(pid))
     finally:
-        with pytest.raises(OSError, match="not connected|Transport"):
+        with pytest.raises(OSError, match="not connected"):
             os.close(half)
     node.mount()
-    wait_until(lambda: (origin / SHOT / closed.name).exists())
+    wait_until((origin / SHOT / closed.name).exists)
     assert sorted(path.name for path in (origin / SHOT).iterdir()) == ["beauty.1001.exr"]
     assert not (directory / "beauty.1002.exr").exists()

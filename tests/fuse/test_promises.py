@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from tests.fuse.conftest import NewNode
-from tests.fuse.node import ShotfsNode, wait_until
+from tests.fuse.conftest import NewNode, gcs_settings
+from tests.fuse.node import SPEC, ShotfsNode, wait_until
 from tests.servers.handles import GcsBucket
 
 pytestmark = pytest.mark.kernel
@@ -45,7 +45,7 @@ def _write_frame(node: ShotfsNode, name: str = "beauty.1001.exr", data: bytes = 
     return path
 
 
-# --- S1: plain objects -----------------------------------------------------------------------------
+# --- S1: plain objects ---
 
 
 def test_s01_a_file_is_the_plain_object_at_its_key(node: ShotfsNode, origin: Path) -> None:
@@ -95,12 +95,10 @@ def test_s01_a_key_over_1024_bytes_is_refused(node: ShotfsNode) -> None:
         os.mkdir(directory + b"/" + b"d" * 250)
 
 
-# --- S3: mutable paths are close-to-open -----------------------------------------------------------
+# --- S3: mutable paths are close-to-open
 
 
-def test_s03_an_open_after_the_ttl_sees_the_newest_revision(
-    node: ShotfsNode, origin: Path
-) -> None:
+def test_s03_an_open_after_the_ttl_sees_the_newest_revision(node: ShotfsNode, origin: Path) -> None:
     _put(origin, "config/scene.json", b"first")
     path = node.show / "config/scene.json"
     assert path.read_bytes() == b"first"
@@ -133,7 +131,7 @@ def test_s03_appending_to_a_published_mutable_file_keeps_what_was_there(
     assert (origin / "config/log.json").read_bytes() == b"one,two"
 
 
-# --- S9: impossible paths cost nothing -------------------------------------------------------------
+# --- S9: impossible paths cost nothing
 
 
 def test_s09_impossible_paths_make_no_request(gcs_node: ShotfsNode, gcs: GcsBucket) -> None:
@@ -156,9 +154,6 @@ def test_s09_creating_an_impossible_path_is_refused(node: ShotfsNode) -> None:
 
 
 def test_s09_a_missing_possible_path_is_remembered(new_node: NewNode, gcs: GcsBucket) -> None:
-    from tests.fuse.conftest import gcs_settings
-    from tests.fuse.node import SPEC
-
     spec = {**SPEC, "defaults": {**SPEC["defaults"], "negative_ttl": "1h"}}
     node = new_node(f"gs://{gcs.bucket}", spec=spec, settings=gcs_settings(gcs)).mount()
     with _fails_with(errno.ENOENT):
@@ -170,7 +165,7 @@ def test_s09_a_missing_possible_path_is_remembered(new_node: NewNode, gcs: GcsBu
     assert _requests(gcs) == before
 
 
-# --- S12: who may do what --------------------------------------------------------------------------
+# --- S12: who may do what
 
 
 def test_s12_modes_come_from_the_specification(node: ShotfsNode, origin: Path) -> None:
@@ -200,23 +195,30 @@ def test_s12_the_cache_is_private(node: ShotfsNode) -> None:
     assert stat.S_IMODE((node.directory / "cache").stat().st_mode) == 0o700
 
 
-def test_s12_a_writer_owns_what_it_writes(
-    new_node: NewNode, origin: Path, as_nobody: list[str]
+@pytest.mark.parametrize(
+    ("owner", "uid", "mode"), [("caller", 65534, 0o640), ("service", 0, 0o664)]
+)
+def test_s12_outputs_belong_to_the_caller_or_to_whom_the_template_says(
+    new_node: NewNode, origin: Path, as_nobody: list[str], owner: str, uid: int, mode: int
 ) -> None:
-    node = new_node(f"file://{origin}", settings="[mount]\nallow_other = true").mount()
+    frames = {**SPEC["templates"]["frames"], "owner": owner, "mode": "0664"}
+    spec = {**SPEC, "templates": {**SPEC["templates"], "frames": frames}}
+    allow = "[mount]\nallow_other = true"
+    node = new_node(f"file://{origin}", spec=spec, settings=allow).mount()
     path = node.show / SHOT / "beauty.1001.exr"
-    script = f"mkdir {path.parent} && echo one > {path}.tmp && mv {path}.tmp {path}"
+    script = f"umask 027 && mkdir {path.parent} && echo one > {path}.tmp"
     subprocess.run([*as_nobody, "sh", "-c", script], check=True)
+    found = path.with_name("beauty.1001.exr.tmp").stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (uid, mode)
+    subprocess.run([*as_nobody, "mv", f"{path}.tmp", str(path)], check=True)
     node.wait_published()
     assert path.read_bytes() == b"one\n"
 
 
-# --- S13, S14: rename, unlink and attributes -------------------------------------------------------
+# --- S13, S14: rename, unlink and attributes
 
 
-def test_s13_a_scratch_name_is_renamed_onto_its_final_name(
-    node: ShotfsNode, origin: Path
-) -> None:
+def test_s13_a_scratch_name_is_renamed_onto_its_final_name(node: ShotfsNode, origin: Path) -> None:
     scratch = _write_frame(node, "beauty.1001.exr.tmp", b"whole")
     assert not (origin / SHOT).exists()
     final = scratch.with_name("beauty.1001.exr")
@@ -286,7 +288,7 @@ def test_s14_files_in_the_spool_do_what_posix_says(node: ShotfsNode) -> None:
     assert not path.exists()
 
 
-# --- S15: what you wrote you see at once -----------------------------------------------------------
+# --- S15: what you wrote you see at once
 
 
 def test_s15_output_is_seen_before_it_is_published(node: ShotfsNode, origin: Path) -> None:
@@ -304,7 +306,7 @@ def test_s15_output_is_seen_before_it_is_published(node: ShotfsNode, origin: Pat
     assert not (origin / "notes").exists()
 
 
-# --- S16: attributes are stable --------------------------------------------------------------------
+# --- S16: attributes are stable
 
 
 def test_s16_attributes_survive_a_remount_and_listings_agree_with_stat(
@@ -332,9 +334,7 @@ def test_s16_attributes_survive_a_remount_and_listings_agree_with_stat(
     assert seen() == before
 
 
-def test_s16_every_node_shows_the_same_size_and_mtime(
-    new_node: NewNode, origin: Path
-) -> None:
+def test_s16_every_node_shows_the_same_size_and_mtime(new_node: NewNode, origin: Path) -> None:
     one, two = new_node(f"file://{origin}").mount(), new_node(f"file://{origin}").mount()
     path = _write_frame(one)
     one.wait_published()
@@ -347,7 +347,7 @@ def test_s16_every_node_shows_the_same_size_and_mtime(
     )
 
 
-# --- S17: local POSIX behaviour --------------------------------------------------------------------
+# --- S17: local POSIX behaviour
 
 
 def test_s17_exclusive_create_and_append(node: ShotfsNode) -> None:
@@ -415,7 +415,8 @@ def test_s17_extended_attributes_say_what_shotfs_knows(node: ShotfsNode, origin:
     assert node.xattr(path, "origin") == f"file://{origin}/library/oak.png"
     assert node.xattr(path, "fields") == '{"rest": "oak.png"}'
     assert set(os.listxattr(path)) == {
-        f"user.shotfs.{name}" for name in ("digest", "fields", "origin", "state", "template", "tier")
+        f"user.shotfs.{name}"
+        for name in ("digest", "fields", "origin", "state", "template", "tier")
     }
     with _fails_with(errno.ENODATA):
         os.getxattr(path, "security.capability")
@@ -431,9 +432,7 @@ def test_s17_names_of_255_bytes(node: ShotfsNode) -> None:
         os.stat(path.with_name("n" * 256))
 
 
-def test_s17_a_directory_of_100000_entries_lists_completely(
-    node: ShotfsNode, origin: Path
-) -> None:
+def test_s17_a_directory_of_100000_entries_lists_completely(node: ShotfsNode, origin: Path) -> None:
     directory = origin / "library/many"
     directory.mkdir(parents=True)
     for index in range(100_000):

@@ -68,9 +68,8 @@ class Changes:
         """
         match = self._terms.writable_directory(path)
         await self._must_be_free(path)
-        uid = caller.uid if match.uid is None else match.uid
-        gid = caller.gid if match.gid is None else match.gid
-        entry = await self._spool.mkdir(path, mode=mode & 0o7777, uid=uid, gid=gid)
+        owner = self._terms.owner_of_directory(match, caller, mode)
+        entry = await self._spool.mkdir(path, mode=owner.mode, uid=owner.uid, gid=owner.gid)
         return self._finder.directory_attributes(Directory(path, match, entry))
 
     async def make_symlink(self, path: str, target: str, caller: Caller) -> Attributes:

@@ -142,9 +142,13 @@ class Files:
         node = await self._finder.find(path)
         if not isinstance(node, Missing):
             return await self._open_existing(node, flags)
-        uid, gid = self._terms.owner(resolution.template.policy, caller)
+        owner = self._terms.owner_of_file(resolution.template.policy, caller, mode)
         file = await self._spool.create(
-            path, mode=mode & 0o7777, uid=uid, gid=gid, terms=self._terms.of(path, resolution, None)
+            path,
+            mode=owner.mode,
+            uid=owner.uid,
+            gid=owner.gid,
+            terms=self._terms.of(path, resolution, None),
         )
         handle = self._spool_handle(file)
         return handle.attributes(), handle

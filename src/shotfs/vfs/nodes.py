@@ -114,8 +114,8 @@ class NodeFinder:
         self.shows = shows
         self.namespace = namespace
         self._spool = spool
-        self._uid = uid
-        self._gid = gid
+        self.uid = uid
+        self.gid = gid
         self._ttl_s_max = attribute_ttl_s_max
         # Writable copies that are not whole yet: until then the published file is what lies there.
         self.copying: set[str] = set()
@@ -278,8 +278,8 @@ class NodeFinder:
             ),
             kind=Kind.FILE,
             mode=policy.mode & ~0o222 if read_only else policy.mode,
-            uid=self._uid if policy.uid is None else policy.uid,
-            gid=self._gid if policy.gid is None else policy.gid,
+            uid=self.uid if policy.uid is None else policy.uid,
+            gid=self.gid if policy.gid is None else policy.gid,
             size_bytes=revision.size_bytes,
             mtime_ns=revision.mtime_ns,
             ctime_ns=revision.mtime_ns,
@@ -307,12 +307,12 @@ class NodeFinder:
             mode, uid, gid, mtime_ns = made.mode, made.uid, made.gid, made.mtime_ns
             ttl_s = SPOOL_TTL_S
         elif match is None:
-            mode, uid, gid, mtime_ns = 0o755, self._uid, self._gid, self._started_ns
+            mode, uid, gid, mtime_ns = 0o755, self.uid, self.gid, self._started_ns
             ttl_s = self._ttl_s_max
         else:
             mode = match.mode if match.writable else match.mode & ~0o222
-            uid = self._uid if match.uid is None else match.uid
-            gid = self._gid if match.gid is None else match.gid
+            uid = self.uid if match.uid is None else match.uid
+            gid = self.gid if match.gid is None else match.gid
             mtime_ns = self._started_ns
             ttl_s = self._ttl_s_max if match.implied else min(match.ttl_s, self._ttl_s_max)
         return Attributes(

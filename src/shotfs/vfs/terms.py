@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from shotfs.errors import NoTemplate, ReadOnly
 from shotfs.pathspec import (
     DirectoryMatch,
@@ -16,6 +18,14 @@ from shotfs.publish import PublishTerms
 from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Caller
 from shotfs.vfs.nodes import NodeFinder
+
+
+class Owner(NamedTuple):
+    """Permission bits, owner and group of something new."""
+
+    mode: int
+    uid: int
+    gid: int
 
 
 class Terms:
@@ -99,12 +109,30 @@ class Terms:
             },
         )
 
-    @staticmethod
-    def owner(policy: Policy, caller: Caller) -> tuple[int, int]:
-        """Return uid and gid of a new file: what you write is yours until it is published."""
-        uid = caller.uid if policy.uid is None else policy.uid
-        gid = caller.gid if policy.gid is None else policy.gid
-        return uid, gid
+    def owner_of_file(self, policy: Policy, caller: Caller, mode: int) -> Owner:
+        """Return who a new file belongs to: its creator, or whom its template says (S12).
+
+        Args:
+            policy: of the template.
+            caller: who creates it.
+            mode: what the caller asked for, umask applied.
+        """
+        if policy.owner_caller:
+            return Owner(mode & 0o7777, caller.uid, caller.gid)
+        return self._template_owner(policy.mode, policy.uid, policy.gid)
+
+    def owner_of_directory(self, match: DirectoryMatch, caller: Caller, mode: int) -> Owner:
+        """Return who a new directory belongs to; as `owner_of_file`."""
+        if match.owner_caller:
+            return Owner(mode & 0o7777, caller.uid, caller.gid)
+        return self._template_owner(match.mode, match.uid, match.gid)
+
+    def _template_owner(self, mode: int, uid: int | None, gid: int | None) -> Owner:
+        return Owner(
+            mode,
+            self._finder.uid if uid is None else uid,
+            self._finder.gid if gid is None else gid,
+        )
 
 
 def no_template(path: str) -> NoTemplate:
