@@ -16,7 +16,8 @@ import trio
 
 from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
 from shotfs.publish import rows
-from shotfs.publish.data_files import hash_data, remove_if_there, sync_data
+from shotfs.publish.claims import Claims
+from shotfs.publish.data_files import hash_data, keep_data, remove_if_there, sync_data
 from shotfs.publish.entry import Content, SpoolEntry
 from shotfs.publish.journal import Journal
 from shotfs.publish.room import Room
@@ -56,6 +57,7 @@ class Core:
     hashing: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(HASH_THREADS)
     )
+    claims: Claims = field(default_factory=Claims)
     _serial_turn: trio.Lock = field(default_factory=trio.Lock)
 
     def data_path(self, entry: SpoolEntry) -> str:
@@ -90,12 +92,27 @@ class Core:
         if entry.upload is not None:
             entry.upload.scope.cancel()
             await entry.upload.done.wait()
+        await self.end_pristine(entry)
         if entry.state is not State.OPEN:
             self._reopen(entry)
         if entry.clean:
             with trio.CancelScope(shield=True):  # else memory and journal could disagree
                 await self.journal.commit(rows.writing_again(entry))
             entry.clean = False
+
+    async def end_pristine(self, entry: SpoolEntry) -> None:
+        """Somebody changes a copy: from here it is an output as others are.
+
+        Raises:
+            SpoolFull, SpoolBroken: the disk; nothing may be changed.
+        """
+        if not entry.pristine:
+            return
+        try:
+            await trio.to_thread.run_sync(keep_data, self.data_path(entry), limiter=self.disk)
+        except OSError as error:
+            raise translated(entry.path, error) from error
+        entry.pristine = False
 
     def _reopen(self, entry: SpoolEntry) -> None:
         self.table.apply(entry, Event.REOPEN)
@@ -126,6 +143,8 @@ class Core:
             SpoolFull, SpoolBroken: the bytes or their record may not be on disk.
         """
         self.raise_damage(entry)
+        if entry.pristine:
+            return  # nobody's output yet
         if entry.clean or (entry.journalled and not entry.dirty and not closing):
             return
         if entry.dirty:
@@ -236,6 +255,7 @@ class Core:
         Raises:
             SpoolFull, SpoolBroken: the journal; nothing was moved.
         """
+        await self.end_pristine(entry)
         if entry.dirty:
             await self.persist(entry, closing=True)
         old_path = self.data_path(entry)
@@ -279,6 +299,12 @@ class Core:
         self.table.discard(entry)
         self.table.charge(-entry.size_bytes)
         entry.unlinked = True
+
+    def take_name(self, entry: SpoolEntry) -> None:
+        """Take the name of *entry* away; `remove_data` follows when no handle is open."""
+        self.table.discard(entry)
+        entry.unlinked = True
+        entry.ctime_ns = now_ns()
 
     async def remove_data(self, entry: SpoolEntry) -> None:
         """Unlink the data file of an entry that has neither name nor handles."""

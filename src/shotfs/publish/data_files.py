@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from shotfs.digest import Checksums, hash_file
 
 PATH_ATTRIBUTE = "user.shotfs.path"
 """Extended attribute of each data file: the path under which it was created."""
+
+COPY_ATTRIBUTE = "user.shotfs.copy"
+"""Extended attribute of copies that nobody has changed: of no use after a crash."""
 
 
 def create_data(data_path: str, path: str) -> int:
@@ -19,6 +23,31 @@ def create_data(data_path: str, path: str) -> int:
     with contextlib.suppress(OSError):
         os.setxattr(descriptor, PATH_ATTRIBUTE, path.encode())
     return descriptor
+
+
+def create_copy_data(data_path: str, path: str) -> int:
+    """Make an empty data file for a copy of the published *path*; as `create_data`."""
+    descriptor = create_data(data_path, path)
+    # Without it a crash would leave the copy among the partial files, where it does no harm.
+    with contextlib.suppress(OSError):
+        os.setxattr(descriptor, COPY_ATTRIBUTE, b"")
+    return descriptor
+
+
+def keep_data(data_path: str) -> None:
+    """Note that a copy is changed now, so that a crash leaves it."""
+    try:
+        os.removexattr(data_path, COPY_ATTRIBUTE)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+            raise
+
+
+def is_copy(data_path: str) -> bool:
+    """Whether a data file is a copy that nobody has changed."""
+    with contextlib.suppress(OSError):
+        return os.getxattr(data_path, COPY_ATTRIBUTE) is not None
+    return False
 
 
 def open_data(data_path: str, writable: bool) -> int:

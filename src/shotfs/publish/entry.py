@@ -111,6 +111,7 @@ class SpoolEntry:
         written: written since the last flush, whether it was synced since or not.
         damaged: hull of the bytes that a failed write did not store; None when all is well.
         problem: the error of the first of those writes.
+        pristine: a copy of a published file that nobody has changed; goes with its last writer.
         abandoned: a writer was cut off before it closed (`SpoolFile.abandon`).
         sealing: the hash is being computed.
         finished_handles: handles with a lower epoch may not write any more (S4, origin).
@@ -150,6 +151,7 @@ class SpoolEntry:
     written: bool = False
     damaged: Span | None = None
     problem: ShotfsError | None = None
+    pristine: bool = False
     abandoned: bool = False
     sealing: bool = False
     finished_handles: int = 0

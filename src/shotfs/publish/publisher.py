@@ -145,11 +145,11 @@ class Publisher:
         Raises:
             PublishConflict: the origin has other bytes; ours are in quarantine.
             TierError, SpoolFull, SpoolBroken: the real reason why it is not in the origin.
-            Stale: it was changed or removed meanwhile, or its writer was cut off.
+            Stale: it was changed or removed meanwhile, or nobody wrote it to its end.
         """
         async with entry.lock:
-            if entry.half_written:
-                raise Stale(f"{entry.path}: its writer was cut off; it is not whole")
+            if entry.half_written or entry.pristine:
+                raise Stale(f"{entry.path}: nobody has written it to its end")
             if entry.state is State.OPEN and not entry.unlinked:
                 await self._core.seal(entry)
                 entry.finished_handles += 1

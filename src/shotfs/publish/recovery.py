@@ -21,7 +21,7 @@ from shotfs.errors import CacheBusy, CacheUnsafe, SpoolBroken
 from shotfs.observe.metrics import Metrics
 from shotfs.publish import rows
 from shotfs.publish.core import SERIALS_RESERVED, Core, log, now_ns
-from shotfs.publish.data_files import created_as, remove_if_there
+from shotfs.publish.data_files import created_as, is_copy, remove_if_there
 from shotfs.publish.entry import (
     Kind,
     SpoolEntry,
@@ -44,6 +44,7 @@ class _DataFile:
     size_bytes: int
     mtime_ns: int
     path: str
+    copy: bool
 
 
 @asynccontextmanager
@@ -128,7 +129,7 @@ async def _recover(core: Core) -> None:
     for entry, writing in found.entries:
         _recover_entry(core, entry, found.files.pop(entry.serial, None), writing=writing)
     for serial, data in found.files.items():
-        if data.size_bytes == 0:
+        if data.size_bytes == 0 or data.copy:
             unlinks.append(serial)  # created, never written, never closed
         else:
             _keep_orphan(core, serial, data)
@@ -238,7 +239,8 @@ def _scan(journal: Journal, directory: str) -> _Found:
 
 def _data_file(item: os.DirEntry[str], *, named: bool) -> _DataFile:
     status = item.stat(follow_symlinks=False)
-    return _DataFile(status.st_size, status.st_mtime_ns, created_as(item.path) if named else "")
+    path = created_as(item.path) if named else ""
+    return _DataFile(status.st_size, status.st_mtime_ns, path, copy=named and is_copy(item.path))
 
 
 def _entry(row: sqlite3.Row) -> SpoolEntry:

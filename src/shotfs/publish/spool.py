@@ -11,18 +11,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
 from shotfs.digest import Digest
 from shotfs.errors import (
-    CrossDevice,
     DirectoryNotEmpty,
     InvalidArgument,
     IsADirectory,
-    NameNotEncodable,
     NotADirectory,
     PathExists,
     PathNotFound,
@@ -30,15 +27,23 @@ from shotfs.errors import (
     Stale,
 )
 from shotfs.publish import rows
-from shotfs.publish.claims import Claims
 from shotfs.publish.core import Core, now_ns, translated
-from shotfs.publish.data_files import create_data, open_data
+from shotfs.publish.data_files import create_copy_data, create_data, open_data
 from shotfs.publish.entry import Kind, PublishTerms, SpoolEntry
+from shotfs.publish.names import (
+    TermsOf,
+    check_encodable,
+    check_removable,
+    drop,
+    existing,
+    rename,
+    still_named,
+)
 from shotfs.publish.spool_file import SpoolFile
 from shotfs.publish.states import State
 
-TermsOf = Callable[[str], PublishTerms | None]
-"""From the new path of a file to the terms under which it is published there."""
+Fill = Callable[[SpoolFile], Awaitable[None]]
+"""Writes what a copy begins with."""
 
 
 class Spool:
@@ -46,7 +51,6 @@ class Spool:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self._claims = Claims()
 
     # --- looking, from memory --------------------------------------------------------------------
 
@@ -103,19 +107,68 @@ class Spool:
             NameNotEncodable: *path* is not valid Unicode.
             SpoolFull, SpoolBroken: the disk.
         """
-        _check_encodable(path)
-        async with self._claims.hold(path):
+        check_encodable(path)
+        async with self.core.claims.hold(path):
             self._check_free(path)
             entry = self._new_entry(await self.core.new_serial(), path, Kind.FILE, mode, uid, gid)
             entry.terms = terms
             with trio.CancelScope(shield=True):
-                descriptor = await self._in_disk_thread(
-                    path, create_data, self.core.data_path(entry), path
-                )
-                entry.dirty = True
+                file = await self._create_data(entry, create_data)
                 self.core.table.add(entry)
-                file = SpoolFile(self.core, entry, descriptor, writable=True)
         return file
+
+    async def create_copy(
+        self, path: str, *, mode: int, uid: int, gid: int, terms: PublishTerms, fill: Fill | None
+    ) -> SpoolFile:
+        """Make a file that stands for the published *path*, and return a writable handle.
+
+        It gets its name when *fill* has returned. While it is `pristine`, that is until somebody
+        writes, truncates, renames it or sets attributes, nothing of it is journalled, and it is
+        dropped without a trace when its last writer closes.
+
+        Args:
+            path: of the published file.
+            mode: permission bits.
+            uid: owner.
+            gid: group.
+            terms: with the revision that is copied as their `base`.
+            fill: writes the content, then the time of the base is set; None leaves it empty.
+
+        Raises:
+            Stale: meanwhile something else was made under *path*; look it up again.
+            NameNotEncodable, SpoolFull, SpoolBroken; what *fill* raises. Nothing remains.
+        """
+        check_encodable(path)
+        entry = self._new_entry(await self.core.new_serial(), path, Kind.FILE, mode, uid, gid)
+        entry.terms = terms
+        entry.unlinked = True  # a file without a name goes with its last handle
+        with trio.CancelScope(shield=True):
+            file = await self._create_data(entry, create_copy_data)
+        try:
+            if fill is not None:
+                await fill(file)
+                self.core.raise_damage(entry)
+                if terms.base is not None:
+                    entry.mtime_ns = terms.base.mtime_ns
+            await self._name_copy(entry)
+        except BaseException:
+            await file.close()
+            raise
+        return file
+
+    async def _name_copy(self, entry: SpoolEntry) -> None:
+        async with self.core.claims.hold(entry.path):
+            if self.core.table.get(entry.path) is not None:
+                raise Stale(f"{entry.path}: was made by somebody else meanwhile")
+            entry.pristine, entry.unlinked, entry.written = True, False, False
+            self.core.table.add(entry)
+
+    async def _create_data(self, entry: SpoolEntry, create: Callable[[str, str], int]) -> SpoolFile:
+        descriptor = await self._in_disk_thread(
+            entry.path, create, self.core.data_path(entry), entry.path
+        )
+        entry.dirty = True
+        return SpoolFile(self.core, entry, descriptor, writable=True)
 
     async def open(self, entry: SpoolEntry, *, writable: bool) -> SpoolFile:
         """Return a handle of a file.
@@ -176,8 +229,8 @@ class Spool:
     async def _make(
         self, path: str, kind: Kind, mode: int, uid: int, gid: int, target: str | None
     ) -> SpoolEntry:
-        _check_encodable(path)
-        async with self._claims.hold(path):
+        check_encodable(path)
+        async with self.core.claims.hold(path):
             self._check_free(path)
             entry = self._new_entry(await self.core.new_serial(), path, kind, mode, uid, gid)
             if target is not None:
@@ -197,16 +250,17 @@ class Spool:
             PublishedImmutable: immutable, and its object is or may be in the origin (EPERM).
             SpoolFull, SpoolBroken: the journal; the file is still there.
         """
-        async with self._claims.hold(path):
-            entry = self._existing(path)
+        async with self.core.claims.hold(path):
+            entry = existing(self.core, path)
             if entry.kind is Kind.DIRECTORY:
                 raise IsADirectory(f"{path}: is a directory")
             async with entry.lock:
-                await self._check_removable(entry)
+                still_named(entry)
+                await check_removable(entry)
                 with trio.CancelScope(shield=True):
                     if entry.journalled:
                         await self.core.journal.commit(*rows.removed(entry.serial))
-                    await self._drop(entry)
+                    await drop(self.core, entry)
 
     async def rmdir(self, path: str) -> None:
         """Remove a directory made here; durable when it returns.
@@ -215,8 +269,8 @@ class Spool:
             PathNotFound, NotADirectory, SpoolFull, SpoolBroken.
             DirectoryNotEmpty: something made here is in it. What the origin has is the caller's.
         """
-        async with self._claims.hold(path):
-            entry = self._existing(path)
+        async with self.core.claims.hold(path):
+            entry = existing(self.core, path)
             if entry.kind is not Kind.DIRECTORY:
                 raise NotADirectory(f"{path}: is not a directory")
             if self.core.table.has_children(path):
@@ -242,7 +296,7 @@ class Spool:
                 the origin.
             CrossDevice: *old* is published and mutable: copy it, then delete it.
         """
-        await self._rename(old, new, lambda _path: terms)
+        await rename(self.core, old, new, lambda _path: terms)
 
     async def rename_directory(self, old: str, new: str, terms_of: TermsOf) -> None:
         """Move a directory made here with everything below it; atomic and durable.
@@ -258,57 +312,7 @@ class Spool:
             PathNotFound, NameNotEncodable, PublishedImmutable, CrossDevice, SpoolFull,
             SpoolBroken: as `rename`, for anything below.
         """
-        await self._rename(old, new, terms_of)
-
-    async def _rename(self, old: str, new: str, terms_of: TermsOf) -> None:
-        _check_encodable(new)
-        if new.startswith(old + "/"):
-            raise InvalidArgument(f"{old}: cannot become {new}, which is below it")
-        async with self._claims.hold(old, new), AsyncExitStack() as locks:
-            entry = self._existing(old)
-            replaced = self.core.table.get(new)
-            if entry is replaced:
-                return
-            self._check_kinds(entry, replaced, new)
-            moving = [entry, *(self.core.table.below(old) if entry.kind is Kind.DIRECTORY else ())]
-            held = moving if replaced is None else [*moving, replaced]
-            # In the order of serials, as everybody who takes more than one.
-            for one in sorted(held, key=lambda one: one.serial):
-                await locks.enter_async_context(one.lock)
-            for one in moving:
-                await self._check_movable(one)
-            if replaced is not None:
-                await self._check_removable(replaced, errno.EEXIST)
-                if entry.kind is Kind.FILE and entry.state is State.OPEN and not entry.damaged:
-                    # Else a power loss could leave neither the old content nor the new.
-                    await self.core.persist(entry, closing=False)
-            plan = [
-                (one, path, terms_of(path) if one.kind is Kind.FILE else None)
-                for one in moving
-                for path in (new + one.path[len(old) :],)
-            ]
-            await self._move(plan, replaced)
-
-    async def _move(
-        self, plan: list[tuple[SpoolEntry, str, PublishTerms | None]], replaced: SpoolEntry | None
-    ) -> None:
-        statements = [
-            rows.moved(entry.serial, path, terms) for entry, path, terms in plan if entry.journalled
-        ]
-        if replaced is not None and replaced.journalled:
-            statements[:0] = rows.removed(replaced.serial)
-        with trio.CancelScope(shield=True):
-            if statements:
-                await self.core.journal.commit(*statements)
-            if replaced is not None:
-                await self._drop(replaced)
-            for entry, _, _ in plan:
-                self.core.table.discard(entry)
-            for entry, path, terms in plan:
-                entry.path, entry.terms, entry.attempted = path, terms, None
-                entry.ctime_ns = now_ns()
-                self.core.table.add(entry)
-                self.core.table.notify(entry)
+        await rename(self.core, old, new, terms_of)
 
     async def set_attributes(
         self,
@@ -334,6 +338,7 @@ class Spool:
             gid = entry.gid if gid is None else gid
             mtime_ns = entry.mtime_ns if mtime_ns is None else mtime_ns
             ctime_ns = now_ns()
+            await self.core.end_pristine(entry)
             with trio.CancelScope(shield=True):
                 if entry.journalled and not entry.unlinked:
                     await self.core.journal.commit(
@@ -349,27 +354,6 @@ class Spool:
                 entry.mode, entry.uid, entry.gid = mode, uid, gid
                 entry.mtime_ns, entry.ctime_ns = mtime_ns, ctime_ns
                 entry.atime_ns = entry.atime_ns if atime_ns is None else atime_ns
-
-    async def forget(self, path: str) -> None:
-        """Drop a published file that nobody has open, or a directory made here.
-
-        For a directory: something was published in it, so the origin shows it now. Nothing
-        happens when there is no such entry or when it is not ready to go.
-        """
-        entry = self.core.table.get(path)
-        if entry is None:
-            return
-        async with entry.lock:
-            if entry.unlinked or entry.open_handles:
-                return
-            if entry.kind is Kind.DIRECTORY:
-                self.core.journal.post(rows.forgotten(entry.serial))
-                self.core.table.discard(entry)
-                entry.unlinked = True
-            elif entry.state is State.PUBLISHED:
-                with trio.CancelScope(shield=True):
-                    await self.core.journal.commit(*rows.removed(entry.serial))
-                    await self._drop(entry)
 
     async def digest(self, entry: SpoolEntry) -> Digest:
         """Return the digest of what *entry* holds now; reads the whole file if it is not sealed.
@@ -392,8 +376,9 @@ class Spool:
         Raises:
             SpoolFull, SpoolBroken: the journal; the file is still there under its name.
         """
-        async with self._claims.hold(entry.path), entry.lock:
-            await self._check_removable(entry)
+        async with self.core.claims.hold(entry.path), entry.lock:
+            still_named(entry)
+            await check_removable(entry)
             await self.core.quarantine(entry, message)
 
     async def expire(self, before_ns: int) -> None:
@@ -418,20 +403,6 @@ class Spool:
 
     # --- rules -----------------------------------------------------------------------------------
 
-    async def _drop(self, entry: SpoolEntry) -> None:
-        """Take the name away; the data goes now, or with the last handle."""
-        self.core.table.discard(entry)
-        entry.unlinked = True
-        entry.ctime_ns = now_ns()
-        if entry.kind is Kind.FILE and entry.open_handles == 0:
-            await self.core.remove_data(entry)
-
-    def _existing(self, path: str) -> SpoolEntry:
-        entry = self.core.table.get(path)
-        if entry is None:
-            raise PathNotFound(f"{path}: nothing was made here under this name")
-        return entry
-
     def _check_free(self, path: str) -> None:
         if self.core.table.get(path) is not None:
             raise PathExists(f"{path}: exists")
@@ -442,31 +413,6 @@ class Spool:
             raise PublishedImmutable(
                 f"{entry.path}: is finished and immutable; write a new version", errno=errno.EEXIST
             )
-
-    async def _check_removable(self, entry: SpoolEntry, error_number: int = errno.EPERM) -> None:
-        """Refuse for immutable ones that may be in the origin; stop the upload of mutable ones."""
-        if entry.immutable and entry.perhaps_in_origin:
-            raise PublishedImmutable(
-                f"{entry.path}: is, or may be, in the origin already", errno=error_number
-            )
-        if entry.upload is not None:
-            entry.upload.scope.cancel()
-            await entry.upload.done.wait()
-
-    async def _check_movable(self, entry: SpoolEntry) -> None:
-        await self._check_removable(entry)
-        if entry.state is State.PUBLISHED:
-            raise CrossDevice(f"{entry.path}: is in the origin; copy it and delete it")
-
-    def _check_kinds(self, entry: SpoolEntry, replaced: SpoolEntry | None, new: str) -> None:
-        if replaced is None:
-            return
-        if entry.kind is Kind.DIRECTORY and replaced.kind is not Kind.DIRECTORY:
-            raise NotADirectory(f"{new}: is not a directory")
-        if entry.kind is not Kind.DIRECTORY and replaced.kind is Kind.DIRECTORY:
-            raise IsADirectory(f"{new}: is a directory")
-        if replaced.kind is Kind.DIRECTORY and self.core.table.has_children(new):
-            raise DirectoryNotEmpty(f"{new}: is not empty")
 
     def _new_entry(
         self, serial: int, path: str, kind: Kind, mode: int, uid: int, gid: int
@@ -489,10 +435,3 @@ class Spool:
             return await trio.to_thread.run_sync(call, *arguments, limiter=self.core.disk)
         except OSError as error:
             raise translated(path, error) from error
-
-
-def _check_encodable(path: str) -> None:
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise NameNotEncodable(f"{path!a}: is not UTF-8, no object can have this name") from error

@@ -195,8 +195,11 @@ class SpoolFile:
                 entry.open_handles -= 1
                 entry.writers -= self.writable
                 entry.abandoned |= self.writable and not finish
+                last = self.writable and entry.writers == 0 and not entry.unlinked
                 try:
-                    if self.writable and entry.writers == 0 and not entry.unlinked and finish:
+                    if last and entry.pristine:
+                        self._core.take_name(entry)  # the published file is all there is to it
+                    elif last and finish:
                         await self._finish_writing(descriptor)
                 finally:
                     os.close(descriptor)

@@ -88,12 +88,6 @@ class Table:
             del self._by_directory[directory]
         self._count(entry, -1)
 
-    def move(self, entry: SpoolEntry, path: str) -> None:
-        """Rename *entry* alone; *path* must be free."""
-        self.discard(entry)
-        entry.path = path
-        self.add(entry)
-
     def set_aside(self, entry: SpoolEntry) -> None:
         """Keep *entry* by its serial; it has no name (any more)."""
         self._aside[entry.serial] = entry

@@ -1,0 +1,157 @@
+"""Names: how entries are moved and dropped, and the rules for both.
+
+Names change under a claim of their paths and the locks of their entries, in memory only after the
+journal has them.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import trio
+
+from shotfs.errors import (
+    CrossDevice,
+    DirectoryNotEmpty,
+    InvalidArgument,
+    IsADirectory,
+    NameNotEncodable,
+    NotADirectory,
+    PathNotFound,
+    PublishedImmutable,
+    Stale,
+)
+from shotfs.publish import rows
+from shotfs.publish.core import Core, now_ns
+from shotfs.publish.entry import Kind, PublishTerms, SpoolEntry
+from shotfs.publish.states import State
+
+TermsOf = Callable[[str], PublishTerms | None]
+"""From the new path of a file to the terms under which it is published there."""
+
+
+async def rename(core: Core, old: str, new: str, terms_of: TermsOf) -> None:
+    """Move *old* with what is below it to *new*; see `Spool.rename`."""
+    check_encodable(new)
+    if new.startswith(old + "/"):
+        raise InvalidArgument(f"{old}: cannot become {new}, which is below it")
+    async with core.claims.hold(old, new), AsyncExitStack() as locks:
+        entry = existing(core, old)
+        replaced = core.table.get(new)
+        if entry is replaced:
+            return
+        _check_kinds(core, entry, replaced, new)
+        moving = [entry, *(core.table.below(old) if entry.kind is Kind.DIRECTORY else ())]
+        held = moving if replaced is None else [*moving, replaced]
+        # In the order of serials, as everybody who takes more than one.
+        for one in sorted(held, key=lambda one: one.serial):
+            await locks.enter_async_context(one.lock)
+        for one in held:
+            still_named(one)
+        for one in moving:
+            await _check_movable(one)
+            await core.end_pristine(one)
+        if replaced is not None:
+            await check_removable(replaced, errno.EEXIST)
+            if entry.kind is Kind.FILE and entry.state is State.OPEN and not entry.damaged:
+                # Else a power loss could leave neither the old content nor the new.
+                await core.persist(entry, closing=False)
+        plan = [
+            (one, path, terms_of(path) if one.kind is Kind.FILE else None)
+            for one in moving
+            for path in (new + one.path[len(old) :],)
+        ]
+        await _move(core, plan, replaced)
+
+
+async def _move(
+    core: Core, plan: list[tuple[SpoolEntry, str, PublishTerms | None]], replaced: SpoolEntry | None
+) -> None:
+    statements = [
+        rows.moved(entry.serial, path, terms) for entry, path, terms in plan if entry.journalled
+    ]
+    if replaced is not None and replaced.journalled:
+        statements[:0] = rows.removed(replaced.serial)
+    with trio.CancelScope(shield=True):
+        if statements:
+            await core.journal.commit(*statements)
+        if replaced is not None:
+            await drop(core, replaced)
+        for entry, _, _ in plan:
+            core.table.discard(entry)
+        for entry, path, terms in plan:
+            entry.path, entry.terms, entry.attempted = path, terms, None
+            entry.ctime_ns = now_ns()
+            core.table.add(entry)
+            core.table.notify(entry)
+
+
+async def _check_movable(entry: SpoolEntry) -> None:
+    await check_removable(entry)
+    if entry.state is State.PUBLISHED:
+        raise CrossDevice(f"{entry.path}: is in the origin; copy it and delete it")
+
+
+def _check_kinds(core: Core, entry: SpoolEntry, replaced: SpoolEntry | None, new: str) -> None:
+    if replaced is None:
+        return
+    if entry.kind is Kind.DIRECTORY and replaced.kind is not Kind.DIRECTORY:
+        raise NotADirectory(f"{new}: is not a directory")
+    if entry.kind is not Kind.DIRECTORY and replaced.kind is Kind.DIRECTORY:
+        raise IsADirectory(f"{new}: is a directory")
+    if replaced.kind is Kind.DIRECTORY and core.table.has_children(new):
+        raise DirectoryNotEmpty(f"{new}: is not empty")
+
+
+async def check_removable(entry: SpoolEntry, error_number: int = errno.EPERM) -> None:
+    """Refuse for immutable ones that may be in the origin; stop the upload of mutable ones."""
+    if entry.immutable and entry.perhaps_in_origin:
+        raise PublishedImmutable(
+            f"{entry.path}: is, or may be, in the origin already", errno=error_number
+        )
+    if entry.upload is not None:
+        entry.upload.scope.cancel()
+        await entry.upload.done.wait()
+
+
+async def drop(core: Core, entry: SpoolEntry) -> None:
+    """Take the name away; the data goes now, or with the last handle."""
+    core.take_name(entry)
+    if entry.kind is Kind.FILE and entry.open_handles == 0:
+        await core.remove_data(entry)
+
+
+def existing(core: Core, path: str) -> SpoolEntry:
+    """Return what stands under *path*.
+
+    Raises:
+        PathNotFound: nothing does.
+    """
+    entry = core.table.get(path)
+    if entry is None:
+        raise PathNotFound(f"{path}: nothing was made here under this name")
+    return entry
+
+
+def check_encodable(path: str) -> None:
+    """Return if an object can have *path* in its name.
+
+    Raises:
+        NameNotEncodable: it cannot.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise NameNotEncodable(f"{path!a}: is not UTF-8, no object can have this name") from error
+
+
+def still_named(entry: SpoolEntry) -> None:
+    """Return if *entry* did not lose its name while its lock was waited for.
+
+    Raises:
+        Stale: it was published and left, or nobody had changed it; look the path up again.
+    """
+    if entry.unlinked:
+        raise Stale(f"{entry.path}: is not in the spool any more; look it up again")
