@@ -308,8 +308,14 @@ class Core:
 
     async def remove_data(self, entry: SpoolEntry) -> None:
         """Unlink the data file of an entry that has neither name nor handles."""
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(remove_if_there, self.data_path(entry), limiter=self.disk)
+        try:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(
+                    remove_if_there, self.data_path(entry), limiter=self.disk
+                )
+        except OSError as error:
+            log.warning("%s: its data is removed at the next start: %s", entry.path, error)
+            return
         self.table.charge(-entry.size_bytes)
         if entry.journalled:
             self.journal.post(rows.data_removed(entry.serial))

@@ -8,6 +8,7 @@ ADR 0005 says why sqlite and why not diskcache.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -64,7 +65,7 @@ class _Ticket:
     statements: tuple[Statement, ...]
     sync_directory: bool
     done: bool = False
-    error: sqlite3.Error | OSError | None = None
+    error: Exception | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -124,18 +125,26 @@ class Journal:
         batch, self._queue = self._queue, []
         if not batch:
             return
-        with trio.CancelScope(shield=True):
-            error = await trio.to_thread.run_sync(self._transaction, batch, limiter=self.limiter)
+        error: Exception | None = sqlite3.OperationalError(
+            "the transaction did not come to its end"
+        )
+        try:
+            with trio.CancelScope(shield=True):
+                error = await trio.to_thread.run_sync(
+                    self._transaction, batch, limiter=self.limiter
+                )
+        finally:  # whatever happened: nobody waits for ever for a ticket of this batch
+            for ticket in batch:
+                ticket.error = error
+                ticket.done = True
         self.commits += 1
-        for ticket in batch:
-            ticket.error = error
-            ticket.done = True
         if error is not None:
             log.error("spool journal %s: %s", self.path, error)
 
-    def _transaction(self, batch: list[_Ticket]) -> sqlite3.Error | OSError | None:
+    def _transaction(self, batch: list[_Ticket]) -> Exception | None:
         """Run in the database thread: one transaction for all, durable when it returns None."""
         try:
+            self._roll_back()  # if the last one could not be
             if any(ticket.sync_directory for ticket in batch):
                 os.fsync(self.directory_descriptor)
             self.connection.execute("BEGIN IMMEDIATE")
@@ -143,11 +152,15 @@ class Journal:
                 for statement in ticket.statements:
                     self.connection.execute(statement.sql, statement.values)
             self.connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+        except Exception as error:  # noqa: BLE001 - sqlite3 raises OverflowError and others too
+            with contextlib.suppress(sqlite3.Error):
+                self._roll_back()
             return error
         return None
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
 
 def open_journal(path: str, data_directory: str) -> Journal:
@@ -192,7 +205,7 @@ def _sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def _translated(path: str, error: sqlite3.Error | OSError) -> ShotfsError:
+def _translated(path: str, error: Exception) -> ShotfsError:
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and code & 0xFF == sqlite3.SQLITE_FULL:
         return SpoolFull(

@@ -328,8 +328,11 @@ class Spool:
 
         Raises:
             PublishedImmutable: sealed under an immutable template (EPERM).
+            InvalidArgument: a time does not fit in 64 bits of nanoseconds (years 1677 to 2262).
             SpoolFull, SpoolBroken: the journal; nothing changed.
         """
+        _check_time(entry.path, atime_ns)
+        _check_time(entry.path, mtime_ns)
         async with entry.lock:
             if entry.immutable and entry.state not in (State.OPEN, State.FAILED):
                 raise PublishedImmutable(f"{entry.path}: is sealed; its attributes are fixed")
@@ -435,3 +438,8 @@ class Spool:
             return await trio.to_thread.run_sync(call, *arguments, limiter=self.core.disk)
         except OSError as error:
             raise translated(path, error) from error
+
+
+def _check_time(path: str, time_ns: int | None) -> None:
+    if time_ns is not None and not -(2**63) <= time_ns < 2**63:
+        raise InvalidArgument(f"{path}: the time {time_ns} ns does not fit in 64 bits")

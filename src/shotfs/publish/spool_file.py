@@ -6,6 +6,7 @@ entry run one after another; reads run beside them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import trio
@@ -202,7 +203,8 @@ class SpoolFile:
                     elif last and finish:
                         await self._finish_writing(descriptor)
                 finally:
-                    os.close(descriptor)
+                    with contextlib.suppress(OSError):  # nothing is lost: it was fsynced
+                        os.close(descriptor)
                 if entry.unlinked and entry.open_handles == 0:
                     await self._core.remove_data(entry)
 
@@ -214,11 +216,12 @@ class SpoolFile:
             return
         try:
             await self._core.persist(entry, descriptor, closing=True)
-        except ShotfsError as error:
-            log.error("%s is not published: %s", entry.path, error.message)
+        except Exception as error:  # noqa: BLE001 - RELEASE has nobody to tell
+            reason = error.message if isinstance(error, ShotfsError) else repr(error)
+            log.error("%s is not published: %s", entry.path, reason)
             entry.clean = False
             self._core.table.apply(entry, Event.FAIL)
-            entry.error = error.message
+            entry.error = reason
 
     def _open_descriptor(self) -> int:
         if self._descriptor < 0:
