@@ -54,6 +54,7 @@ class BlobStore:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
+        self._told = False
 
     def path(self, digest: Digest) -> str:
         """Return where the blob is, or would be."""
@@ -78,10 +79,14 @@ class BlobStore:
         target = self.path(digest)
         descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fchmod(descriptor, 0o400)
-            _set_origins(descriptor, (*_origins_of(target), revision))
+            # Only root may set attributes of a file that its mode lets nobody write.
+            os.fchmod(descriptor, 0o600)
+            self._set_origins(descriptor, (*_origins_of(target), revision))
             if sync:
-                _set_attribute(descriptor, SOUND_ATTRIBUTE, str(revision.size_bytes).encode())
+                size = str(revision.size_bytes).encode()
+                self._set_attribute(descriptor, SOUND_ATTRIBUTE, size)
+            os.fchmod(descriptor, 0o400)
+            if sync:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -116,6 +121,33 @@ class BlobStore:
                     log.warning("removed a file that is no blob", extra={"path": entry.path})
                     os.unlink(entry.path)
 
+    def _set_origins(self, descriptor: int, origins: tuple[Revision, ...]) -> None:
+        """Record *origins*; the oldest are left out where they do not fit."""
+        unique = {origin.identity: origin for origin in origins}
+        rows = [
+            [origin.tier, origin.key, origin.version, origin.size_bytes, origin.mtime_ns]
+            for origin in unique.values()
+        ]
+        while rows:
+            text = json.dumps(rows, separators=(",", ":")).encode()
+            if len(text) <= ORIGINS_BYTES_MAX:
+                self._set_attribute(descriptor, ORIGINS_ATTRIBUTE, text)
+                return
+            rows.pop(0)
+
+    def _set_attribute(self, descriptor: int, name: str, value: bytes) -> None:
+        """Set an attribute; a disk that has none still caches, it only cannot rebuild its index."""
+        try:
+            os.setxattr(descriptor, name, value)
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.E2BIG, errno.ERANGE):
+                raise
+            if not self._told:
+                self._told = True
+                log.warning(
+                    "the cache's disk keeps no extended attributes", extra={"attribute": name}
+                )
+
 
 def copy_file(source: str, target: str) -> None:
     """Copy the content of *source* to the new file *target*, in the kernel where it can.
@@ -143,31 +175,6 @@ def _describe(entry: os.DirEntry[str]) -> FoundBlob | None:
     except OSError:
         sound = False
     return FoundBlob(digest, status.st_size, sound, _origins_of(entry.path))
-
-
-def _set_origins(descriptor: int, origins: tuple[Revision, ...]) -> None:
-    """Record *origins*; the oldest are left out where they do not fit."""
-    unique = {origin.identity: origin for origin in origins}
-    rows = [
-        [origin.tier, origin.key, origin.version, origin.size_bytes, origin.mtime_ns]
-        for origin in unique.values()
-    ]
-    while rows:
-        text = json.dumps(rows, separators=(",", ":")).encode()
-        if len(text) <= ORIGINS_BYTES_MAX:
-            _set_attribute(descriptor, ORIGINS_ATTRIBUTE, text)
-            return
-        rows.pop(0)
-
-
-def _set_attribute(descriptor: int, name: str, value: bytes) -> None:
-    """Set an attribute; a disk that has none still caches, it only cannot rebuild its index."""
-    try:
-        os.setxattr(descriptor, name, value)
-    except OSError as error:
-        if error.errno not in (errno.ENOTSUP, errno.E2BIG, errno.ERANGE):
-            raise
-        log.warning("the cache's disk keeps no extended attributes", extra={"attribute": name})
 
 
 def _origins_of(path: str) -> tuple[Revision, ...]:
