@@ -141,14 +141,26 @@ def test_s08_df_shows_what_can_still_be_written(
     assert 4 * MIB < space.f_bavail * space.f_frsize <= 8 * MIB
 
 
-def test_a_full_disk_at_mount_is_told_with_the_directory(
-    new_gcs_node: NewGcsNode, small_disk: NewDisk
+@pytest.mark.parametrize("before", ["never mounted", "mounted before"])
+@pytest.mark.parametrize("section", ["cache", "spool"])
+def test_a_full_disk_at_mount_is_told_with_its_directory_and_nothing_is_lost(
+    new_gcs_node: NewGcsNode, gcs: GcsBucket, small_disk: NewDisk, section: str, before: str
 ) -> None:
-    disk = small_disk(MIB)
-    node: ShotfsNode = new_gcs_node(_cache_on(disk))
+    gcs.put("ant/library/oak.png", b"oak")
+    disk = small_disk(4 * MIB)
+    place = f"{disk.path}/{section}"
+    node: ShotfsNode = new_gcs_node(f'[{section}]\ndirectory = "{place}"\n')
+    if before == "mounted before":
+        node.mount()
+        assert (node.show / "library/oak.png").read_bytes() == b"oak"
+        node.unmount()
     disk.fill()
     done = node.command("mount", str(node.mountpoint), check=False)
     assert done.returncode == 5, done.stderr
-    assert str(disk.path) in done.stderr
-    assert "No space left" in done.stderr or "full" in done.stderr
+    assert place in done.stderr
     assert "fix: " in done.stderr
+    disk.make_room()
+    node.mount()
+    if before == "mounted before":
+        assert node.xattr(node.show / "library/oak.png", "state") == "cached"
+    assert (node.show / "library/oak.png").read_bytes() == b"oak"

@@ -133,6 +133,22 @@ class CacheDirectory:
         return True
 
 
+def own_directory(path: str) -> CacheDirectory:
+    """Return the directory *path*, which is ours now.
+
+    Raises:
+        CacheUnsafe, CacheBusy, CacheError: as `CacheDirectory`; also if its disk is full.
+    """
+    try:
+        return CacheDirectory(path)
+    except OSError as error:
+        raise CacheError(
+            f"cannot write the cache directory {path}: {error.strerror}",
+            fix=f"free space on its disk, or set {_SETTING} to a directory on another one",
+            errno=error.errno,
+        ) from error
+
+
 def fsync_directory(path: str) -> None:
     """Make the names in the directory *path* durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -20,7 +20,7 @@ from shotfs.cache.blocks import BLOCK_BYTES
 from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.direct import DirectReader, WindowBudget
-from shotfs.cache.directory import CacheDirectory, boot_identity
+from shotfs.cache.directory import CacheDirectory, boot_identity, own_directory
 from shotfs.cache.evictor import EvictionResult, Evictor, EvictorParts
 from shotfs.cache.files import CachedFile
 from shotfs.cache.index import Index, Row, Totals, identity_of
@@ -33,7 +33,6 @@ from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.stream import Fetching, Stream
 from shotfs.config.models import CacheSettings, NetworkSettings
 from shotfs.digest import Digest
-from shotfs.errors import CacheError
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision, Span, Tier
 
@@ -91,7 +90,7 @@ async def open_cache(
         CacheBusy: another process owns it.
         CacheError: it cannot be made.
     """
-    directory = await trio.to_thread.run_sync(_own, settings.directory)
+    directory = await trio.to_thread.run_sync(own_directory, settings.directory)
     try:
         await trio.to_thread.run_sync(directory.empty_partials)
         async with trio.open_nursery() as nursery:
@@ -108,18 +107,6 @@ async def open_cache(
         # The tasks have ended and nothing uses the files any more.
     finally:
         directory.release()
-
-
-def _own(path: str) -> CacheDirectory:
-    """Return the directory, which is ours now. Raises as `open_cache`."""
-    try:
-        return CacheDirectory(path)
-    except OSError as error:
-        raise CacheError(
-            f"cannot write the cache directory {path}: {error.strerror}",
-            fix="free space on its disk, or set cache.directory to a directory on another one",
-            errno=error.errno,
-        ) from error
 
 
 class Cache:

@@ -19,6 +19,7 @@ Both ends of the key order are reached in logarithmic time, whatever the size of
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,7 @@ import diskcache
 import xxhash
 
 from shotfs.digest import Checksums, Digest
+from shotfs.errors import CacheError
 from shotfs.tiers.base import Revision
 
 _ORDERS = 10**18
@@ -36,6 +38,18 @@ _FOREVER = -1
 
 FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError, OSError)
 """What reading a damaged index may raise out of diskcache, sqlite3 and json."""
+
+
+_DISK_CODES = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+"""What SQLite says of a disk that is full or failing: the database itself may be whole."""
 
 
 class IndexDamaged(Exception):
@@ -119,6 +133,13 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no typ
         return json.loads(value)
 
 
+def _is_of_the_disk(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        # The extended codes have the kind in their low byte.
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_CODES
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 def identity_of(revision: Revision) -> str:
     """Return the short name of a revision in the index, 32 hex digits."""
     return xxhash.xxh3_128_hexdigest(revision.identity.encode("utf-8", "surrogateescape"))
@@ -135,6 +156,7 @@ class Index:
 
     Raises:
         IndexDamaged: what is there cannot be read.
+        CacheError: its disk is full or fails.
     """
 
     def __init__(self, directory: str, *, revisions_max: int, boot: str, was_clean: bool) -> None:
@@ -160,6 +182,12 @@ class Index:
         except IndexDamaged:
             raise
         except FOREIGN_ERRORS as error:
+            if _is_of_the_disk(error):
+                # Moving it aside would lose an index for want of a few kilobytes.
+                raise CacheError(
+                    f"cannot open the index of the cache {directory}: {error}",
+                    fix="free space on the disk of cache.directory, and look at its health",
+                ) from error
             raise IndexDamaged(f"{directory}: {error}") from error
 
     def current(self) -> Totals:

@@ -30,6 +30,8 @@ from shotfs.errors import (
     NotPermitted,
     ServiceNotRunning,
     ShotfsError,
+    SpoolBroken,
+    SpoolFull,
     TierError,
 )
 
@@ -56,7 +58,7 @@ class ExitCode(IntEnum):
     NOT_RUNNING = 4
     """No service answers on the control socket."""
     MOUNT_FAILED = 5
-    """Mounting or unmounting failed, or the cache cannot be used."""
+    """Mounting or unmounting failed, or the cache or the spool cannot be used."""
     ORIGIN_FAILED = 6
     """An origin cannot be reached, or refused."""
     NOT_PERMITTED = 7
@@ -74,6 +76,8 @@ _BY_CLASS: tuple[tuple[type[ShotfsError], ExitCode], ...] = (
     (ServiceNotRunning, ExitCode.NOT_RUNNING),
     (MountFailed, ExitCode.MOUNT_FAILED),
     (CacheError, ExitCode.MOUNT_FAILED),
+    (SpoolFull, ExitCode.MOUNT_FAILED),
+    (SpoolBroken, ExitCode.MOUNT_FAILED),
     (TierError, ExitCode.ORIGIN_FAILED),
     (NotPermitted, ExitCode.NOT_PERMITTED),
 )
