@@ -118,9 +118,9 @@ class Core:
         self.table.apply(entry, Event.REOPEN)
         if entry.revision is not None and entry.terms is not None:
             entry.terms = replace(entry.terms, base=entry.revision)
-            entry.attempted = None
+            entry.tried = ()
         elif entry.content is not None:
-            entry.attempted = entry.content
+            entry.note_attempt(entry.content)
         entry.content = None
         entry.revision = None
         entry.announced = False

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum, auto
+from typing import Any
 
 import trio
 
@@ -17,6 +18,9 @@ from shotfs.digest import Checksums, Digest
 from shotfs.errors import ShotfsError
 from shotfs.publish.states import State
 from shotfs.tiers.base import Revision, Span
+
+TRIED_MAX = 16
+"""So many contents of one file are remembered whose uploads gave no answer, one after another."""
 
 
 class Kind(StrEnum):
@@ -98,8 +102,7 @@ class SpoolEntry:
         target: what a symlink says; None for others. Undecodable bytes are surrogate escapes.
         terms: how a file is published; None for symlinks and directories.
         content: size and checksums of the sealed content; None before the seal.
-        attempted: content that an earlier upload may have stored in the origin; None where
-            none was tried.
+        tried: contents that earlier uploads may have stored in the origin, oldest first.
         revision: the object that the content became; None before it is published.
         error: why it is quarantined or failed, or why the last upload did not succeed.
         attempts: uploads begun since the seal or the start.
@@ -139,7 +142,7 @@ class SpoolEntry:
     target: str | None = None
     terms: PublishTerms | None = None
     content: Content | None = None
-    attempted: Content | None = None
+    tried: tuple[Content, ...] = ()
     revision: Revision | None = None
     error: str | None = None
     attempts: int = 0
@@ -173,6 +176,16 @@ class SpoolEntry:
         return None if self.content is None else self.content.checksums.xxh128
 
     @property
+    def attempted(self) -> Content | None:
+        """The newest content that an upload may have stored; None where none was tried."""
+        return self.tried[-1] if self.tried else None
+
+    def note_attempt(self, content: Content) -> None:
+        """Remember that *content* may be in the origin, though no answer said so."""
+        others = (one for one in self.tried if one != content)
+        self.tried = (*others, content)[-TRIED_MAX:]
+
+    @property
     def base(self) -> Revision | None:
         """The revision that a mutable file was opened from."""
         return None if self.terms is None else self.terms.base
@@ -200,7 +213,7 @@ class SpoolEntry:
     @property
     def perhaps_in_origin(self) -> bool:
         """Whether an object with this content may exist under its key already."""
-        return self.state in (State.UPLOADING, State.PUBLISHED) or self.attempted is not None
+        return self.state in (State.UPLOADING, State.PUBLISHED) or bool(self.tried)
 
 
 def dump_terms(terms: PublishTerms | None) -> str | None:
@@ -237,11 +250,25 @@ def dump_content(content: Content | None) -> str | None:
     return None if content is None else json.dumps(asdict(content))
 
 
+def dump_contents(contents: tuple[Content, ...]) -> str | None:
+    """Return *contents* as JSON text; None where there are none."""
+    return json.dumps([asdict(one) for one in contents]) if contents else None
+
+
 def load_content(text: str | None) -> Content | None:
     """Return the content that `dump_content` wrote."""
     if text is None:
         return None
-    document = json.loads(text)
+    return _content(json.loads(text))
+
+
+def load_contents(text: str | None) -> tuple[Content, ...]:
+    """Return the contents that `dump_contents` wrote."""
+    documents = [] if text is None else json.loads(text)
+    return tuple(map(_content, documents if isinstance(documents, list) else [documents]))
+
+
+def _content(document: dict[str, Any]) -> Content:
     return Content(document["size_bytes"], Checksums(**document["checksums"]))
 
 

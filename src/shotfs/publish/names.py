@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -25,7 +26,7 @@ from shotfs.errors import (
 )
 from shotfs.publish import rows
 from shotfs.publish.core import Core, now_ns
-from shotfs.publish.entry import Kind, PublishTerms, SpoolEntry
+from shotfs.publish.entry import Content, Kind, PublishTerms, SpoolEntry
 from shotfs.publish.states import State
 
 TermsOf = Callable[[str], PublishTerms | None]
@@ -58,19 +59,41 @@ async def rename(core: Core, old: str, new: str, terms_of: TermsOf) -> None:
             if entry.kind is Kind.FILE and entry.state is State.OPEN and not entry.damaged:
                 # Else a power loss could leave neither the old content nor the new.
                 await core.persist(entry, closing=False)
-        plan = [
-            (one, path, terms_of(path) if one.kind is Kind.FILE else None)
-            for one in moving
-            for path in (new + one.path[len(old) :],)
-        ]
+        plan = []
+        for one in moving:
+            path = new + one.path[len(old) :]
+            plan.append(_Move(one, path, terms_of(path) if one.kind is Kind.FILE else None))
+        if replaced is not None:
+            plan[0].inherit(replaced)
         await _move(core, plan, replaced)
 
 
-async def _move(
-    core: Core, plan: list[tuple[SpoolEntry, str, PublishTerms | None]], replaced: SpoolEntry | None
-) -> None:
+@dataclass(slots=True)
+class _Move:
+    """What becomes of one entry: its new path, and under which terms it is published there."""
+
+    entry: SpoolEntry
+    path: str
+    terms: PublishTerms | None
+    tried: tuple[Content, ...] = ()
+
+    def inherit(self, replaced: SpoolEntry) -> None:
+        """Take over what the spool knows of the object that *replaced* was a newer state of.
+
+        Only the spool can tell: the caller looked before the upload was stopped.
+        """
+        mutable = self.terms is not None and not self.terms.immutable and not self.terms.scratch
+        if self.terms is None or not mutable or not replaced.publishable:
+            return
+        self.terms = replace(self.terms, base=replaced.revision or replaced.base)
+        self.tried = replaced.tried if replaced.revision is None else ()
+
+
+async def _move(core: Core, plan: list[_Move], replaced: SpoolEntry | None) -> None:
     statements = [
-        rows.moved(entry.serial, path, terms) for entry, path, terms in plan if entry.journalled
+        rows.moved(one.entry.serial, one.path, one.terms, one.tried)
+        for one in plan
+        if one.entry.journalled
     ]
     if replaced is not None and replaced.journalled:
         statements[:0] = rows.removed(replaced.serial)
@@ -79,10 +102,11 @@ async def _move(
             await core.journal.commit(*statements)
         if replaced is not None:
             await drop(core, replaced)
-        for entry, _, _ in plan:
-            core.table.discard(entry)
-        for entry, path, terms in plan:
-            entry.path, entry.terms, entry.attempted = path, terms, None
+        for one in plan:
+            core.table.discard(one.entry)
+        for one in plan:
+            entry = one.entry
+            entry.path, entry.terms, entry.tried = one.path, one.terms, one.tried
             entry.ctime_ns = now_ns()
             core.table.add(entry)
             core.table.notify(entry)

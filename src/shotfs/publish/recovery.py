@@ -26,6 +26,7 @@ from shotfs.publish.entry import (
     Kind,
     SpoolEntry,
     load_content,
+    load_contents,
     load_revision,
     load_terms,
 )
@@ -166,7 +167,7 @@ def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, wri
         core.table.set_aside(entry)
         return
     if entry.content is not None and entry.revision is None:
-        entry.attempted = entry.content  # an upload may have been under way
+        entry.note_attempt(entry.content)  # an upload may have been under way
     entry.closed_at = trio.current_time()
     core.table.add(entry)
     core.table.notify(entry)
@@ -259,7 +260,7 @@ def _entry(row: sqlite3.Row) -> SpoolEntry:
         target=None if row["target"] is None else os.fsdecode(row["target"]),
         terms=load_terms(row["terms"]),
         content=load_content(row["content"]),
-        attempted=load_content(row["attempted"]),
+        tried=load_contents(row["attempted"]),
         revision=load_revision(row["revision"]),
         error=row["error"],
     )

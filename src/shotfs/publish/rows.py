@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 
 from shotfs.publish.entry import (
+    Content,
     PublishTerms,
     SpoolEntry,
     dump_content,
+    dump_contents,
     dump_revision,
     dump_terms,
 )
@@ -49,16 +51,24 @@ def writing_again(entry: SpoolEntry) -> Statement:
             "serial": entry.serial,
             "state": entry.state,
             "terms": dump_terms(entry.terms),
-            "attempted": dump_content(entry.attempted),
+            "attempted": dump_contents(entry.tried),
         },
     )
 
 
-def moved(serial: int, path: str, terms: PublishTerms | None) -> Statement:
+def moved(
+    serial: int, path: str, terms: PublishTerms | None, tried: tuple[Content, ...]
+) -> Statement:
     """The entry stands under another path, with the terms of that path."""
     return Statement(
-        "UPDATE entries SET path = :path, terms = :terms, attempted = NULL WHERE serial = :serial",
-        {"serial": serial, "path": path, "terms": dump_terms(terms)},
+        "UPDATE entries SET path = :path, terms = :terms, attempted = :attempted"
+        " WHERE serial = :serial",
+        {
+            "serial": serial,
+            "path": path,
+            "terms": dump_terms(terms),
+            "attempted": dump_contents(tried),
+        },
     )
 
 
@@ -119,7 +129,7 @@ def _values(entry: SpoolEntry, *, writing: bool) -> dict[str, int | str | bytes 
         "target": None if entry.target is None else os.fsencode(entry.target),
         "terms": dump_terms(entry.terms),
         "content": dump_content(entry.content),
-        "attempted": dump_content(entry.attempted),
+        "attempted": dump_contents(entry.tried),
         "revision": dump_revision(entry.revision),
         "error": entry.error,
     }

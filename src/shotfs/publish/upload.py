@@ -71,7 +71,7 @@ class Uploader:
         problem: ShotfsError | None = None
         try:
             with upload.scope:
-                revision = await self._put(terms, content, source, mtime_ns, entry.attempted)
+                revision = await self._put(terms, content, source, mtime_ns, entry.tried)
         except ShotfsError as error:
             problem = error
         except OSError as error:
@@ -99,7 +99,7 @@ class Uploader:
         content: Content,
         source: str,
         mtime_ns: int,
-        attempted: Content | None,
+        tried: tuple[Content, ...],
     ) -> Revision:
         tier = await self._tiers(terms.origin)
 
@@ -119,7 +119,7 @@ class Uploader:
         try:
             return await put(None if terms.immutable else terms.base)
         except PreconditionFailed as lost:
-            revision, same = await self._compare(tier, terms, content, attempted, lost)
+            revision, same = await self._compare(tier, terms, content, tried, lost)
         if same:
             self._metrics.published["same"].inc()
             return revision
@@ -131,7 +131,7 @@ class Uploader:
         tier: Tier,
         terms: PublishTerms,
         content: Content,
-        attempted: Content | None,
+        tried: tuple[Content, ...],
         lost: PreconditionFailed,
     ) -> tuple[Revision, bool]:
         """Return what the origin has, and whether that is our content (else an earlier one)."""
@@ -146,11 +146,9 @@ class Uploader:
             ) from lost
         if await same_content(tier, revision, content, self._core.hashing):
             return revision, True
-        replaceable = None if terms.immutable else attempted
-        if replaceable is not None and await same_content(
-            tier, revision, replaceable, self._core.hashing
-        ):
-            return revision, False
+        for earlier in () if terms.immutable else reversed(tried):
+            if await same_content(tier, revision, earlier, self._core.hashing):
+                return revision, False
         raise PublishConflict(
             f"{where}: the origin has other bytes: {revision.size_bytes} bytes, version"
             f" {revision.version}; ours are {content.size_bytes} bytes, digest"
@@ -173,7 +171,7 @@ class Uploader:
             entry.error = None
             return
         if not isinstance(problem, (*NOTHING_STORED, PublishConflict)):
-            entry.attempted = content
+            entry.note_attempt(content)
         if problem is None or problem.retryable or isinstance(problem, PublishConflict):
             table.apply(entry, Event.RETRY)
         else:
