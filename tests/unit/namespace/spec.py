@@ -57,7 +57,14 @@ DOCUMENT: dict[str, Any] = {
             "durability": "origin",
         },
         # Never sealed while a test lasts: a purely local directory.
-        "notes": {"path": "notes/{rest}", "flow": "inout", "grace": "1h"},
+        "notes": {
+            "path": "notes/{rest}",
+            "flow": "inout",
+            "grace": "1h",
+            "owner": "caller",
+            "mode": "0660",
+            "directory_mode": "0777",
+        },
         # One directory whose files lie in two origins.
         "plates": {"path": "plates/{name}.dpx", "ttl": "10s", "uid": 1234, "gid": 4321},
         "movies": {"path": "plates/{name}.mov", "origin": "second", "mode": "0600"},

@@ -247,6 +247,13 @@ async def test_a_removed_path_is_asked_for_again(site: Site) -> None:
     assert (await site.find(OAK)).revision == newer
 
 
+async def test_a_conflict_ends_the_memory_that_it_was_missing(site: Site) -> None:
+    assert await site.find(FRAME) is None
+    theirs = site.origin.add(FRAME.removeprefix("ant/"))
+    site.namespace.removed(FRAME)
+    assert (await site.find(FRAME)).revision == theirs
+
+
 async def test_a_miss_that_was_overtaken_by_a_publish_is_not_believed(site: Site) -> None:
     gate = site.origin.gate("stat")
     answers: list[Entry | None] = []
