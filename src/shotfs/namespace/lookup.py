@@ -195,6 +195,7 @@ class Namespace:
     def removed(self, path: str) -> None:
         """Note that *path* is gone from its origin, or has another revision than we thought."""
         self._catalog.forget(path)
+        self._missing.pop(path, None)
         self._removed[path] = self._wall_s()
         self._removed.move_to_end(path)
         if len(self._removed) > REMOVED_MAX:
