@@ -1,8 +1,8 @@
 """A file system of one empty directory, served by a process that tests may kill or stop.
 
-Run as ``tiny_mount.py MOUNTPOINT serve|hang UID``: prints "ready" when it is mounted. It becomes
-UID by itself (empty: it stays who it is), because another user may not be able to run our interpreter.
-With "hang", listing its root never answers, although the request was taken.
+Run as ``tiny_mount.py MOUNTPOINT serve|hang UID``: prints "ready" when it is mounted.
+It becomes UID by itself (empty: it stays who it is), because another user may not be able to run
+our interpreter. With "hang", listing its root never answers, although the request was taken.
 """
 
 from __future__ import annotations
