@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from functools import partial
 
 import trio
 
@@ -32,8 +33,8 @@ from shotfs.vfs.terms import Terms
 COPY_BLOCK_BYTES = 4 * 1024 * 1024
 
 HOLD_S = 2.0
-"""How long a writable copy waits for the open that it was made for. The kernel repeats that open
-at once (ESTALE); without the wait an emptied copy could be published in between."""
+"""How long a writable copy waits for the open that it was made for; the kernel repeats that open
+at once (ESTALE). A copy that nobody comes for, or changes, is dropped."""
 
 _TEMPERATURES = {
     FileState.COMPLETE: "warm",
@@ -92,6 +93,10 @@ class Files:
                 await self._shadow(node, truncate=bool(flags & os.O_TRUNC))
                 raise Stale(f"{path}: a writable copy was made; open it again")
             return await self.open_published(node)
+        if identity and isinstance(node, Missing):
+            # The caller saw a file here. Told that it is stale, the kernel looks the name up again
+            # and may then create it; "no such file" would be an answer to O_CREAT.
+            raise Stale(f"{path}: is gone; look it up again")
         raise _not_a_file(node)
 
     async def open_published(self, node: Published) -> PublishedHandle:
@@ -180,7 +185,7 @@ class Files:
         file = await self._spool.open(node.entry, writable=writable)
         if writable and (arrived := self._awaited.get(node.entry.serial)) is not None:
             arrived.set()
-        if writable and flags & os.O_TRUNC and node.entry.size_bytes:
+        if writable and flags & os.O_TRUNC and (node.entry.size_bytes or node.entry.pristine):
             try:
                 await file.truncate(0)
             except BaseException:
@@ -220,33 +225,22 @@ class Files:
             return  # somebody was faster
         attributes = self._finder.published_attributes(node)
         source = None if truncate else await self.open_published(node)
-        self._finder.copying.add(path)
         try:
-            file = await self._spool.create(
+            file = await self._spool.create_copy(
                 path,
                 mode=attributes.mode,
                 uid=attributes.uid,
                 gid=attributes.gid,
                 terms=self._terms.of(path, resolution, revision),
+                fill=None if source is None else partial(_copy_bytes, source, revision.size_bytes),
             )
-            try:
-                if source is not None:
-                    await _copy_bytes(source, file, revision.size_bytes)
-                    await file.flush()
-            except BaseException:
-                with trio.CancelScope(shield=True):
-                    await file.close()
-                    if not file.entry.unlinked:
-                        await self._spool.unlink(file.entry.path)
-                raise
-            self._nursery.start_soon(self._hold, file)
         finally:
-            self._finder.copying.discard(path)
             if source is not None:
                 await source.close()
+        self._nursery.start_soon(self._hold, file)
 
     async def _hold(self, file: SpoolFile) -> None:
-        """Keep a writable copy from being sealed until its writer has come back to open it."""
+        """Keep a writable copy until its writer has come back to open it; else it is dropped."""
         arrived = self._awaited[file.entry.serial] = trio.Event()
         try:
             with trio.move_on_after(HOLD_S):
@@ -257,7 +251,7 @@ class Files:
                 await file.close()
 
 
-async def _copy_bytes(source: PublishedHandle, target: SpoolFile, size_bytes: int) -> None:
+async def _copy_bytes(source: PublishedHandle, size_bytes: int, target: SpoolFile) -> None:
     offset = 0
     while offset < size_bytes:
         data = await source.cached.read(Span(offset, min(offset + COPY_BLOCK_BYTES, size_bytes)))
