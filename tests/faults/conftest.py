@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disk import SmallDisk
-from tests.fuse.conftest import NewNode, gcs_settings, new_node, origin  # noqa: F401  # fixtures
+from tests.fuse.conftest import (  # fixtures, too
+    NewNode,
+    gcs_settings,
+    new_node,  # noqa: F401
+    node,  # noqa: F401
+    origin,  # noqa: F401
+)
 from tests.fuse.node import ShotfsNode
 from tests.servers.handles import GcsBucket
 
