@@ -442,3 +442,15 @@ def test_s17_a_directory_of_100000_entries_lists_completely(node: ShotfsNode, or
     assert [entry.name for entry in entries] == sorted(entry.name for entry in entries)
     assert node.metric("shotfs_upcalls_total") < 5_000, "attributes come with the listing"
     assert all(entry.stat(follow_symlinks=False).st_size == 0 for entry in entries[:1000])
+
+
+def test_s03_opening_for_writing_without_a_change_publishes_nothing(
+    node: ShotfsNode, origin: Path
+) -> None:
+    stored = _put(origin, "config/scene.json", b"first")
+    before = stored.stat()
+    with open(node.show / "config/scene.json", "r+b") as file:
+        assert file.read() == b"first"
+    node.wait_published()
+    wait_until(lambda: node.status()["spool"]["entries"] == 0)
+    assert (stored.stat().st_ino, stored.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

@@ -161,8 +161,6 @@ class Directories:
             items.update(dict.fromkeys(show.spec.implied_children(rest)))
         # What this node wrote is seen at once, and shadows what the origin has.
         for name, entry in self._spool.children(path).items():
-            if entry.path in self._finder.copying:
-                continue
             if entry.kind is not EntryKind.DIRECTORY or name not in items:
                 items[name] = entry
         return items, listed_at_s

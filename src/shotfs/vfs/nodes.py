@@ -117,8 +117,6 @@ class NodeFinder:
         self.uid = uid
         self.gid = gid
         self._ttl_s_max = attribute_ttl_s_max
-        # Writable copies that are not whole yet: until then the published file is what lies there.
-        self.copying: set[str] = set()
         self._started_ns = time.time_ns()
 
     # --- finding ---------------------------------------------------------------------------------
@@ -145,7 +143,7 @@ class NodeFinder:
         if place is None:
             return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
         show, rest = place
-        local = None if path in self.copying else self._spool.get(path)
+        local = self._spool.get(path)
         if local is not None and local.kind is not EntryKind.DIRECTORY:
             return Spooled(path, local)
         match = show.spec.directory(rest)
