@@ -391,7 +391,7 @@ async def test_a_writer_who_gives_up_waiting_leaves_no_half_copy(world: World) -
         nursery.cancel_scope.cancel()
     assert await world.exists(SCENE)
     gate.set()
-    await world.until(lambda: world.spooled(SCENE) is not None and not world.fs._finder.copying)
+    await world.until(lambda: world.spooled(SCENE) is not None)
     assert await world.read(SCENE) == b"one"
 
 
