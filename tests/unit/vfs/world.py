@@ -164,9 +164,20 @@ class Site:
 async def _open(site: Site, *, read_only: bool) -> AsyncIterator[World]:
     config = site.directory / "shotfs.toml"
     config.write_text(
-        f'[node]\nname = "node-é"\npreemptible = {str(site.preemptible).lower()}\n[cache]\ndirectory = "{site.directory}/cache"\n'
-        "free_bytes_min = 0\n[spool]\nfree_bytes_min = 0\n[network]\nattempts_max = 1\n"
-        f'[shows.ant]\nspec = "spec.json"\n'
+        f"""
+[node]
+name = "node-é"
+preemptible = {str(site.preemptible).lower()}
+[cache]
+directory = "{site.directory}/cache"
+free_bytes_min = 0
+[spool]
+free_bytes_min = 0
+[network]
+attempts_max = 1
+[shows.ant]
+spec = "spec.json"
+"""
     )
     (site.directory / "spec.json").write_text(json.dumps(site.document))
     loaded = load(str(config), {})
