@@ -92,6 +92,8 @@ class FileSystem:
             uid=uid,
             gid=gid,
             attribute_ttl_s_max=settings.mount.attribute_ttl_s_max,
+            # Looked up, then created: both must end before the request does.
+            unseen_wait_s=settings.mount.request_deadline_s / 4,
         )
         terms = Terms(
             self._finder,

@@ -7,6 +7,7 @@ without a question to anybody.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from shotfs.vfs.attributes import (
     revision_identity,
     spool_identity,
 )
+
+log = logging.getLogger(__name__)
 
 SPOOL_TTL_S = 1.0
 """How long the kernel keeps attributes of what is in the spool: sealing changes its mode."""
@@ -99,6 +102,8 @@ class NodeFinder:
         uid: owner of what no policy gives to somebody else: the service's user.
         gid: likewise.
         attribute_ttl_s_max: the longest that the kernel is told to keep anything, seconds.
+        unseen_wait_s: how long an origin may take to say whether an output exists, in a directory
+            that was made here, seconds.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class NodeFinder:
         uid: int,
         gid: int,
         attribute_ttl_s_max: float,
+        unseen_wait_s: float,
     ) -> None:
         self.shows = shows
         self.namespace = namespace
@@ -117,6 +123,7 @@ class NodeFinder:
         self.uid = uid
         self.gid = gid
         self._ttl_s_max = attribute_ttl_s_max
+        self._unseen_wait_s = unseen_wait_s
         self._started_ns = time.time_ns()
 
     # --- finding ---------------------------------------------------------------------------------
@@ -152,26 +159,31 @@ class NodeFinder:
         resolution = show.spec.resolve(rest)
         if resolution is not None and resolution.scratch:
             resolution = None if match is not None else resolution
-        try:
+        if not self._may_be_made_unseen(path, resolution, match):
             return await self._find_in_origins(path, rest, resolution, match)
-        except TierUnavailable:
-            if self._may_be_made_unseen(path, resolution, match):
-                return Missing(path, possible=True, ttl_s=0.0)
-            raise
+        try:
+            with trio.move_on_after(self._unseen_wait_s):
+                return await self._find_in_origins(path, rest, resolution, match)
+        except TierUnavailable as exc:
+            log.info("taken for missing: %s", exc, extra={"path": path})
+        return Missing(path, possible=True, ttl_s=0.0)
 
     def _may_be_made_unseen(
         self, path: str, resolution: Resolution | None, match: DirectoryMatch | None
     ) -> bool:
-        """Whether *path* counts as missing although its origin cannot be asked.
+        """Whether *path* counts as missing if its origin cannot be asked.
 
         Renders go on while an origin is gone, in directories that were made on this node: what
         lies there is most likely ours, and known. If somebody else did publish *path*, the
-        create-only precondition decides when the origin is back. Anywhere else the error stays:
-        "no such file" would be a wrong answer.
+        create-only precondition decides when the origin is back. Anywhere else, and of mutable
+        files, the error stays: "no such file" would be a wrong answer.
         """
         writable = match is not None and match.writable
         if resolution is not None:
-            writable = writable or resolution.template.policy.flow is not Flow.IN
+            policy = resolution.template.policy
+            if policy.immutable is Immutable.NEVER:
+                return False
+            writable = writable or policy.flow is not Flow.IN
         made = self._spool.get(paths.parent(path))
         return writable and made is not None and made.kind is EntryKind.DIRECTORY
 
