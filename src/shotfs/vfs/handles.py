@@ -5,6 +5,7 @@ A handle is of one revision or of one spool entry for as long as it is open, and
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +24,9 @@ EMPTY = b""
 REPEATED_READ_S = 1.0
 """How long a failure answers reads of the same bytes. When a read-ahead fails, the kernel asks for
 its first page once more, at once: without this an application waits for two deadlines."""
+
+FAILURES_MAX = 16
+"""Failures of one open file that are remembered; the kernel reads ahead a few requests at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class PublishedHandle:
         self._attributes = attributes
         self._size_bytes = attributes.size_bytes
         self._on_stale = on_stale
-        self._failure: _Failure | None = None
+        self._failures: deque[_Failure] = deque(maxlen=FAILURES_MAX)
 
     @property
     def cached(self) -> CachedFile:
@@ -128,7 +132,7 @@ class PublishedHandle:
         try:
             return await self._cached.read(span)
         except TierUnavailable as exc:
-            self._failure = _Failure(span, trio.current_time(), exc)
+            self._failures.append(_Failure(span, trio.current_time(), exc))
             raise
         except ObjectNotFound as exc:
             self._on_stale()
@@ -138,13 +142,11 @@ class PublishedHandle:
             raise
 
     def _fail_again(self, span: Span) -> None:
-        failure = self._failure
-        if failure is None:
-            return
-        if trio.current_time() - failure.at_s > REPEATED_READ_S:
-            self._failure = None
-        elif failure.span.start <= span.start and span.stop <= failure.span.stop:
-            raise failure.error
+        while self._failures and trio.current_time() - self._failures[0].at_s > REPEATED_READ_S:
+            self._failures.popleft()
+        for failure in self._failures:
+            if failure.span.start <= span.start and span.stop <= failure.span.stop:
+                raise failure.error
 
     async def write(self, offset: int, data: Buffer) -> int:
         """Refuse: the handle was opened for reading."""
