@@ -149,3 +149,16 @@ def test_s07_an_upload_that_stalls_delays_no_other_output_and_no_reader(
     stall.release()
     node.wait_published()
     assert gcs.read("ant/render/xy_1_100_030_00_v005/beauty.1001.exr") == b"stalled"
+
+
+def test_s07_outputs_go_on_while_the_origin_stalls(gcs_node: ShotfsNode, gcs: GcsBucket) -> None:
+    frame = gcs_node.show / "render/xy_1_100_030_00_v005/beauty.1001.exr"
+    frame.parent.mkdir()
+    gcs.fault(Fault("stall", times=None, bucket=gcs.bucket))
+    started = time.monotonic()
+    frame.write_bytes(b"frame")
+    assert time.monotonic() - started < REQUEST_DEADLINE_S
+    assert frame.read_bytes() == b"frame"
+    gcs.server.faults.clear()
+    gcs_node.wait_published()
+    assert gcs.read("ant/render/xy_1_100_030_00_v005/beauty.1001.exr") == b"frame"

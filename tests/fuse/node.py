@@ -202,6 +202,10 @@ class ShotfsNode:
         """Wait until the queue of outputs is empty."""
         wait_until(lambda: not self.queue())
 
+    def wait_outputs_published(self) -> None:
+        """Wait until every whole output is in the origin; what was never closed does not count."""
+        wait_until(lambda: all(item["state"] == "failed" for item in self.queue()))
+
     def wait_queue(self, *, state: str, count: int = 1) -> list[Mapping[str, Any]]:
         """Wait until *count* outputs are in *state*, and return these."""
 
