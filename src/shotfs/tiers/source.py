@@ -55,6 +55,13 @@ class Source:
         return hash_file(self.descriptor, self.size_bytes, crc32c=True).crc32c
 
 
+async def size_of(source: bytes | str) -> int:
+    """Return the length of the *source* of a put. Raises OSError if it cannot be found."""
+    if isinstance(source, bytes):
+        return len(source)
+    return (await trio.to_thread.run_sync(os.stat, source)).st_size
+
+
 def _read(descriptor: int, offset: int, length_bytes: int) -> bytes:
     parts = []
     while length_bytes > 0:

@@ -14,8 +14,11 @@ import stat as modes
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shotfs.digest import Checksums, Digest, parse_digest
+import xxhash
+
+from shotfs.digest import Checksums, Digest, digest_bytes, parse_digest
 from shotfs.errors import TierCorrupt, TierError
+from shotfs.tiers.cloud.threads import Commit
 from shotfs.tiers.keys import is_key
 
 RESERVED = ".shotfs-"
@@ -137,7 +140,13 @@ class Directory:
     # --- writing ---------------------------------------------------------------------------------
 
     def put(
-        self, key: str, source: bytes | str, expect: str | None, sums: Checksums, mtime_ns: int
+        self,
+        key: str,
+        source: bytes | str,
+        expect: str | None,
+        sums: Checksums,
+        mtime_ns: int,
+        commit: Commit,
     ) -> Found | None:
         """Store *source*; return what was made, or None if *expect* does not hold.
 
@@ -145,20 +154,26 @@ class Directory:
             key: where.
             source: the bytes, or the path of a file.
             expect: the version that is replaced; None to create only.
-            sums: of which the digest is recorded.
+            sums: of which the digest is compared and recorded.
             mtime_ns: what the file will have.
+            commit: asked before each block and before the name appears.
 
         Raises:
             SourceFailed: the source cannot be read.
+            TierCorrupt: the bytes are not those that *sums* are of.
+            Abandoned: nobody waits for it any more.
         """
         path = self._writable(key)
         temporary = os.path.join(os.path.dirname(path), f"{RESERVED}tmp-{secrets.token_hex(8)}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, _FILE_MODE)
         try:
-            made = _fill(descriptor, source, sums.xxh128, mtime_ns)
+            size, found = _copy_in(source, descriptor, commit)
+            if sums.xxh128 not in (None, found):
+                raise TierCorrupt(f"{path}: digest {found}, promised was {sums.xxh128}")
+            made = _finish(descriptor, size, sums.xxh128, mtime_ns)
             put = self._create if expect is None else self._replace
-            won = put(temporary, path, expect or "", made)
+            won = put(temporary, path, expect or "", made, commit)
         finally:
             os.close(descriptor)
             # After a replace the name is gone already.
@@ -200,7 +215,8 @@ class Directory:
             raise TierError(f"{path} is a directory", errno=errno.EISDIR)
         return path
 
-    def _create(self, temporary: str, path: str, _: str, made: Found) -> bool:
+    def _create(self, temporary: str, path: str, _: str, made: Found, commit: Commit) -> bool:
+        commit.begin()
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -219,8 +235,9 @@ class Directory:
             os.rename(temporary, path)
             return True
 
-    def _replace(self, temporary: str, path: str, expect: str, _: Found) -> bool:
+    def _replace(self, temporary: str, path: str, expect: str, _: Found, commit: Commit) -> bool:
         with self._locked():
+            commit.begin()
             try:
                 real = self._inside(os.path.relpath(path, self.root))
                 if _found(os.stat(real)).version != expect:
@@ -243,12 +260,15 @@ class Directory:
             os.close(lock)
 
 
-def _fill(descriptor: int, source: bytes | str, digest: Digest | None, mtime_ns: int) -> Found:
-    """Write the source and its attributes, durable, and return what is there now."""
+def _copy_in(source: bytes | str, descriptor: int, commit: Commit) -> tuple[int, Digest]:
+    """Write the source; return its length and the digest of what was written."""
     if isinstance(source, bytes):
-        size = _write_all(descriptor, memoryview(source), 0)
-    else:
-        size = _copy(source, descriptor)
+        return _write_all(descriptor, memoryview(source), 0), digest_bytes(source)
+    return _copy(source, descriptor, commit)
+
+
+def _finish(descriptor: int, size: int, digest: Digest | None, mtime_ns: int) -> Found:
+    """Give the file its attributes, durable, and return what is there now."""
     os.utime(descriptor, ns=(mtime_ns, mtime_ns))
     status = os.fstat(descriptor)
     if status.st_size != size:
@@ -265,21 +285,28 @@ def _fill(descriptor: int, source: bytes | str, digest: Digest | None, mtime_ns:
     return _found(status, digest)
 
 
-def _copy(source: str, descriptor: int) -> int:
+def _copy(source: str, descriptor: int, commit: Commit) -> tuple[int, Digest]:
     try:
         reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as exc:
         raise SourceFailed(exc) from exc
+    digest = xxhash.xxh3_128()
+    size_bytes = os.fstat(reader).st_size
     offset = 0
     try:
         while True:
+            commit.check()
             try:
                 data = os.pread(reader, _COPY_BYTES, offset)
             except OSError as exc:
                 raise SourceFailed(exc) from exc
             if not data:
-                return offset
+                break
+            digest.update(data)
             offset += _write_all(descriptor, memoryview(data), offset)
+        if offset != size_bytes:
+            raise TierCorrupt(f"{source} had {size_bytes} bytes and gave {offset}")
+        return offset, Digest(digest.hexdigest())
     finally:
         os.close(reader)
 

@@ -7,22 +7,31 @@ to one tier take turns.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import trio
-
-from shotfs.digest import Buffer, Checksums
+from shotfs.digest import Buffer, Checksums, Digest, digest_bytes, hash_file
 from shotfs.errors import ObjectNotFound, ShotfsError, TierReadOnly, Unsupported
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
 from shotfs.tiers.cloud import errors
 from shotfs.tiers.cloud.origin import Origin, check_span
-from shotfs.tiers.cloud.threads import LocalWriteFailed, in_thread, with_descriptor, write_at
+from shotfs.tiers.cloud.threads import (
+    Abandoned,
+    Commit,
+    LocalWriteFailed,
+    in_thread,
+    put_in_thread,
+    with_descriptor,
+    write_at,
+)
 from shotfs.tiers.keys import is_key
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.source import size_of
 
 T = TypeVar("T")
 
@@ -105,15 +114,27 @@ class GenericTier:
         source: bytes | str,
         *,
         expect: Revision | None,
-        checksums: Checksums,  # noqa: ARG002  # fsspec has no common way to send or keep them
-        mtime_ns: int,  # noqa: ARG002  # as above
+        checksums: Checksums,
+        mtime_ns: int,  # noqa: ARG002  # fsspec has no common way to keep it
         metadata: Mapping[str, str],  # noqa: ARG002  # as above
     ) -> Revision:
         """As `Tier.put`, except that the precondition is checked here and not at the store."""
         path = self._path(key)
         # Raises what the caller is promised (OSError) before errors count as the store's.
-        size = len(source) if isinstance(source, bytes) else await _size_of_file(source)
-        return await self._do(key, lambda: self._put(key, path, source, expect), bulk_bytes=size)
+        size = await size_of(source)
+
+        def work(commit: Commit) -> Revision:
+            return self._put(key, path, source, expect, checksums.xxh128, commit)
+
+        what = self._origin.url(key)
+        with self._explained(key):
+            return await put_in_thread(
+                self._origin,
+                what,
+                lambda commit: self._translated(what, lambda: work(commit)),
+                bulk_bytes=size,
+                finish_s=self._origin.bulk_deadline_s(size),
+            )
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`, with the same limit as `put`."""
@@ -143,20 +164,27 @@ class GenericTier:
 
     async def _do(self, key: str, work: Callable[[], T], *, bulk_bytes: int | None = None) -> T:
         what = self._origin.url(key)
+        with self._explained(key):
+            return await in_thread(
+                self._origin, what, lambda: self._translated(what, work), bulk_bytes=bulk_bytes
+            )
 
-        def run() -> T:
-            try:
-                return work()
-            except (ShotfsError, NotImplementedError):
-                raise
-            except Exception as exc:
-                raise errors.translate(exc, self._origin, what) from exc
-
+    def _translated(self, what: str, work: Callable[[], T]) -> T:
         try:
-            return await in_thread(self._origin, what, run, bulk_bytes=bulk_bytes)
+            return work()
+        except (ShotfsError, NotImplementedError, Abandoned):
+            raise
+        except Exception as exc:
+            raise errors.translate(exc, self._origin, what) from exc
+
+    @contextlib.contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        try:
+            yield
         except NotImplementedError as exc:
             raise TierReadOnly(
-                f"{what}: fsspec's {self._origin.root.scheme} file system cannot do this",
+                f"{self._origin.url(key)}: fsspec's file system for"
+                f" {self._origin.root.scheme}:// cannot do this",
                 fix="use an origin of another kind",
             ) from exc
         except ObjectNotFound as exc:
@@ -206,21 +234,43 @@ class GenericTier:
             raise errors.corrupt(what, f"{len(data)} bytes instead of {span.length_bytes}")
         return data
 
-    def _put(self, key: str, path: str, source: bytes | str, expect: Revision | None) -> Revision:
+    def _put(
+        self,
+        key: str,
+        path: str,
+        source: bytes | str,
+        expect: Revision | None,
+        digest: Digest | None,
+        commit: Commit,
+    ) -> Revision:
         with self._turn:
-            try:
-                found: str | None = self._stat(key, path).version
-            except (FileNotFoundError, ObjectNotFound):
-                found = None
-            expected = None if expect is None else expect.version
-            if found != expected:
-                raise errors.precondition_failed(self._origin, key, expected)
+            commit.check()
+            self._check_precondition(key, path, None if expect is None else expect.version)
+            before = _State.of(source, hashed=digest is not None)
+            if digest != before.digest:
+                what = self._origin.url(key)
+                raise errors.corrupt(what, f"digest {before.digest}, promised was {digest}")
             self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            commit.begin()
             if isinstance(source, bytes):
                 self._fs.pipe_file(path, source)
             else:
                 self._fs.put_file(source, path)
-            return self._stat(key, path)
+            made = self._stat(key, path)
+            now = _State.of(source, hashed=False)
+            if made.size_bytes != now.size_bytes or not now.same_file(before):
+                # fsspec read the source once more; nobody knows which bytes it found.
+                self._fs.rm_file(path)
+                raise errors.corrupt(self._origin.url(key), "the source changed while it was read")
+            return made
+
+    def _check_precondition(self, key: str, path: str, expected: str | None) -> None:
+        try:
+            found: str | None = self._stat(key, path).version
+        except (FileNotFoundError, ObjectNotFound):
+            found = None
+        if found != expected:
+            raise errors.precondition_failed(self._origin, key, expected)
 
     def _revision(self, key: str, info: Mapping[str, Any]) -> Revision:
         size = int(info.get("size") or 0)
@@ -251,8 +301,30 @@ def _open(origin: Origin) -> tuple[Any, str]:
     return fs, str(path)
 
 
-async def _size_of_file(path: str) -> int:
-    return (await trio.to_thread.run_sync(os.stat, path)).st_size
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A source at one moment."""
+
+    size_bytes: int
+    mtime_ns: int
+    digest: Digest | None
+
+    @classmethod
+    def of(cls, source: bytes | str, *, hashed: bool) -> _State:
+        """Look at *source*; the digest is None unless it is to be *hashed*."""
+        if isinstance(source, bytes):
+            return cls(len(source), 0, digest_bytes(source) if hashed else None)
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            digest = hash_file(descriptor, status.st_size).xxh128 if hashed else None
+            return cls(status.st_size, status.st_mtime_ns, digest)
+        finally:
+            os.close(descriptor)
+
+    def same_file(self, other: _State) -> bool:
+        """Whether nothing was written between the two."""
+        return (self.size_bytes, self.mtime_ns) == (other.size_bytes, other.mtime_ns)
 
 
 def _time_ns(value: object) -> int:

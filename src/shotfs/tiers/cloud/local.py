@@ -18,8 +18,16 @@ from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
 from shotfs.tiers.cloud import errors
 from shotfs.tiers.cloud.directory import Directory, Found, SourceFailed
 from shotfs.tiers.cloud.origin import Origin, check_span
-from shotfs.tiers.cloud.threads import LocalWriteFailed, in_thread, with_descriptor, write_at
+from shotfs.tiers.cloud.threads import (
+    Commit,
+    LocalWriteFailed,
+    in_thread,
+    put_in_thread,
+    with_descriptor,
+    write_at,
+)
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.source import size_of
 
 T = TypeVar("T")
 
@@ -117,13 +125,20 @@ class LocalTier:
     ) -> Revision:
         """As `Tier.put`."""
         self._origin.check(key)
-        size_bytes = len(source) if isinstance(source, bytes) else os.stat(source).st_size
+        size_bytes = await size_of(source)
         expected = None if expect is None else expect.version
+
+        def work(commit: Commit) -> Found | None:
+            with errors.os_errors(self._origin, key, self._directory.exists):
+                return self._directory.put(key, source, expected, checksums, mtime_ns, commit)
+
         try:
-            made = await self._do(
-                key,
-                lambda: self._directory.put(key, source, expected, checksums, mtime_ns),
+            made = await put_in_thread(
+                self._origin,
+                self._origin.url(key),
+                work,
                 bulk_bytes=size_bytes,
+                finish_s=self._origin.network.metadata_timeout_s,
             )
         except SourceFailed as exc:
             raise exc.error from exc

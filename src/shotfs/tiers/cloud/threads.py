@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import trio
 
+from shotfs.errors import TierTimeout
 from shotfs.tiers.cloud.errors import timed_out
 from shotfs.tiers.cloud.origin import Origin
 
@@ -107,6 +108,74 @@ async def with_descriptor(
             os.close(own.pop())
 
     await in_thread(origin, what, run, bulk_bytes=bulk_bytes, abandon=abandon)
+
+
+class Abandoned(Exception):
+    """Nobody waits for this thread any more: it ends without having changed anything."""
+
+
+class Commit:
+    """The moment of a put from which it is seen to its end, although it was cancelled."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun = False
+        self._abandoned = False
+
+    def check(self) -> None:
+        """Raise Abandoned if nobody waits any more; a thread calls it before each block."""
+        if self._abandoned:
+            raise Abandoned
+
+    def begin(self) -> None:
+        """Make what was prepared visible from now on; raise Abandoned if nobody waits."""
+        with self._lock:
+            self.check()
+            self._begun = True
+
+    def abandon(self) -> bool:
+        """Stop the thread; True: too late, what it prepared is becoming visible."""
+        with self._lock:
+            self._abandoned = not self._begun
+            return self._begun
+
+
+async def put_in_thread(
+    origin: Origin,
+    what: str,
+    work: Callable[[Commit], T],
+    *,
+    bulk_bytes: int,
+    finish_s: float,
+) -> T:
+    """Run *work* as `in_thread` does; cancelled, it has stored nothing or all when this returns.
+
+    Args:
+        origin: whose limiter and deadline hold.
+        what: the URL that it is about, for messages.
+        work: calls `Commit.begin` before its first visible change.
+        bulk_bytes: how many bytes move.
+        finish_s: how long a thread that has begun is waited for; one that is stuck for longer
+            in the operating system may store it later.
+    """
+    commit, ended = Commit(), trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def run() -> T:
+        try:
+            return work(commit)
+        finally:
+            # The trio run may be over before a thread that was left behind is.
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(ended.set)
+
+    try:
+        return await in_thread(origin, what, run, bulk_bytes=bulk_bytes)
+    except (trio.Cancelled, TierTimeout):
+        if commit.abandon():
+            with trio.move_on_after(finish_s, shield=True):
+                await ended.wait()
+        raise
 
 
 class LocalWriteFailed(Exception):
