@@ -1,6 +1,6 @@
 """Outputs: the spool that makes them durable, and the publisher that brings them to the origin."""
 
-from shotfs.publish.entry import Content, Kind, PublishTerms, SpoolEntry
+from shotfs.publish.entry import Content, Kind, OriginObject, PublishTerms, SpoolEntry
 from shotfs.publish.publisher import Publisher, QueueItem
 from shotfs.publish.recovery import open_spool
 from shotfs.publish.spool import Spool
@@ -11,6 +11,7 @@ __all__ = [
     "Content",
     "Event",
     "Kind",
+    "OriginObject",
     "PublishTerms",
     "Publisher",
     "QueueItem",

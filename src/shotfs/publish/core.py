@@ -259,13 +259,16 @@ class Core:
         if entry.dirty:
             await self.persist(entry, closing=True)
         old_path = self.data_path(entry)
-        old_state, old_error = entry.state, entry.error
+        old_state, old_error, old_objects = entry.state, entry.error, entry.delete_after
         with trio.CancelScope(shield=True):
+            # It will not be published under its new name, so the object under the old one stays.
+            self.table.set_delete_after(entry, ())
             try:
                 await self.change_state(entry, Event.CONFLICT, message)
             except ShotfsError:
                 self.table.restore(entry, old_state)
                 entry.error = old_error
+                self.table.set_delete_after(entry, old_objects)
                 raise
             # From here recovery would do the rest.
             await trio.to_thread.run_sync(
@@ -273,6 +276,14 @@ class Core:
             )
             self.table.discard(entry)
             self.table.set_aside(entry)
+
+    def forget_objects(self, entry: SpoolEntry, path: str) -> None:
+        """Note that what *entry* was renamed from *path* for is gone, or is not to go any more."""
+        self.table.set_delete_after(
+            entry, tuple(one for one in entry.delete_after if one.path != path)
+        )
+        if entry.journalled and not entry.unlinked:
+            self.journal.post(rows.delete_after_changed(entry))
 
     def note_state(self, entry: SpoolEntry) -> None:
         """Journal the state with the next commit; a crash that forgets it costs a repetition."""

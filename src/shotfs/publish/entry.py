@@ -69,6 +69,30 @@ class Content:
     checksums: Checksums
 
 
+@dataclass(frozen=True, slots=True)
+class OriginObject:
+    """An object that goes when a name goes.
+
+    Attributes:
+        path: mount-relative name under which it shows.
+        origin: root URL of its tier.
+        key: below that root.
+        revision: what it is as far as we know; None where no answer told us.
+        tried: what it may be instead: contents whose uploads gave no answer.
+    """
+
+    path: str
+    origin: str
+    key: str
+    revision: Revision | None
+    tried: tuple[Content, ...] = ()
+
+    def may_be(self, revision: Revision) -> bool:
+        """Whether *revision* is, or by its size could be, this object."""
+        sizes = [content.size_bytes for content in self.tried]
+        return revision == self.revision or revision.size_bytes in sizes
+
+
 @dataclass(slots=True, eq=False)
 class Upload:
     """An upload that is running now.
@@ -104,6 +128,8 @@ class SpoolEntry:
         content: size and checksums of the sealed content; None before the seal.
         tried: contents that earlier uploads may have stored in the origin, oldest first.
         revision: the object that the content became; None before it is published.
+        delete_after: objects under its earlier names, which go after it is published under this
+            one (at once, if it never will be). Changed by `Table.set_delete_after` only.
         error: why it is quarantined or failed, or why the last upload did not succeed.
         attempts: uploads begun since the seal or the start.
         open_handles: handles of all kinds.
@@ -144,6 +170,7 @@ class SpoolEntry:
     content: Content | None = None
     tried: tuple[Content, ...] = ()
     revision: Revision | None = None
+    delete_after: tuple[OriginObject, ...] = ()
     error: str | None = None
     attempts: int = 0
     open_handles: int = 0
@@ -189,6 +216,15 @@ class SpoolEntry:
     def base(self) -> Revision | None:
         """The revision that a mutable file was opened from."""
         return None if self.terms is None else self.terms.base
+
+    @property
+    def origin_object(self) -> OriginObject | None:
+        """What the origin has, or may have, under its own key; None: nothing of this file's."""
+        revision = self.revision or self.base
+        if self.terms is None or self.scratch or (revision is None and not self.tried):
+            return None
+        tried = () if self.revision is not None else self.tried
+        return OriginObject(self.path, self.terms.origin, self.terms.key, revision, tried)
 
     @property
     def immutable(self) -> bool:
@@ -266,6 +302,20 @@ def load_contents(text: str | None) -> tuple[Content, ...]:
     """Return the contents that `dump_contents` wrote."""
     documents = [] if text is None else json.loads(text)
     return tuple(map(_content, documents if isinstance(documents, list) else [documents]))
+
+
+def dump_objects(objects: tuple[OriginObject, ...]) -> str | None:
+    """Return *objects* as JSON text; None where there are none."""
+    return json.dumps([asdict(one) for one in objects]) if objects else None
+
+
+def load_objects(text: str | None) -> tuple[OriginObject, ...]:
+    """Return the objects that `dump_objects` wrote."""
+    documents = [] if text is None else json.loads(text)
+    for document in documents:
+        document["revision"] = _revision(document["revision"])
+        document["tried"] = tuple(map(_content, document["tried"]))
+    return tuple(OriginObject(**document) for document in documents)
 
 
 def _content(document: dict[str, Any]) -> Content:

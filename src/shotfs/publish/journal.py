@@ -20,7 +20,7 @@ from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE entries (
@@ -40,7 +40,8 @@ CREATE TABLE entries (
     content TEXT,
     attempted TEXT,
     revision TEXT,
-    error TEXT
+    error TEXT,
+    delete_after TEXT
 ) STRICT;
 CREATE TABLE doomed (serial INTEGER PRIMARY KEY) STRICT;  -- unlinked; the data file goes next
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
@@ -48,6 +49,9 @@ INSERT INTO counters VALUES ('serial', 1);
 CREATE TABLE spool (identity TEXT NOT NULL) STRICT;
 INSERT INTO spool VALUES (lower(hex(randomblob(16))));
 """
+
+_UPGRADES = {1: "ALTER TABLE entries ADD COLUMN delete_after TEXT;"}
+"""From a schema version: what makes the next one of it."""
 
 Value = str | int | bytes | None
 
@@ -189,7 +193,13 @@ def _make_schema(path: str, connection: sqlite3.Connection) -> None:
         connection.executescript(
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
-    elif version != SCHEMA_VERSION:
+    while version in _UPGRADES:
+        upgrade = _UPGRADES[version]
+        version += 1
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {upgrade} PRAGMA user_version = {version}; COMMIT;"
+        )
+    if version not in (0, SCHEMA_VERSION):
         connection.close()
         raise SpoolBroken(
             f"{path}: journal schema {version}, this shotfs knows {SCHEMA_VERSION}",

@@ -26,7 +26,7 @@ from shotfs.errors import (
 )
 from shotfs.publish import rows
 from shotfs.publish.core import Core, now_ns
-from shotfs.publish.entry import Content, Kind, PublishTerms, SpoolEntry
+from shotfs.publish.entry import Content, Kind, OriginObject, PublishTerms, SpoolEntry
 from shotfs.publish.states import State
 
 TermsOf = Callable[[str], PublishTerms | None]
@@ -62,9 +62,8 @@ async def rename(core: Core, old: str, new: str, terms_of: TermsOf) -> None:
         plan = []
         for one in moving:
             path = new + one.path[len(old) :]
-            plan.append(_Move(one, path, terms_of(path) if one.kind is Kind.FILE else None))
-        if replaced is not None:
-            plan[0].inherit(replaced)
+            terms = terms_of(path) if one.kind is Kind.FILE else None
+            plan.append(_plan(core, one, path, terms, replaced if one is entry else None))
         await _move(core, plan, replaced)
 
 
@@ -75,23 +74,48 @@ class _Move:
     entry: SpoolEntry
     path: str
     terms: PublishTerms | None
-    tried: tuple[Content, ...] = ()
+    tried: tuple[Content, ...]
+    delete_after: tuple[OriginObject, ...]
 
-    def inherit(self, replaced: SpoolEntry) -> None:
-        """Take over what the spool knows of the object that *replaced* was a newer state of.
 
-        Only the spool can tell: the caller looked before the upload was stopped.
-        """
-        mutable = self.terms is not None and not self.terms.immutable and not self.terms.scratch
-        if self.terms is None or not mutable or not replaced.publishable:
-            return
-        self.terms = replace(self.terms, base=replaced.revision or replaced.base)
-        self.tried = replaced.tried if replaced.revision is None else ()
+def _plan(
+    core: Core,
+    entry: SpoolEntry,
+    path: str,
+    terms: PublishTerms | None,
+    replaced: SpoolEntry | None,
+) -> _Move:
+    terms, tried = taken_over(core, path, terms, replaced)
+    objects = [*entry.delete_after, *(() if replaced is None else replaced.delete_after)]
+    if entry.origin_object is not None:
+        objects.append(entry.origin_object)
+    return _Move(entry, path, terms, tried, tuple(one for one in objects if one.path != path))
+
+
+def taken_over(
+    core: Core, path: str, terms: PublishTerms | None, replaced: SpoolEntry | None = None
+) -> tuple[PublishTerms | None, tuple[Content, ...]]:
+    """Return *terms* with the object that the new file at *path* will replace, and what was tried.
+
+    Only the spool can tell: the caller looked before the upload was stopped, and does not see
+    an object that is to go because its file was renamed.
+    """
+    if terms is None or terms.immutable or terms.scratch:
+        return terms, ()
+    if replaced is not None and replaced.publishable:
+        known = replaced.origin_object
+    else:
+        renamed = core.table.renamed_away(path)
+        known = next(iter(renamed.values()), None)
+        if known is None:
+            return terms, ()
+    base, tried = (None, ()) if known is None else (known.revision, known.tried)
+    return replace(terms, base=base), tried
 
 
 async def _move(core: Core, plan: list[_Move], replaced: SpoolEntry | None) -> None:
     statements = [
-        rows.moved(one.entry.serial, one.path, one.terms, one.tried)
+        rows.moved(one.entry.serial, one.path, one.terms, one.tried, one.delete_after)
         for one in plan
         if one.entry.journalled
     ]
@@ -107,6 +131,7 @@ async def _move(core: Core, plan: list[_Move], replaced: SpoolEntry | None) -> N
         for one in plan:
             entry = one.entry
             entry.path, entry.terms, entry.tried = one.path, one.terms, one.tried
+            core.table.set_delete_after(entry, one.delete_after)
             entry.ctime_ns = now_ns()
             core.table.add(entry)
             core.table.notify(entry)

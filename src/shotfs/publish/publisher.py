@@ -21,6 +21,7 @@ from shotfs.errors import PublishConflict, ShotfsError, Stale
 from shotfs.observe.metrics import Metrics
 from shotfs.publish.core import now_ns
 from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.removal import Removed, Remover
 from shotfs.publish.spool import Spool
 from shotfs.publish.states import State
 from shotfs.publish.table import unpublished
@@ -49,7 +50,8 @@ class QueueItem:
     Attributes:
         path: mount-relative; "" where it is not known (no record).
         serial: unique in this spool; names its data file.
-        state: open, sealed, uploading, quarantined, failed.
+        state: open, sealed, uploading, quarantined, failed; published where an object under an
+            earlier name is still to be removed.
         size_bytes: of its content.
         age_s: seconds since its last change.
         attempts: uploads begun since the seal or the start.
@@ -87,6 +89,7 @@ class Publisher:
         settings: connections and back-off.
         metrics: counts outcomes.
         conflict: told of each entry that went into quarantine.
+        removed: told of each path whose object was removed from the origin.
         scratch_ttl_s: how long untouched scratch files, and partial ones of dead processes, stay.
         jitter: returns numbers in [0, 1).
     """
@@ -101,6 +104,7 @@ class Publisher:
         metrics: Metrics,
         *,
         conflict: Conflict | None = None,
+        removed: Removed = lambda _path: None,
         scratch_ttl_s: float = 86400.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -114,6 +118,7 @@ class Publisher:
         self._scratch_ttl_s = scratch_ttl_s
         self._jitter = jitter
         self._uploader = Uploader(spool.core, tiers, metrics)
+        self._remover = Remover(spool.core, tiers, removed)
         # Half of the connections: the other half is for reads, which applications wait for.
         self._slots = max(1, settings.connections_max // 2)
         self._running: set[SpoolEntry] = set()
@@ -161,6 +166,16 @@ class Publisher:
             raise
         finally:
             self._core.table.notify(entry)
+
+    async def remove_objects(self, entry: SpoolEntry) -> None:
+        """Remove what the origin has of *entry*; for `Spool.unlink`.
+
+        Absent objects and those that somebody else replaced are no error.
+
+        Raises:
+            TierError: some of it is there still.
+        """
+        await self._remover.remove_all(entry)
 
     async def _publish_once(self, entry: SpoolEntry) -> Revision:
         """Upload, or wait for the upload that `run` has begun."""
@@ -217,10 +232,11 @@ class Publisher:
 
     def _due_at(self, entry: SpoolEntry) -> float | None:
         """Return when there is something to do for *entry*; None: not before it changes."""
-        if entry in self._running or entry.unlinked or entry.aside or not entry.publishable:
+        if entry in self._running or entry.unlinked or entry.aside or entry.terms is None:
             return None
-        assert entry.terms is not None
         retry_at = entry.retry_at or 0.0
+        if entry.scratch:
+            return retry_at if entry.delete_after else None
         match entry.state:
             case State.OPEN if self._may_seal(entry) and entry.damaged is None:
                 grace_s = 0.0 if self._drains else entry.terms.grace_s
@@ -229,7 +245,7 @@ class Publisher:
                 return retry_at
             case State.FAILED if entry.content is not None:
                 return retry_at
-            case State.PUBLISHED if entry.open_handles == 0:
+            case State.PUBLISHED if entry.open_handles == 0 or entry.delete_after:
                 return retry_at
             case _:
                 return None
@@ -257,7 +273,8 @@ class Publisher:
         """Whether a drain should wait for *entry*."""
         if entry.state in (State.SEALED, State.UPLOADING):
             return entry.publishable
-        return entry.state is not State.PUBLISHED and self._due_soon(entry)
+        done = entry.state is State.PUBLISHED and not entry.delete_after
+        return not done and self._due_soon(entry)
 
     def _due_soon(self, entry: SpoolEntry) -> bool:
         due = self._due_at(entry)
@@ -284,6 +301,9 @@ class Publisher:
             self._progress = trio.Event()
 
     async def _step(self, entry: SpoolEntry) -> None:
+        if entry.scratch:
+            await self._remove_old(entry)  # its new name is none that is ever published
+            return
         if entry.state is State.OPEN:
             async with entry.lock:
                 if self._may_seal(entry):
@@ -335,6 +355,8 @@ class Publisher:
         """Give a published file that nobody has open to the cache, then forget it."""
         if not entry.announced and entry.revision is not None:
             await self._announce(entry, entry.revision)
+        if entry.announced:
+            await self._remove_old(entry)
         async with entry.lock:
             if entry.state is not State.PUBLISHED or entry.open_handles or entry.unlinked:
                 return
@@ -349,6 +371,10 @@ class Publisher:
                     await self._core.retire(entry)
             finally:
                 entry.leaving = False
+
+    async def _remove_old(self, entry: SpoolEntry) -> None:
+        entry.attempts += bool(entry.delete_after)
+        await self._remover.remove_old(entry)
 
     # --- what nobody wants any more --------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from shotfs.publish.entry import (
     SpoolEntry,
     load_content,
     load_contents,
+    load_objects,
     load_revision,
     load_terms,
 )
@@ -156,6 +157,8 @@ def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, wri
     problem = _problem(core, entry, data, writing=writing)
     entry.size_bytes = 0 if data is None else data.size_bytes
     core.table.charge(entry.size_bytes)
+    if problem is not None:
+        entry.delete_after = ()  # it is not published under its new name: the old one stays
     if problem is not None and entry.state in (State.OPEN, State.SEALED):
         entry.state = transition(entry.state, Event.FAIL)
         entry.content = None
@@ -262,6 +265,7 @@ def _entry(row: sqlite3.Row) -> SpoolEntry:
         content=load_content(row["content"]),
         tried=load_contents(row["attempted"]),
         revision=load_revision(row["revision"]),
+        delete_after=load_objects(row["delete_after"]),
         error=row["error"],
     )
 

@@ -10,10 +10,12 @@ import os
 
 from shotfs.publish.entry import (
     Content,
+    OriginObject,
     PublishTerms,
     SpoolEntry,
     dump_content,
     dump_contents,
+    dump_objects,
     dump_revision,
     dump_terms,
 )
@@ -21,15 +23,18 @@ from shotfs.publish.journal import Statement
 
 _INSERT = """
 INSERT INTO entries (serial, path, kind, state, writing, size_bytes, mtime_ns, ctime_ns,
-                     mode, uid, gid, target, terms, content, attempted, revision, error)
+                     mode, uid, gid, target, terms, content, attempted, revision, error,
+                     delete_after)
 VALUES (:serial, :path, :kind, :state, :writing, :size_bytes, :mtime_ns, :ctime_ns,
-        :mode, :uid, :gid, :target, :terms, :content, :attempted, :revision, :error)
+        :mode, :uid, :gid, :target, :terms, :content, :attempted, :revision, :error,
+        :delete_after)
 ON CONFLICT (serial) DO UPDATE SET
 """
 _FLUSHED = f"""{_INSERT} writing = excluded.writing, size_bytes = excluded.size_bytes,
     mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns"""
 _STATE = f"""{_INSERT} state = excluded.state, content = excluded.content,
-    attempted = excluded.attempted, revision = excluded.revision, error = excluded.error"""
+    attempted = excluded.attempted, revision = excluded.revision, error = excluded.error,
+    delete_after = excluded.delete_after"""
 
 
 def flushed(entry: SpoolEntry, *, writing: bool) -> Statement:
@@ -57,18 +62,31 @@ def writing_again(entry: SpoolEntry) -> Statement:
 
 
 def moved(
-    serial: int, path: str, terms: PublishTerms | None, tried: tuple[Content, ...]
+    serial: int,
+    path: str,
+    terms: PublishTerms | None,
+    tried: tuple[Content, ...],
+    delete_after: tuple[OriginObject, ...],
 ) -> Statement:
     """The entry stands under another path, with the terms of that path."""
     return Statement(
-        "UPDATE entries SET path = :path, terms = :terms, attempted = :attempted"
-        " WHERE serial = :serial",
+        "UPDATE entries SET path = :path, terms = :terms, attempted = :attempted,"
+        " delete_after = :delete_after WHERE serial = :serial",
         {
             "serial": serial,
             "path": path,
             "terms": dump_terms(terms),
             "attempted": dump_contents(tried),
+            "delete_after": dump_objects(delete_after),
         },
+    )
+
+
+def delete_after_changed(entry: SpoolEntry) -> Statement:
+    """Some objects under its earlier names are gone, or are somebody else's by now."""
+    return Statement(
+        "UPDATE entries SET delete_after = :delete_after WHERE serial = :serial",
+        {"serial": entry.serial, "delete_after": dump_objects(entry.delete_after)},
     )
 
 
@@ -132,4 +150,5 @@ def _values(entry: SpoolEntry, *, writing: bool) -> dict[str, int | str | bytes 
         "attempted": dump_contents(entry.tried),
         "revision": dump_revision(entry.revision),
         "error": entry.error,
+        "delete_after": dump_objects(entry.delete_after),
     }

@@ -38,9 +38,14 @@ from shotfs.publish.names import (
     existing,
     rename,
     still_named,
+    taken_over,
 )
 from shotfs.publish.spool_file import SpoolFile
 from shotfs.publish.states import State
+from shotfs.tiers.base import Revision
+
+Before = Callable[[SpoolEntry], Awaitable[None]]
+"""Does what has to be done before an entry goes."""
 
 Fill = Callable[[SpoolFile], Awaitable[None]]
 """Writes what a copy begins with."""
@@ -77,6 +82,13 @@ class Spool:
         """Return what is kept without a name: quarantined, partial, without a record."""
         return self.core.table.aside()
 
+    def hides(self, path: str, revision: Revision) -> bool:
+        """Whether *revision* is not to be shown under *path* any more.
+
+        It was renamed here, and goes from the origin when it is there under its new name.
+        """
+        return any(one.may_be(revision) for one in self.core.table.renamed_away(path).values())
+
     @property
     def directory(self) -> str:
         """Where the spool lies."""
@@ -111,7 +123,7 @@ class Spool:
         async with self.core.claims.hold(path):
             self._check_free(path)
             entry = self._new_entry(await self.core.new_serial(), path, Kind.FILE, mode, uid, gid)
-            entry.terms = terms
+            entry.terms, entry.tried = taken_over(self.core, path, terms)
             with trio.CancelScope(shield=True):
                 file = await self._create_data(entry, create_data)
                 self.core.table.add(entry)
@@ -242,8 +254,14 @@ class Spool:
                 self.core.table.add(entry)
             return entry
 
-    async def unlink(self, path: str) -> None:
+    async def unlink(self, path: str, before: Before | None = None) -> None:
         """Remove a file or symlink; durable when it returns. Open handles keep the content.
+
+        Args:
+            path: what to remove.
+            before: awaited when the upload of the entry is stopped and nothing else can start;
+                deletes in the origin what goes with the name (`Publisher.remove_objects`). If it
+                raises, the entry stays as it is.
 
         Raises:
             PathNotFound, IsADirectory.
@@ -257,6 +275,8 @@ class Spool:
             async with entry.lock:
                 still_named(entry)
                 await check_removable(entry)
+                if before is not None:
+                    await before(entry)
                 with trio.CancelScope(shield=True):
                     if entry.journalled:
                         await self.core.journal.commit(*rows.removed(entry.serial))
@@ -394,7 +414,8 @@ class Spool:
         """
         for entry in list(self.entries()):
             touched_ns = max(entry.mtime_ns, entry.ctime_ns)
-            if entry.scratch and entry.open_handles == 0 and touched_ns < before_ns:
+            wanted = entry.open_handles > 0 or bool(entry.delete_after)
+            if entry.scratch and not wanted and touched_ns < before_ns:
                 with contextlib.suppress(PathNotFound):  # somebody else was faster
                     await self.unlink(entry.path)
         for entry in list(self.aside()):

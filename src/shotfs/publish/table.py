@@ -6,12 +6,12 @@ Pure and synchronous; used by the event loop only. Bounded by the spool itself.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import trio
 
 from shotfs.observe.metrics import Metrics
-from shotfs.publish.entry import Kind, SpoolEntry
+from shotfs.publish.entry import Kind, OriginObject, SpoolEntry
 from shotfs.publish.states import Event, State, transition
 
 
@@ -37,6 +37,7 @@ class Table:
         self._metrics = metrics
         self._by_path: dict[str, SpoolEntry] = {}
         self._by_directory: dict[str, dict[str, SpoolEntry]] = {}
+        self._renamed: dict[str, dict[SpoolEntry, OriginObject]] = {}
         self._aside: dict[int, SpoolEntry] = {}
         self._changed: deque[SpoolEntry] = deque()
         self._wakeup = trio.Event()
@@ -76,6 +77,7 @@ class Table:
         assert entry.path not in self._by_path
         self._by_path[entry.path] = entry
         self._by_directory.setdefault(parent_of(entry.path), {})[name_of(entry.path)] = entry
+        self._note_renamed(entry)
         self._count(entry, 1)
 
     def discard(self, entry: SpoolEntry) -> None:
@@ -86,7 +88,32 @@ class Table:
         del names[name_of(entry.path)]
         if not names:
             del self._by_directory[directory]
+        self._forget_renamed(entry)
         self._count(entry, -1)
+
+    def set_delete_after(self, entry: SpoolEntry, objects: tuple[OriginObject, ...]) -> None:
+        """Set what goes after *entry*."""
+        named = self._by_path.get(entry.path) is entry
+        if named:
+            self._forget_renamed(entry)
+        entry.delete_after = objects
+        if named:
+            self._note_renamed(entry)
+
+    def renamed_away(self, path: str) -> Mapping[SpoolEntry, OriginObject]:
+        """Return who was renamed from *path*, and which object is still to go there for that."""
+        return self._renamed.get(path, {})
+
+    def _note_renamed(self, entry: SpoolEntry) -> None:
+        for one in entry.delete_after:
+            self._renamed.setdefault(one.path, {})[entry] = one
+
+    def _forget_renamed(self, entry: SpoolEntry) -> None:
+        for one in entry.delete_after:
+            renamed = self._renamed.get(one.path, {})
+            renamed.pop(entry, None)
+            if not renamed:
+                self._renamed.pop(one.path, None)
 
     def set_aside(self, entry: SpoolEntry) -> None:
         """Keep *entry* by its serial; it has no name (any more)."""
@@ -138,5 +165,6 @@ class Table:
 
 
 def unpublished(entry: SpoolEntry) -> bool:
-    """Whether *entry* is an output whose bytes are not in the origin."""
-    return entry.publishable and entry.state is not State.PUBLISHED
+    """Whether *entry* is an output that is not in the origin, or still under an old name too."""
+    done = entry.state is State.PUBLISHED and not entry.delete_after
+    return entry.publishable and not done

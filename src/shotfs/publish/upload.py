@@ -169,6 +169,8 @@ class Uploader:
             table.apply(entry, Event.PUBLISH)
             entry.revision = revision
             entry.error = None
+            for other in tuple(table.renamed_away(entry.path)):
+                self._core.forget_objects(other, entry.path)  # this object took its place
             return
         if not isinstance(problem, (*NOTHING_STORED, PublishConflict)):
             entry.note_attempt(content)

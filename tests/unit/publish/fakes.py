@@ -36,6 +36,7 @@ class FakeTier:
     Attributes:
         before: called with the key before a put stores; what it raises is raised.
         after: called with the key after a put stored; what it raises is raised.
+        before_delete: called with the key before anything is deleted; what it raises is raised.
         gate: while not set, puts wait before they store.
         puts: keys in the order in which puts began.
         store: changes what a put stores, to be a broken store.
@@ -49,6 +50,7 @@ class FakeTier:
     after: Callable[[str], None] = lambda _key: None
     gate: trio.Event = field(default_factory=trio.Event)
     started: trio.Event = field(default_factory=trio.Event)
+    before_delete: Callable[[str], None] = lambda _key: None
     puts: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
     in_flight: int = 0
@@ -129,6 +131,7 @@ class FakeTier:
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         await trio.lowlevel.checkpoint()
+        self.before_delete(key)
         if key not in self.objects:
             raise ObjectNotFound(key)
         if expect is not None and self.objects[key][0].version != expect.version:
@@ -153,6 +156,7 @@ class Site:
     published: list[tuple[str, Revision]]
     adopted: list[str]
     conflicts: list[SpoolEntry]
+    removed: list[str]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when *condition* holds; lets threads work, does not look at the clock."""
@@ -211,6 +215,7 @@ async def site_in(
     published: list[tuple[str, Revision]] = []
     adopted: list[str] = []
     conflicts: list[SpoolEntry] = []
+    removed: list[str] = []
 
     async def tiers(url: str) -> FakeTier:
         assert url == ORIGIN
@@ -234,12 +239,13 @@ async def site_in(
             NetworkSettings(connections_max=connections_max),
             metrics,
             conflict=conflicts.append,
+            removed=removed.append,
             jitter=lambda: 0.5,
         )
         async with trio.open_nursery() as nursery:
             if run:
                 await nursery.start(publisher.run)
-            yield Site(spool, publisher, tier, metrics, published, adopted, conflicts)
+            yield Site(spool, publisher, tier, metrics, published, adopted, conflicts, removed)
             nursery.cancel_scope.cancel()
 
 
