@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import aclosing
 from pathlib import Path
@@ -47,7 +48,7 @@ ODD_KEYS = (
 
 
 async def put(tier: Tier, key: str, data: bytes, *, expect: Revision | None = None) -> Revision:
-    checksums = Checksums(xxh128=digest_bytes(data))
+    checksums = Checksums(md5=hashlib.md5(data).hexdigest(), xxh128=digest_bytes(data))
     return await tier.put(
         key, data, expect=expect, checksums=checksums, mtime_ns=MTIME_NS, metadata={"by": "test"}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -62,7 +63,7 @@ async def opened_at(
 
 
 async def put(tier: Tier, key: str, data: bytes) -> Revision:
-    checksums = Checksums(xxh128=digest_bytes(data))
+    checksums = Checksums(md5=hashlib.md5(data).hexdigest(), xxh128=digest_bytes(data))
     return await tier.put(key, data, expect=None, checksums=checksums, mtime_ns=1, metadata={})
 
 

@@ -2,7 +2,8 @@
 
 Only errors that say `retryable` are tried again. A put whose outcome is unknown (the connection
 went after the store may have committed) is never sent again before the store was asked what it
-has: our bytes are a success, other bytes are a lost race.
+has: our bytes, proven by the store's own md5, are a success; anything else is a lost race, which
+the caller settles by reading.
 
 References: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full
 jitter), and the Google SRE book, "Handling Overload" (the budget).
@@ -199,7 +200,8 @@ class RetryingTier:
         """Return what a put of unknown outcome made; None if it made nothing.
 
         Raises:
-            PreconditionFailed: somebody else's object is there.
+            PreconditionFailed: an object is there that is not known to be ours. It may be: the
+                caller reads it and compares.
         """
         try:
             now = await self.stat(key)
@@ -218,10 +220,13 @@ class RetryingTier:
         return made
 
     def _ours(self, key: str, now: Revision, checksums: Checksums) -> Revision:
-        if same_bytes(now.checksums, checksums):
+        if proven_same(now.checksums, checksums):
             log.info("origin %s: %s had arrived before its answer was lost", self.name, key)
             return now
-        raise PreconditionFailed(f"{self.name}/{key} exists already, with other bytes")
+        raise PreconditionFailed(
+            f"{self.name}/{key} exists already, and its checksums do not prove that it is ours",
+            fix="read it and compare",
+        )
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`."""
@@ -248,13 +253,12 @@ class RetryingTier:
         await self._inner.aclose()
 
 
-def same_bytes(one: Checksums, other: Checksums) -> bool:
-    """Tell whether the strongest checksum that both have is the same; False if there is none."""
-    for a, b in (
-        (one.xxh128, other.xxh128),
-        (one.md5, other.md5),
-        (one.crc32c, other.crc32c),
-    ):
-        if a is not None and b is not None:
-            return a == b
-    return False
+def proven_same(theirs: Checksums, ours: Checksums) -> bool:
+    """Tell whether what the store computed of its object proves that it has our bytes.
+
+    The recorded xxh128 is a claim by whoever wrote the object and proves nothing; neither do 32
+    bits of crc32c, which can only contradict.
+    """
+    if theirs.md5 is None or theirs.md5 != ours.md5:
+        return False
+    return None in (theirs.crc32c, ours.crc32c) or theirs.crc32c == ours.crc32c

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from shotfs.config import NetworkSettings
-from shotfs.digest import Checksums, Digest
+from shotfs.config import NetworkSettings, Settings
+from shotfs.digest import Checksums, Digest, digest_bytes
 from shotfs.errors import (
     AccessDenied,
     ObjectNotFound,
@@ -16,11 +20,15 @@ from shotfs.errors import (
     TierUnavailable,
 )
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import Revision
-from shotfs.tiers.retry import Retrier, RetryBudget, RetryingTier, same_bytes
+from shotfs.publish.compare import same_content
+from shotfs.publish.entry import Content
+from shotfs.tiers.base import Revision, Tier
+from shotfs.tiers.registry import open_adapter
+from shotfs.tiers.retry import Retrier, RetryBudget, RetryingTier, proven_same
 
-OURS = Checksums(xxh128=Digest("0" * 32))
-THEIRS = Checksums(xxh128=Digest("f" * 32))
+OURS = Checksums(md5="a" * 32, xxh128=Digest("0" * 32))
+THEIRS = Checksums(md5="b" * 32, xxh128=Digest("f" * 32))
+CLAIMED = Checksums(xxh128=OURS.xxh128)
 
 
 class ScriptedTier:
@@ -112,7 +120,11 @@ async def test_s18_a_put_that_arrives_late_is_ours(autojump_clock: MockClock) ->
     assert (await put(retrying(inner))).version == "1"
 
 
-@pytest.mark.parametrize("checksums", [THEIRS, Checksums(), Checksums(md5="0" * 32)])
+@pytest.mark.parametrize(
+    "checksums",
+    [THEIRS, Checksums(), CLAIMED, Checksums(md5=THEIRS.md5, xxh128=OURS.xxh128)],
+    ids=["other", "none", "our digest claimed", "our digest claimed and another md5"],
+)
 async def test_s18_bytes_that_are_not_known_to_be_ours_are_a_lost_race(
     checksums: Checksums, autojump_clock: MockClock
 ) -> None:
@@ -150,9 +162,44 @@ async def test_a_delete_that_arrived_is_a_success(autojump_clock: MockClock) -> 
         await retrying(ScriptedTier(delete=[ObjectNotFound("k")])).delete("k", expect=None)
 
 
-def test_the_strongest_checksum_that_both_have_decides() -> None:
+def test_only_what_the_store_computed_proves_anything() -> None:
     digest, other = Digest("0" * 32), Digest("1" * 32)
-    assert same_bytes(Checksums(md5="a", xxh128=digest), Checksums(md5="b", xxh128=digest))
-    assert not same_bytes(Checksums(md5="a", xxh128=digest), Checksums(md5="a", xxh128=other))
-    assert same_bytes(Checksums(md5="a", crc32c="c"), Checksums(md5="a"))
-    assert not same_bytes(Checksums(md5="a"), Checksums(crc32c="c"))
+    assert proven_same(Checksums(md5="a", xxh128=other), Checksums(md5="a", xxh128=digest))
+    assert proven_same(Checksums(md5="a", crc32c="c"), Checksums(md5="a"))
+    assert not proven_same(Checksums(md5="b", xxh128=digest), Checksums(md5="a", xxh128=digest))
+    assert not proven_same(Checksums(md5="a", crc32c="d"), Checksums(md5="a", crc32c="c"))
+    assert not proven_same(Checksums(crc32c="c"), Checksums(md5="a", crc32c="c"))
+    assert not proven_same(Checksums(xxh128=digest), Checksums(xxh128=digest))
+
+
+class LosesAnswers:
+    """A directory's tier whose first put is stored, its answer lost."""
+
+    def __init__(self, inner: Tier) -> None:
+        self._inner = inner
+        self.puts = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    async def put(self, *args: Any, **options: Any) -> Revision:
+        self.puts += 1
+        made = await self._inner.put(*args, **options)
+        if self.puts == 1:
+            raise TierTimeout("the answer was lost")
+        return made
+
+
+async def test_s18_without_an_md5_of_the_store_the_caller_settles_an_unknown_outcome_by_reading(
+    tmp_path: Path,
+) -> None:
+    inner = LosesAnswers(open_adapter(f"file://{tmp_path}", Settings()))
+    tier = retrying(inner)  # type: ignore[arg-type]  # what it lacks it takes from the directory's
+    sums = Checksums(md5=hashlib.md5(b"x").hexdigest(), xxh128=digest_bytes(b"x"))
+    with pytest.raises(PreconditionFailed, match="do not prove"):
+        await tier.put("k", b"x", expect=None, checksums=sums, mtime_ns=0, metadata={})
+    assert inner.puts == 1
+    there, limiter = await tier.stat("k"), trio.CapacityLimiter(1)
+    assert await same_content(tier, there, Content(1, sums), limiter)
+    other = Checksums(md5=hashlib.md5(b"y").hexdigest(), xxh128=digest_bytes(b"y"))
+    assert not await same_content(tier, there, Content(1, other), limiter)
