@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shotfs.vfs import Attributes, Handle
+from shotfs.vfs.attributes import directory_identity
 
 ROOT = 1
 """The root's inode number, by the protocol."""
@@ -84,13 +85,23 @@ class InodeTable:
             del self._nodes[number]
 
     def moved(self, old: str, new: str, identity: int, *, directory: bool) -> None:
-        """Note that what lay under *old*, with *identity*, lies under *new*."""
+        """Note that what lay under *old*, with *identity*, lies under *new*.
+
+        A directory's identity is its path, so it changes; its number stays for as long as the
+        kernel knows it, and whatever is made under the old name gets another.
+        """
         node = self._nodes.get(self.number(identity))
         if node is not None:
-            node.path = new
+            _move(node, new)
         if directory:
             # Rare (directories that hold nothing published), so a scan costs less than an index.
             prefix = f"{old}/"
             for below in self._nodes.values():
                 if below.path.startswith(prefix):
-                    below.path = f"{new}/{below.path[len(prefix) :]}"
+                    _move(below, f"{new}/{below.path[len(prefix) :]}")
+
+
+def _move(node: Node, path: str) -> None:
+    if node.identity == directory_identity(node.path):
+        node.identity = directory_identity(path)
+    node.path = path
