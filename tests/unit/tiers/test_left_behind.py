@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from shotfs.config import Settings
 from shotfs.errors import TierTimeout
-from shotfs.tiers.cloud.bridge import in_loop
+from shotfs.tiers.cloud.bridge import in_loop, request
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.threads import in_thread, with_descriptor
 from shotfs.tiers.keys import parse_root
@@ -75,16 +75,45 @@ async def test_waiting_for_a_place_does_not_count_as_standing_still(
     origin = an_origin(metadata_timeout_s=20.0)
     await origin.metadata.acquire_on_behalf_of("somebody else")
     results: list[str] = []
+    release, token = threading.Event(), trio.lowlevel.current_trio_token()
+    began = trio.Event()
+
+    def work() -> str:
+        token.run_sync_soon(began.set)
+        release.wait(10)
+        return "answer"
 
     async def ask() -> None:
-        results.append(await in_thread(origin, "x", lambda: "answer"))
+        results.append(await in_thread(origin, "x", work))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await wait_all_tasks_blocked()
-        mock_clock.jump(1000.0)
+        mock_clock.jump(15.0)
         origin.metadata.release_on_behalf_of("somebody else")
+        await began.wait()
+        mock_clock.jump(15.0)
+        release.set()
     assert results == ["answer"]
+
+
+async def test_s07_threads_left_behind_on_a_hung_store_let_no_later_call_wait_for_ever(
+    autojump_clock: MockClock,
+) -> None:
+    origin = an_origin(metadata_timeout_s=20.0)
+    await origin.metadata.acquire_on_behalf_of("a thread that was left behind")
+
+    async def never() -> None:
+        raise AssertionError("nobody lets it start")
+
+    began = trio.current_time()
+    with pytest.raises(TierTimeout, match="1 requests to this origin") as caught:
+        await in_thread(origin, "x", lambda: None)
+    assert trio.current_time() - began == 20.0
+    assert "connections_max" in str(caught.value)
+    with pytest.raises(TierTimeout, match="1 requests to this origin"):
+        await request(origin, "x", never, limiter=origin.metadata, deadline_s=20.0)
+    assert trio.current_time() - began == 40.0
 
 
 async def test_s07_a_thread_that_never_answers_times_out() -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import trio
 
 from shotfs.errors import ShotfsError
-from shotfs.tiers.cloud.errors import timed_out, translate
+from shotfs.tiers.cloud.errors import no_place, timed_out, translate
 from shotfs.tiers.cloud.origin import Origin
 
 T = TypeVar("T")
@@ -62,18 +62,23 @@ async def request(
         what: the URL or key that it is about, for messages.
         make: returns the coroutine.
         limiter: one of the origin's.
-        deadline_s: from the moment that the limiter lets it start, in seconds.
+        deadline_s: from the moment that the limiter lets it start, in seconds; as long as that
+            it waits for the limiter.
 
     Raises:
         TierTimeout: the deadline passed.
         ShotfsError: as `translate` decides.
     """
-    async with limiter:
-        with trio.move_on_after(deadline_s):
+    entered = False
+    with trio.move_on_after(deadline_s) as scope:
+        async with limiter:
+            entered = True
+            scope.deadline = trio.current_time() + deadline_s
             try:
                 return await in_loop(make)
             except ShotfsError:
                 raise
             except Exception as exc:
                 raise translate(exc, origin, what) from exc
-    raise timed_out(origin, what, deadline_s)
+    failed = timed_out if entered else no_place
+    raise failed(origin, what, deadline_s)

@@ -105,6 +105,16 @@ def timed_out(origin: Origin, what: str, deadline_s: float | None = None) -> Tie
     )
 
 
+def no_place(origin: Origin, what: str, waited_s: float) -> TierTimeout:
+    """Return the error for a request that could not begin: those before it did not end."""
+    return TierTimeout(
+        f"{what}: {origin.connections_max} requests to this origin are under way and none ended"
+        f" within {waited_s:g} s",
+        fix="check that the origin answers; network.connections_max (or that of the origin) is the"
+        " limit",
+    )
+
+
 def corrupt(what: str, text: str) -> TierCorrupt:
     """Return the error for bytes that contradict what was said of them."""
     return TierCorrupt(f"{what}: {shortened(text)}")

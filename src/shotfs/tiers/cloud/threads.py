@@ -15,14 +15,17 @@ from typing import TypeVar
 import trio
 
 from shotfs.errors import TierTimeout
-from shotfs.tiers.cloud.errors import timed_out
+from shotfs.tiers.cloud.errors import no_place, timed_out
 from shotfs.tiers.cloud.origin import Origin
 
 T = TypeVar("T")
 
 
 class _ClockedLimiter:
-    """A limiter that starts a deadline when it lets the caller in: waiting is not stalling."""
+    """A limiter that starts the deadline again when it lets the caller in: waiting for others
+    does not count as standing still, but it is bounded as well. Threads that were left behind
+    keep their places, and on a store that hangs no place ever comes back.
+    """
 
     def __init__(
         self, limiter: trio.CapacityLimiter, scope: trio.CancelScope, deadline_s: float
@@ -30,9 +33,12 @@ class _ClockedLimiter:
         self._limiter = limiter
         self._scope = scope
         self._deadline_s = deadline_s
+        self.entered = False
+        scope.deadline = trio.current_time() + deadline_s
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
         await self._limiter.acquire_on_behalf_of(borrower)
+        self.entered = True
         self._scope.deadline = trio.current_time() + self._deadline_s
 
     def release_on_behalf_of(self, borrower: object) -> None:
@@ -57,22 +63,24 @@ async def in_thread(
         abandon: called when the thread is left behind, or was never started.
 
     Raises:
-        TierTimeout: the deadline passed after the limiter had let it start.
+        TierTimeout: the deadline passed after the limiter had let it start, or before.
     """
     limiter, deadline_s = origin.metadata, origin.network.metadata_timeout_s
     if bulk_bytes is not None:
         limiter, deadline_s = origin.bulk, origin.bulk_deadline_s(bulk_bytes)
     with trio.CancelScope() as scope:
+        clocked = _ClockedLimiter(limiter, scope, deadline_s)
         try:
             return await trio.to_thread.run_sync(
                 work,
                 abandon_on_cancel=True,
-                limiter=_ClockedLimiter(limiter, scope, deadline_s),  # type: ignore[arg-type]  # trio documents these two methods as enough
+                limiter=clocked,  # type: ignore[arg-type]  # trio documents these two methods as enough
             )
         except trio.Cancelled:
             abandon()
             raise
-    raise timed_out(origin, what, deadline_s)
+    failed = timed_out if clocked.entered else no_place
+    raise failed(origin, what, deadline_s)
 
 
 async def with_descriptor(
