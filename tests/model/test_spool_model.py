@@ -28,6 +28,11 @@ T = TypeVar("T")
 PATHS = [f"show/{directory}{name}" for directory in ("", "d/") for name in ("a", "b", "c.tmp")]
 
 
+def kind_of(path: str) -> dict[str, bool]:
+    """Terms by name: a is immutable, b is not, c.tmp is scratch."""
+    return {"scratch": path.endswith(".tmp"), "immutable": path.endswith("a")}
+
+
 @dataclass(eq=False)
 class ModelFile:
     """What a file must hold.
@@ -36,11 +41,13 @@ class ModelFile:
         content: what reads give.
         journalled: a crash leaves a record of it.
         closed: the last flush covers the content, so a crash leaves the whole.
+        closed_once: some flush did; a crash leaves a mutable file under its name.
     """
 
     content: bytearray = field(default_factory=bytearray)
     journalled: bool = False
     closed: bool = False
+    closed_once: bool = False
 
 
 class OpenSpool:
@@ -105,7 +112,7 @@ class SpoolMachine(RuleBasedStateMachine):
         return await self.spool.open(entry, writable=True)
 
     async def _create(self, path: str) -> SpoolFile:
-        return await make(self.spool, path, scratch=path.endswith(".tmp"))
+        return await make(self.spool, path, **kind_of(path))
 
     @rule(handle=handles, offset=st.integers(0, 20), data=st.binary(min_size=1, max_size=20))
     def write(self, handle: tuple[SpoolFile, ModelFile, int], offset: int, data: bytes) -> None:
@@ -134,7 +141,7 @@ class SpoolMachine(RuleBasedStateMachine):
             return
         self.open.run(file.flush)
         if model in self.names.values():
-            model.journalled = model.closed = True
+            model.journalled = model.closed = model.closed_once = True
 
     @rule(handle=consumes(handles))
     def close(self, handle: tuple[SpoolFile, ModelFile, int]) -> None:
@@ -144,7 +151,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.open.run(file.flush)
         self.open.run(file.close)
         if model in self.names.values():
-            model.journalled = model.closed = True
+            model.journalled = model.closed = model.closed_once = True
         elif file.entry.open_handles == 0:
             del self.unlinked[model]
 
@@ -153,8 +160,7 @@ class SpoolMachine(RuleBasedStateMachine):
         if old not in self.names or old == new:
             return
         replaced = self.spool.get(new)
-        scratch = new.endswith(".tmp")
-        self.open.run(self.spool.rename, old, new, terms(key_of(new), scratch=scratch))
+        self.open.run(self.spool.rename, old, new, terms(key_of(new), **kind_of(new)))
         model = self.names.pop(old)
         if new in self.names:
             assert replaced is not None
@@ -184,7 +190,11 @@ class SpoolMachine(RuleBasedStateMachine):
         old, self.open = self.open, OpenSpool(self._directory())
         old.end()
         self.unlinked.clear()
-        self.names = {path: model for path, model in self.names.items() if model.closed}
+        self.names = {
+            path: model
+            for path, model in self.names.items()
+            if model.closed or (model.closed_once and not kind_of(path)["immutable"])
+        }
         self.aside_bytes = sum(entry.size_bytes for entry in self.spool.aside())
 
     # --- what always holds -----------------------------------------------------------------------

@@ -149,15 +149,16 @@ class Core:
             return
         if entry.dirty:
             await self._sync(entry, descriptor)
-        was_new = not entry.journalled
+        was_new, was_closed = not entry.journalled, entry.closed_once
         entry.journalled = True
+        entry.closed_once |= closing
         entry.clean = closing
         try:
             await self.journal.commit(
                 rows.flushed(entry, writing=not closing), sync_directory=was_new
             )
         except ShotfsError:
-            entry.journalled = not was_new
+            entry.journalled, entry.closed_once = not was_new, was_closed
             entry.clean = False
             raise
 

@@ -136,6 +136,7 @@ class SpoolEntry:
         writers: handles that may write.
         journalled: the journal has a row for it.
         clean: that row says: closed, nothing written since. The next write changes it first.
+        closed_once: that row said so at some time: somebody was told that it is safe.
         dirty: written since the last fsync.
         written: written since the last flush, whether it was synced since or not.
         damaged: hull of the bytes that a failed write did not store; None when all is well.
@@ -177,6 +178,7 @@ class SpoolEntry:
     writers: int = 0
     journalled: bool = False
     clean: bool = False
+    closed_once: bool = False
     dirty: bool = False
     written: bool = False
     damaged: Span | None = None

@@ -20,7 +20,7 @@ from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE entries (
@@ -41,7 +41,8 @@ CREATE TABLE entries (
     attempted TEXT,
     revision TEXT,
     error TEXT,
-    delete_after TEXT
+    delete_after TEXT,
+    closed_once INTEGER NOT NULL DEFAULT 0   -- 1: `writing` was 0 at some time
 ) STRICT;
 CREATE TABLE doomed (serial INTEGER PRIMARY KEY) STRICT;  -- unlinked; the data file goes next
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
@@ -50,7 +51,11 @@ CREATE TABLE spool (identity TEXT NOT NULL) STRICT;
 INSERT INTO spool VALUES (lower(hex(randomblob(16))));
 """
 
-_UPGRADES = {1: "ALTER TABLE entries ADD COLUMN delete_after TEXT;"}
+_UPGRADES = {
+    1: "ALTER TABLE entries ADD COLUMN delete_after TEXT;",
+    2: "ALTER TABLE entries ADD COLUMN closed_once INTEGER NOT NULL DEFAULT 0;"
+    " UPDATE entries SET closed_once = 1 - writing;",
+}
 """From a schema version: what makes the next one of it."""
 
 Value = str | int | bytes | None

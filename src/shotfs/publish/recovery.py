@@ -40,6 +40,9 @@ from shotfs.publish.table import Table
 PLACES = ("files", "quarantine", "aside")
 """Data files: of named entries; of conflicts; of dead processes and without a record."""
 
+CUT_OFF = "partial: the service ended while it was being written"
+SAME_PATH = "another record has the same path"
+
 
 @dataclass(frozen=True, slots=True)
 class _DataFile:
@@ -157,6 +160,9 @@ def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, wri
     problem = _problem(core, entry, data, writing=writing)
     entry.size_bytes = 0 if data is None else data.size_bytes
     core.table.charge(entry.size_bytes)
+    if problem == CUT_OFF and entry.closed_once and not entry.immutable:
+        _return_unfinished(core, entry)
+        return
     if problem is not None:
         entry.delete_after = ()  # it is not published under its new name: the old one stays
     if problem is not None and entry.state in (State.OPEN, State.SEALED):
@@ -186,12 +192,24 @@ def _problem(core: Core, entry: SpoolEntry, data: _DataFile | None, *, writing: 
     if entry.state is State.FAILED and entry.content is None:
         return entry.error or "failed"
     if writing:
-        return "partial: the service ended while it was being written"
+        same = core.table.get(entry.path) is not None
+        return SAME_PATH if same else CUT_OFF
     if data.size_bytes != expected:
         return f"partial: the data file has {data.size_bytes} bytes, {expected} were closed"
     if core.table.get(entry.path) is not None:
-        return "another record has the same path"
+        return SAME_PATH
     return None
+
+
+def _return_unfinished(core: Core, entry: SpoolEntry) -> None:
+    """Give a mutable file its name again: it holds what was closed before, and some more.
+
+    It is not published as it is, over a good object perhaps, but as soon as somebody has opened
+    it for writing and closed it.
+    """
+    entry.abandoned = entry.dirty = entry.written = True
+    entry.error = f"{CUT_OFF}; it is published when somebody opens it for writing and closes it"
+    core.table.add(entry)
 
 
 def _keep_orphan(core: Core, serial: int, data: _DataFile) -> None:
@@ -267,6 +285,7 @@ def _entry(row: sqlite3.Row) -> SpoolEntry:
         revision=load_revision(row["revision"]),
         delete_after=load_objects(row["delete_after"]),
         error=row["error"],
+        closed_once=bool(row["closed_once"]),
     )
 
 

@@ -24,14 +24,15 @@ from shotfs.publish.journal import Statement
 _INSERT = """
 INSERT INTO entries (serial, path, kind, state, writing, size_bytes, mtime_ns, ctime_ns,
                      mode, uid, gid, target, terms, content, attempted, revision, error,
-                     delete_after)
+                     delete_after, closed_once)
 VALUES (:serial, :path, :kind, :state, :writing, :size_bytes, :mtime_ns, :ctime_ns,
         :mode, :uid, :gid, :target, :terms, :content, :attempted, :revision, :error,
-        :delete_after)
+        :delete_after, :closed_once)
 ON CONFLICT (serial) DO UPDATE SET
 """
 _FLUSHED = f"""{_INSERT} writing = excluded.writing, size_bytes = excluded.size_bytes,
-    mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns"""
+    mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
+    closed_once = excluded.closed_once"""
 _STATE = f"""{_INSERT} state = excluded.state, content = excluded.content,
     attempted = excluded.attempted, revision = excluded.revision, error = excluded.error,
     delete_after = excluded.delete_after"""
@@ -151,4 +152,5 @@ def _values(entry: SpoolEntry, *, writing: bool) -> dict[str, int | str | bytes 
         "revision": dump_revision(entry.revision),
         "error": entry.error,
         "delete_after": dump_objects(entry.delete_after),
+        "closed_once": int(entry.closed_once),
     }

@@ -407,7 +407,7 @@ class Spool:
     async def expire(self, before_ns: int) -> None:
         """Remove what nobody touched since *before_ns* and nobody wants.
 
-        These are scratch files that are not open, and files of dead processes that are kept aside.
+        These are scratch files that are not open, and files that were never closed.
 
         Raises:
             SpoolFull, SpoolBroken: the journal.
@@ -419,7 +419,8 @@ class Spool:
                 with contextlib.suppress(PathNotFound):  # somebody else was faster
                     await self.unlink(entry.path)
         for entry in list(self.aside()):
-            if entry.state is State.FAILED and entry.ctime_ns < before_ns:
+            closed = entry.closed_once  # somebody was told that at least a part of it is safe
+            if entry.state is State.FAILED and not closed and entry.ctime_ns < before_ns:
                 with trio.CancelScope(shield=True):
                     await self.core.journal.commit(*rows.removed(entry.serial))
                     self.core.table.discard_aside(entry)

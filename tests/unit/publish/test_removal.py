@@ -256,9 +256,13 @@ async def test_a_journal_of_the_first_version_is_upgraded(tmp_path: Path) -> Non
     async with spool_in(tmp_path) as spool:
         await write_file(spool, OLD, b"one", immutable=False)
     connection = sqlite3.connect(tmp_path / "spool" / "journal.sqlite")
-    connection.execute("ALTER TABLE entries DROP COLUMN delete_after")
+    for column in ("delete_after", "closed_once"):
+        connection.execute(f"ALTER TABLE entries DROP COLUMN {column}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     async with site_in(tmp_path) as site:
+        entry = site.spool.get(OLD)
+        assert entry is not None
+        assert entry.closed_once
         await site.until_empty()
         assert site.tier.content("old.txt") == b"one"
