@@ -15,7 +15,7 @@ import trio
 
 from shotfs.cache import Cache, open_cache
 from shotfs.config import Loaded, Settings
-from shotfs.errors import TierUnavailable
+from shotfs.errors import ShotfsError, TierUnavailable
 from shotfs.namespace import Namespace, ShowSet, TierPool, load_shows
 from shotfs.namespace.catalog import open_catalog
 from shotfs.observe.metrics import Metrics
@@ -157,25 +157,23 @@ def _offer(channel: trio.MemorySendChannel[Revision], revision: Revision) -> Non
 
 async def _check_origins(shows: ShowSet, tiers: TierPool) -> None:
     """Raise for what only a person can mend; go on without an origin that is only away."""
+    problems: list[ShotfsError] = []
 
     async def check(url: str) -> None:
-        tier = await tiers.get(url)
-        with trio.move_on_after(ORIGIN_CHECK_S) as scope:
-            try:
+        # Kept for the caller instead of raised: an exception group says less.
+        try:
+            tier = await tiers.get(url)
+            with trio.move_on_after(ORIGIN_CHECK_S) as scope:
                 await tier.check()
-            except TierUnavailable as exc:
-                log.warning("origin unreachable; what is cached still works: %s", exc)
-        if scope.cancelled_caught:
-            log.warning("origin does not answer; what is cached still works: %s", url)
+            if scope.cancelled_caught:
+                log.warning("origin does not answer; what is cached still works: %s", url)
+        except TierUnavailable as exc:
+            log.warning("origin unreachable; what is cached still works: %s", exc)
+        except ShotfsError as exc:
+            problems.append(exc)
 
-    try:
-        async with trio.open_nursery() as nursery:
-            for url in shows.origins:
-                nursery.start_soon(check, url)
-    except* Exception as group:  # noqa: BLE001 - one of them is raised again
-        raise _first(group) from None
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    async with trio.open_nursery() as nursery:
+        for url in shows.origins:
+            nursery.start_soon(check, url)
+    if problems:
+        raise problems[0]
