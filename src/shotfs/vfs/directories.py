@@ -160,9 +160,7 @@ class Directories:
                 items.update(self._origin_items(path, listing))
             items.update(dict.fromkeys(show.spec.implied_children(rest)))
         # What this node wrote is seen at once, and shadows what the origin has.
-        for name, entry in self._spool.children(path).items():
-            if entry.kind is not EntryKind.DIRECTORY or name not in items:
-                items[name] = entry
+        items.update(self._spool.children(path))
         return items, listed_at_s
 
     def _origin_items(self, path: str, listing: Listing) -> dict[str, Item]:
