@@ -64,6 +64,15 @@ async def test_s16_listings_and_stat_agree_about_everything(world: World) -> Non
     assert world.origin.count("stat") == asked, "and the listing was enough to know"
 
 
+async def test_s16_a_directory_made_here_keeps_its_owner_in_listings_when_it_is_published(
+    world: World,
+) -> None:
+    made = await world.mkdir("ant/notes/d")
+    world.origin.add("notes/d/x")
+    assert await world.entries("ant/notes") == [("d", made)]
+    assert await world.fs.attributes("ant/notes/d") == made
+
+
 async def test_ours_shadows_theirs_of_the_same_name(world: World) -> None:
     world.origin.add("config/a.json", b"theirs")
     await world.write("ant/config/a.json", b"ours, and longer")
