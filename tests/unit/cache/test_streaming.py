@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -266,3 +267,72 @@ def test_phases_end_where_nothing_leads_out_and_refuse_what_cannot_happen() -> N
         for event in Event:
             with pytest.raises(ValueError, match="cannot happen"):
                 transition(phase, event)
+
+
+async def test_s07_an_origin_that_stands_still_takes_no_slot_from_another_one(
+    tmp_path: Path,
+) -> None:
+    stalled, healthy = FakeTier("fake://stalled"), FakeTier("fake://healthy")
+    stalled.gate = trio.Event()
+    content, large = content_of(8 * MIB), content_of(20 * MIB, 2)
+    hung = [stalled.add(f"f{number}", content) for number in range(20)]
+    whole, in_parts = healthy.add("a", content), healthy.add("b", large)
+    async with cache_in(tmp_path / "c") as cache, trio.open_nursery() as nursery:
+        for revision in hung:
+            nursery.start_soon(read_all, cache, stalled, revision)
+        while stalled.in_flight < 12:
+            await stalled.started.park()
+        with trio.fail_after(5):
+            assert await read_all(cache, healthy, whole) == content
+            # Also what no reader waits for is fetched.
+            await keep(cache, healthy, in_parts)
+        assert await cache.known(in_parts)
+        nursery.cancel_scope.cancel()
+
+
+async def test_s10_bytes_in_flight_are_bounded_over_all_origins() -> None:
+    slots = FetchSlots(connections_max=16, bytes_max=80)
+    held: Counter[str] = Counter()
+
+    async def hold(origin: str, length_bytes: int, demand: bool) -> None:
+        async with slots.slot(origin, length_bytes, demand=demand):
+            held[origin] += 1
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        for origin in ("a", "b", "c"):
+            for _ in range(16):
+                nursery.start_soon(hold, origin, 5, True)
+            await trio.testing.wait_all_tasks_blocked()
+        # Three quarters, what was left, and an eighth that is always there.
+        assert held == {"a": 12, "b": 4, "c": 2}
+        nursery.start_soon(hold, "d", 1000, False)
+        await trio.testing.wait_all_tasks_blocked()
+        assert held["d"] == 1
+        nursery.cancel_scope.cancel()
+    assert slots.bytes_in_flight == 0
+
+
+async def test_a_large_request_is_not_overtaken_for_ever_by_small_ones() -> None:
+    slots = FetchSlots(connections_max=16, bytes_max=80)
+    order: list[str] = []
+    release = {name: trio.Event() for name in ("first", "large", "small")}
+
+    async def hold(name: str, origin: str, length_bytes: int) -> None:
+        async with slots.slot(origin, length_bytes, demand=True):
+            order.append(name)
+            await release[name].wait()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold, "first", "a", 60)
+        nursery.start_soon(hold, "first", "b", 10)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(hold, "large", "b", 40)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(hold, "small", "b", 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert order == ["first", "first"]
+        release["first"].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(order[2:]) == ["large", "small"]
+        nursery.cancel_scope.cancel()
