@@ -202,9 +202,26 @@ class Spool:
                 await entry.lock.acquire()
                 entry.lock.release()
             return await self._open_data(entry, writable=False)
-        self._check_reopenable(entry)
+        return await self._open_writable(entry, errno.EEXIST)
+
+    async def truncate(self, entry: SpoolEntry, size_bytes: int) -> None:
+        """Cut or extend a file that the caller has not open; durable when it returns.
+
+        Raises:
+            PublishedImmutable: sealed under an immutable template (EPERM).
+            Stale, SpoolFull, SpoolBroken: as `open` and `SpoolFile.truncate`.
+        """
+        file = await self._open_writable(entry, errno.EPERM)
+        try:
+            await file.truncate(size_bytes)
+            await file.flush()
+        finally:
+            await file.close()
+
+    async def _open_writable(self, entry: SpoolEntry, error_number: int) -> SpoolFile:
+        self._check_reopenable(entry, error_number)
         async with entry.lock:
-            self._check_reopenable(entry)
+            self._check_reopenable(entry, error_number)
             return await self._open_data(entry, writable=True)
 
     async def _open_data(self, entry: SpoolEntry, *, writable: bool) -> SpoolFile:
@@ -347,15 +364,17 @@ class Spool:
         """chmod, chown, utime; None leaves as it is. Durable when it returns if the entry is.
 
         Raises:
-            PublishedImmutable: sealed under an immutable template (EPERM).
+            PublishedImmutable: immutable, and its object is or may be in the origin (EPERM).
             InvalidArgument: a time does not fit in 64 bits of nanoseconds (years 1677 to 2262).
             SpoolFull, SpoolBroken: the journal; nothing changed.
         """
         _check_time(entry.path, atime_ns)
         _check_time(entry.path, mtime_ns)
         async with entry.lock:
-            if entry.immutable and entry.state not in (State.OPEN, State.FAILED):
-                raise PublishedImmutable(f"{entry.path}: is sealed; its attributes are fixed")
+            if entry.immutable and entry.perhaps_in_origin:
+                raise PublishedImmutable(
+                    f"{entry.path}: is, or may be, in the origin already; its attributes are fixed"
+                )
             mode = entry.mode if mode is None else mode & 0o7777
             uid = entry.uid if uid is None else uid
             gid = entry.gid if gid is None else gid
@@ -432,11 +451,12 @@ class Spool:
         if self.core.table.get(path) is not None:
             raise PathExists(f"{path}: exists")
 
-    def _check_reopenable(self, entry: SpoolEntry) -> None:
+    def _check_reopenable(self, entry: SpoolEntry, error_number: int) -> None:
         sealed = entry.sealing or entry.content is not None
         if sealed and entry.immutable:
             raise PublishedImmutable(
-                f"{entry.path}: is finished and immutable; write a new version", errno=errno.EEXIST
+                f"{entry.path}: is finished and immutable; write a new version",
+                errno=error_number,
             )
 
     def _new_entry(

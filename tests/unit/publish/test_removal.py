@@ -54,16 +54,15 @@ async def test_s13_an_edited_file_that_is_renamed_leaves_its_old_name_when_the_n
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
     async with site_in(tmp_path) as site:
-        _, base = await edited(site)
+        entry, base = await edited(site)
         site.tier.before = down
         await site.spool.rename(OLD, NEW, mutable(NEW))
         assert site.spool.hides(OLD, base)
         assert not site.spool.hides(OLD, site.tier.add("old.txt", b"somebody else's"))
         site.tier.objects["old.txt"] = (base, b"one")
-        await site.until(lambda: bool(site.tier.puts))
+        await site.until(lambda: entry.attempts == 1 and entry.state is State.SEALED)
         assert site.tier.content("old.txt") == b"one", "the only published bytes"
         site.tier.before, site.tier.before_delete = up, down
-        await site.until(lambda: site.spool.get(NEW).state is State.SEALED)  # type: ignore[union-attr]
         await site.until_passed(mock_clock, lambda: bool(site.published))
         for _ in range(10):
             await breathe()
@@ -234,7 +233,7 @@ async def test_s14_a_file_that_never_arrived_goes_while_the_origin_is_away(
 ) -> None:
     async with site_in(tmp_path, FakeTier(before=down)) as site:
         entry = await write_file(site.spool, OLD, b"one", immutable=False)
-        await site.until(lambda: entry.attempts == 1 and entry.state is State.SEALED)
+        await site.until(lambda: entry.attempts >= 1 and entry.state is State.SEALED)
 
         async def stat(key: str) -> Revision:
             raise TierUnavailable(key)

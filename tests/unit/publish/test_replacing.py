@@ -77,7 +77,9 @@ async def test_s18_a_rename_onto_an_entry_whose_answer_was_lost_is_no_conflict(
         assert not site.conflicts
 
 
-async def test_s18_what_is_inherited_survives_a_restart(tmp_path: Path) -> None:
+async def test_s18_what_is_inherited_survives_a_restart(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
     tier = FakeTier()
     async with site_in(tmp_path, tier) as site:
         lose_answers(tier, 1)
