@@ -20,7 +20,7 @@ from tests.fuse.conftest import (  # fixtures, too
 from tests.fuse.node import ShotfsNode
 from tests.servers.handles import GcsBucket
 
-REQUEST_DEADLINE_S = 6.0
+REQUEST_DEADLINE_S = 4.0
 """What an application waits for at most in these tests."""
 
 IMPATIENT = f"""
@@ -30,8 +30,8 @@ request_deadline_s = {REQUEST_DEADLINE_S}
 attempts_max = 2
 backoff_s = 0.05
 backoff_s_max = 0.2
-metadata_timeout_s = 3
-progress_timeout_s = 3
+metadata_timeout_s = 2
+progress_timeout_s = 2
 """
 """Settings of a node that gives up as soon as a test can afford: two attempts, a few seconds."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import pytest
 
 
 class SmallDisk:
@@ -32,16 +33,12 @@ class SmallDisk:
         # Lazily: a node that a failed test left behind may still have files open here.
         _run("umount", "--lazy", str(self.path))
 
-    @property
-    def free_bytes(self) -> int:
-        """How many bytes can still be written."""
-        status = os.statvfs(self.path)
-        return status.f_bavail * status.f_frsize
-
     def fill(self) -> None:
-        """Let somebody else take all that is free."""
-        with open(self._filler, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, self.free_bytes)
+        """Let somebody else take all that is free, whatever is written here meanwhile."""
+        with open(self._filler, "ab", buffering=0) as file:
+            for piece in (65536, 4096):
+                with pytest.raises(OSError, match="No space left"):
+                    file.writelines(bytes(piece) for _ in range(self._size_bytes // piece + 1))
 
     def make_room(self) -> None:
         """Take back what `fill` took."""
