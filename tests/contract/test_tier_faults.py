@@ -193,6 +193,30 @@ async def test_s07_a_read_that_stands_still_is_tried_again(
 
 
 @ENGINES
+async def test_s07_a_long_read_that_stands_still_is_not_waited_for_by_its_length(
+    gcs: GcsBucket, engine: str
+) -> None:
+    data = os.urandom(3_000_000)
+    gcs.put("a", data)
+    async with opened(gcs, origin={"engine": engine}, progress_timeout_s=0.4) as tier:
+        revision = await tier.stat("a")
+        gcs.fault(Fault("stall_reply", operation="read", after_bytes=1000))
+        with trio.fail_after(10):  # 64 KiB/s would allow it 46 s
+            assert bytes(await tier.read(revision, Span(0, 3_000_000))) == data
+
+
+async def test_s07_an_upload_that_gets_no_answer_is_tried_again(gcs: GcsBucket) -> None:
+    data = os.urandom(1_000_000)
+    async with opened(gcs, progress_timeout_s=0.4) as tier:
+        await tier.check()
+        fault = gcs.fault(Fault("stall", operation="insert"))
+        with trio.fail_after(10):  # 64 KiB/s would allow it 15 s
+            await put(tier, "a", data)
+        fault.release()
+    assert gcs.read("a") == data
+
+
+@ENGINES
 async def test_s07_stalled_reads_keep_no_stat_waiting(gcs: GcsBucket, engine: str) -> None:
     gcs.put("a", DATA)
     origin = {"engine": engine, "connections_max": 2}

@@ -20,7 +20,7 @@ import trio
 
 from shotfs.config import NetworkSettings
 from shotfs.digest import Buffer, Checksums
-from shotfs.errors import ObjectNotFound, PreconditionFailed, TierError
+from shotfs.errors import ObjectNotFound, PreconditionFailed, TierError, TierTimeout
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
 from shotfs.tiers.pages import Pages
@@ -32,6 +32,11 @@ log = logging.getLogger(__name__)
 _BURST_S = 10.0
 """How many seconds of its rate a budget saves up: enough for every connection of an origin to
 try again once after a short outage."""
+
+METADATA_TIMEOUTS = 3
+"""All attempts of one look-up together take at most this many `network.metadata_timeout_s`, 60 s
+with the defaults: the application that waits for it has given up by then (mount.request_deadline_s)
+and the next one asks again."""
 
 
 class RetryBudget:
@@ -93,6 +98,21 @@ class Retrier:
                 if not await self.pause(what, exc, count):
                     raise
 
+    async def call_soon(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """As `call`, for metadata: all attempts together have a deadline.
+
+        Raises:
+            TierTimeout: it passed.
+        """
+        total_s = METADATA_TIMEOUTS * self._network.metadata_timeout_s
+        with trio.move_on_after(total_s):
+            return await self.call(what, attempt)
+        raise TierTimeout(
+            f"{self._origin}: {what} did not succeed within {total_s:g} s",
+            fix="see the log for the attempts; network.metadata_timeout_s decides, times"
+            f" {METADATA_TIMEOUTS}",
+        )
+
     async def pause(self, what: str, exc: TierError, attempts: int) -> bool:
         """After *attempts* attempts, wait for the next one; False if there shall be none."""
         if not exc.retryable or attempts >= self._network.attempts_max:
@@ -134,14 +154,14 @@ class RetryingTier:
 
     async def stat(self, key: str) -> Revision:
         """As `Tier.stat`."""
-        return await self._retrier.call(f"stat {key}", lambda: self._inner.stat(key))
+        return await self._retrier.call_soon(f"stat {key}", lambda: self._inner.stat(key))
 
     def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
         """As `Tier.list`. A page that fails is repeated; the listing does not start over."""
         pages = self._inner.list(prefix)
 
         async def fetch(_: bool) -> tuple[ListPage, bool | None]:
-            return await self._retrier.call(f"list {prefix}", pages.__anext__), True
+            return await self._retrier.call_soon(f"list {prefix}", pages.__anext__), True
 
         return Pages(True, fetch)
 
@@ -242,11 +262,11 @@ class RetryingTier:
                 if attempts == 1:
                     raise
 
-        await self._retrier.call(f"delete {key}", attempt)
+        await self._retrier.call_soon(f"delete {key}", attempt)
 
     async def check(self) -> None:
         """As `Tier.check`."""
-        await self._retrier.call("check", self._inner.check)
+        await self._retrier.call_soon("check", self._inner.check)
 
     async def aclose(self) -> None:
         """As `Tier.aclose`."""

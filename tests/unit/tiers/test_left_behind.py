@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -15,8 +16,11 @@ from shotfs.config import Settings
 from shotfs.errors import TierTimeout
 from shotfs.tiers.cloud.bridge import in_loop, request
 from shotfs.tiers.cloud.origin import Origin
-from shotfs.tiers.cloud.threads import in_thread, with_descriptor
+from shotfs.tiers.cloud.progress import Body, Progress
+from shotfs.tiers.cloud.threads import Abandoned, Call, in_thread, put_in_thread, with_descriptor
 from shotfs.tiers.keys import parse_root
+
+MIB = 1024 * 1024
 
 
 def an_origin(**network: float) -> Origin:
@@ -32,10 +36,12 @@ async def test_a_thread_left_behind_cannot_write_into_a_file_that_got_its_number
     token = trio.lowlevel.current_trio_token()
     first = os.open(tmp_path / "first", os.O_RDWR | os.O_CREAT)
 
-    def work(own: int, abandoned: threading.Event) -> None:
+    def work(own: int, call: Call) -> None:
         token.run_sync_soon(began.set)
         go_on.wait(10)
-        assert abandoned.is_set()
+        with contextlib.suppress(Abandoned):
+            call.moved()
+            raise AssertionError("it is still waited for")
         os.pwrite(own, b"late", 0)
         done.set()
 
@@ -57,7 +63,7 @@ async def test_a_descriptor_lent_to_a_thread_that_never_started_is_closed(tmp_pa
     origin = an_origin()
     descriptor = os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT)
 
-    def work(own: int, abandoned: threading.Event) -> None:
+    def work(own: int, call: Call) -> None:
         raise AssertionError("nobody lets it start")
 
     before = len(os.listdir("/proc/self/fd"))
@@ -139,3 +145,68 @@ async def test_cancelling_the_trio_side_cancels_the_asyncio_task() -> None:
         assert await trio.to_thread.run_sync(running.wait, 10)
         nursery.cancel_scope.cancel()
     assert await trio.to_thread.run_sync(cancelled.wait, 10)
+
+
+async def test_s07_a_thread_is_given_up_when_nothing_moves_and_not_while_something_does(
+    mock_clock: MockClock,
+) -> None:
+    origin = an_origin(progress_timeout_s=30.0)
+    token = trio.lowlevel.current_trio_token()
+    told, go_on = trio.Event(), threading.Event()
+
+    def work(call: Call) -> None:
+        for _ in range(4):
+            call.moved()
+            token.run_sync_soon(told.set)
+            go_on.wait(10)
+            go_on.clear()
+
+    async def put() -> None:
+        with pytest.raises(TierTimeout, match="progress, for 30 s"):
+            await put_in_thread(origin, "x", work, bulk_bytes=100 * MIB, idle_s=30.0)
+        ended.set()
+
+    ended = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(put)
+        for _ in range(3):
+            await told.wait()
+            told = trio.Event()
+            mock_clock.jump(25.0)
+            go_on.set()
+        await told.wait()
+        mock_clock.jump(31.0)
+        await ended.wait()
+    go_on.set()
+
+
+async def test_s07_an_upload_is_given_up_when_the_network_takes_nothing(
+    mock_clock: MockClock,
+) -> None:
+    origin = an_origin(progress_timeout_s=30.0)
+    size = 16 * MIB
+    progress = Progress(origin.upload_idle_s(size))
+    body = Body(bytes(size), progress)
+    asked = threading.Event()
+
+    async def send() -> None:
+        body.read(65536)
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def upload() -> None:
+            with pytest.raises(TierTimeout, match="progress_timeout_s"):
+                await request(
+                    origin, "x", send, limiter=origin.bulk,
+                    deadline_s=origin.bulk_deadline_s(size), progress=progress,
+                )  # fmt: skip
+
+        assert await trio.to_thread.run_sync(asked.wait, 10)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(33.0)
+        await wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        mock_clock.jump(2.0)

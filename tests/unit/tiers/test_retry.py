@@ -82,6 +82,22 @@ async def test_pauses_double_up_to_their_limit(autojump_clock: MockClock) -> Non
     assert trio.current_time() - began == 1 + 2 + 4 + 5 + 5
 
 
+async def test_s07_all_attempts_of_a_look_up_together_end_within_a_deadline(
+    autojump_clock: MockClock,
+) -> None:
+    class Slow(ScriptedTier):
+        async def stat(self, key: str) -> Revision:
+            await trio.sleep(20.0)
+            raise TierTimeout("no answer for 20 s")
+
+    tier = retrying(Slow(), metadata_timeout_s=20.0, attempts_max=6)
+    began = trio.current_time()
+    with pytest.raises(TierTimeout, match="within 60 s") as caught:
+        await tier.stat("k")
+    assert trio.current_time() - began == 60.0
+    assert "metadata_timeout_s" in str(caught.value)
+
+
 async def test_what_cannot_heal_is_not_tried_again() -> None:
     inner = ScriptedTier(stat=[AccessDenied("no")])
     with pytest.raises(AccessDenied):

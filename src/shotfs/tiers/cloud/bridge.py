@@ -17,6 +17,7 @@ import trio
 from shotfs.errors import ShotfsError
 from shotfs.tiers.cloud.errors import no_place, timed_out, translate
 from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.cloud.progress import Progress
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ async def request(
     *,
     limiter: trio.CapacityLimiter,
     deadline_s: float,
+    progress: Progress | None = None,
 ) -> T:
     """Run one request on fsspec's loop, within *limiter* and a deadline, errors translated.
 
@@ -64,6 +66,7 @@ async def request(
         limiter: one of the origin's.
         deadline_s: from the moment that the limiter lets it start, in seconds; as long as that
             it waits for the limiter.
+        progress: ends it earlier when nothing moves.
 
     Raises:
         TierTimeout: the deadline passed.
@@ -74,11 +77,14 @@ async def request(
         async with limiter:
             entered = True
             scope.deadline = trio.current_time() + deadline_s
+            if progress is not None:
+                progress.start(scope, deadline_s)
             try:
                 return await in_loop(make)
             except ShotfsError:
                 raise
             except Exception as exc:
                 raise translate(exc, origin, what) from exc
-    failed = timed_out if entered else no_place
-    raise failed(origin, what, deadline_s)
+    if not entered:
+        raise no_place(origin, what, deadline_s)
+    raise timed_out(origin, what, deadline_s if progress is None else None)

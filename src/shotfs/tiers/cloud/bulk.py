@@ -29,7 +29,7 @@ from shotfs.tiers.cloud.errors import (
     revision_changed,
 )
 from shotfs.tiers.cloud.origin import Origin, check_span
-from shotfs.tiers.cloud.threads import LocalWriteFailed, in_thread, with_descriptor, write_at
+from shotfs.tiers.cloud.threads import Call, LocalWriteFailed, in_thread, with_descriptor, write_at
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +119,8 @@ class Obstore:
         """Write the bytes of *span* to *descriptor* at their own offsets."""
         transfer = self._transfer(revision, span)
 
-        def work(own: int, abandoned: threading.Event) -> None:
-            self._fetch_to(transfer, own, abandoned)
+        def work(own: int, call: Call) -> None:
+            self._fetch_to(transfer, own, call)
 
         try:
             await with_descriptor(
@@ -146,12 +146,11 @@ class Obstore:
         self._check_length(transfer, len(data))
         return data
 
-    def _fetch_to(self, transfer: _Transfer, descriptor: int, abandoned: threading.Event) -> None:
+    def _fetch_to(self, transfer: _Transfer, descriptor: int, call: Call) -> None:
         offset = transfer.span.start
         with self._translated(transfer):
             for chunk in self._get(transfer).stream(min_chunk_size=CHUNK_BYTES):
-                if abandoned.is_set():
-                    return
+                call.moved()
                 write_at(descriptor, memoryview(chunk), offset)
                 offset += len(chunk)
         self._check_length(transfer, offset - transfer.span.start)
@@ -265,7 +264,7 @@ class BulkReader:
             await self._explain(revision)
             raise
 
-        def work(own: int, _: threading.Event) -> None:
+        def work(own: int, _: Call) -> None:
             write_at(own, memoryview(data), span.start)
 
         what = self._origin.url(revision.key)

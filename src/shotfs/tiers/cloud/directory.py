@@ -18,7 +18,7 @@ import xxhash
 
 from shotfs.digest import Checksums, Digest, digest_bytes, parse_digest
 from shotfs.errors import TierCorrupt, TierError
-from shotfs.tiers.cloud.threads import Commit
+from shotfs.tiers.cloud.threads import Call
 from shotfs.tiers.keys import is_key
 
 RESERVED = ".shotfs-"
@@ -28,6 +28,7 @@ DIGEST_ATTRIBUTE = "user.shotfs.xxh128"
 
 _LOCK_NAME = f"{RESERVED}lock"
 _COPY_BYTES = 1024 * 1024
+_SYNC_BYTES = 64 * 1024 * 1024  # so that the last fsync is no long silence
 _FILE_MODE = 0o666  # the umask of the service decides
 _NO_ATTRIBUTES = frozenset(
     {errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EACCES, errno.ENOSPC, errno.E2BIG}
@@ -146,7 +147,7 @@ class Directory:
         expect: str | None,
         sums: Checksums,
         mtime_ns: int,
-        commit: Commit,
+        call: Call,
     ) -> Found | None:
         """Store *source*; return what was made, or None if *expect* does not hold.
 
@@ -156,7 +157,7 @@ class Directory:
             expect: the version that is replaced; None to create only.
             sums: of which the digest is compared and recorded.
             mtime_ns: what the file will have.
-            commit: asked before each block and before the name appears.
+            call: told of each block, asked before the name appears.
 
         Raises:
             SourceFailed: the source cannot be read.
@@ -168,12 +169,12 @@ class Directory:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, _FILE_MODE)
         try:
-            size, found = _copy_in(source, descriptor, commit)
+            size, found = _copy_in(source, descriptor, call)
             if sums.xxh128 not in (None, found):
                 raise TierCorrupt(f"{path}: digest {found}, promised was {sums.xxh128}")
             made = _finish(descriptor, size, sums.xxh128, mtime_ns)
             put = self._create if expect is None else self._replace
-            won = put(temporary, path, expect or "", made, commit)
+            won = put(temporary, path, expect or "", made, call)
         finally:
             os.close(descriptor)
             # After a replace the name is gone already.
@@ -215,8 +216,8 @@ class Directory:
             raise TierError(f"{path} is a directory", errno=errno.EISDIR)
         return path
 
-    def _create(self, temporary: str, path: str, _: str, made: Found, commit: Commit) -> bool:
-        commit.begin()
+    def _create(self, temporary: str, path: str, _: str, made: Found, call: Call) -> bool:
+        call.begin()
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -235,9 +236,9 @@ class Directory:
             os.rename(temporary, path)
             return True
 
-    def _replace(self, temporary: str, path: str, expect: str, _: Found, commit: Commit) -> bool:
+    def _replace(self, temporary: str, path: str, expect: str, _: Found, call: Call) -> bool:
         with self._locked():
-            commit.begin()
+            call.begin()
             try:
                 real = self._inside(os.path.relpath(path, self.root))
                 if _found(os.stat(real)).version != expect:
@@ -260,11 +261,11 @@ class Directory:
             os.close(lock)
 
 
-def _copy_in(source: bytes | str, descriptor: int, commit: Commit) -> tuple[int, Digest]:
+def _copy_in(source: bytes | str, descriptor: int, call: Call) -> tuple[int, Digest]:
     """Write the source; return its length and the digest of what was written."""
     if isinstance(source, bytes):
         return _write_all(descriptor, memoryview(source), 0), digest_bytes(source)
-    return _copy(source, descriptor, commit)
+    return _copy(source, descriptor, call)
 
 
 def _finish(descriptor: int, size: int, digest: Digest | None, mtime_ns: int) -> Found:
@@ -285,7 +286,7 @@ def _finish(descriptor: int, size: int, digest: Digest | None, mtime_ns: int) ->
     return _found(status, digest)
 
 
-def _copy(source: str, descriptor: int, commit: Commit) -> tuple[int, Digest]:
+def _copy(source: str, descriptor: int, call: Call) -> tuple[int, Digest]:
     try:
         reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as exc:
@@ -295,7 +296,7 @@ def _copy(source: str, descriptor: int, commit: Commit) -> tuple[int, Digest]:
     offset = 0
     try:
         while True:
-            commit.check()
+            call.moved()
             try:
                 data = os.pread(reader, _COPY_BYTES, offset)
             except OSError as exc:
@@ -304,6 +305,8 @@ def _copy(source: str, descriptor: int, commit: Commit) -> tuple[int, Digest]:
                 break
             digest.update(data)
             offset += _write_all(descriptor, memoryview(data), offset)
+            if offset % _SYNC_BYTES == 0:
+                os.fdatasync(descriptor)
         if offset != size_bytes:
             raise TierCorrupt(f"{source} had {size_bytes} bytes and gave {offset}")
         return offset, Digest(digest.hexdigest())

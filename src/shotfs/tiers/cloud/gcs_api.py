@@ -7,6 +7,7 @@ tells a missing object from a missing bucket.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
@@ -21,6 +22,7 @@ from shotfs.errors import ShotfsError
 from shotfs.tiers.cloud.bridge import in_loop, request
 from shotfs.tiers.cloud.errors import access_denied, check_credentials_file, translate
 from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.cloud.progress import Body, Progress
 from shotfs.tiers.cloud.threads import in_thread
 
 
@@ -135,15 +137,44 @@ class GcsApi:
         fs = await self._opened()
         sent = await self._headers(fs, dict(headers or {}))
         bulk = bulk_bytes is not None
+        progress = Progress(origin.upload_idle_s(len(body))) if body and bulk else None
+        content = io.BytesIO(body) if progress is None else Body(body, progress)
         return await request(
             origin,
             what,
-            lambda: _send(fs, method, url, sent, body),
+            lambda: self._send(fs, method, url, sent, content if body else None),
             limiter=origin.bulk if bulk else origin.metadata,
             deadline_s=origin.bulk_deadline_s(bulk_bytes)
             if bulk_bytes is not None
             else origin.network.metadata_timeout_s,
+            progress=progress,
         )
+
+    async def _send(
+        self, fs: Any, method: str, url: str, headers: dict[str, str], content: io.BytesIO | None
+    ) -> Answer:
+        import aiohttp
+        import yarl
+
+        network = self._origin.network
+        await fs._set_session()  # noqa: SLF001  # the session belongs to gcsfs' loop
+        async with fs.session.request(
+            method,
+            yarl.URL(url, encoded=True),
+            headers=headers,
+            # A BytesIO, because aiohttp warns of large bytes objects.
+            data=content,
+            # The deadline of the whole is the caller's.
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=network.metadata_timeout_s,
+                sock_read=network.progress_timeout_s,
+            ),
+            allow_redirects=False,
+        ) as response:
+            body = await response.read()
+            names = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, names, body)
 
     async def _headers(self, fs: Any, headers: dict[str, str]) -> dict[str, str]:
         def add() -> dict[str, str]:
@@ -179,24 +210,3 @@ class GcsApi:
         fs, self._fs = self._fs, None
         if fs is not None and fs._session is not None:  # noqa: SLF001  # gcsfs has no public close
             await in_loop(fs._session.close)  # noqa: SLF001
-
-
-async def _send(fs: Any, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-    import io
-
-    import aiohttp
-    import yarl
-
-    await fs._set_session()  # noqa: SLF001  # the session belongs to gcsfs' loop
-    async with fs.session.request(
-        method,
-        yarl.URL(url, encoded=True),
-        headers=headers,
-        # A BytesIO, because aiohttp warns of large bytes objects.
-        data=io.BytesIO(body) if body else None,
-        timeout=aiohttp.ClientTimeout(total=None),  # the deadline is the caller's
-        allow_redirects=False,
-    ) as response:
-        content = await response.read()
-        names = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, names, content)

@@ -22,7 +22,7 @@ from shotfs.tiers.cloud import errors
 from shotfs.tiers.cloud.origin import Origin, check_span
 from shotfs.tiers.cloud.threads import (
     Abandoned,
-    Commit,
+    Call,
     LocalWriteFailed,
     in_thread,
     put_in_thread,
@@ -97,7 +97,7 @@ class GenericTier:
         """As `Tier.read_to_file`."""
         data = await self.read(revision, span)
 
-        def work(own: int, _: threading.Event) -> None:
+        def work(own: int, _: Call) -> None:
             write_at(own, memoryview(data), span.start)
 
         what = self._origin.url(revision.key)
@@ -123,17 +123,17 @@ class GenericTier:
         # Raises what the caller is promised (OSError) before errors count as the store's.
         size = await size_of(source)
 
-        def work(commit: Commit) -> Revision:
-            return self._put(key, path, source, expect, checksums.xxh128, commit)
+        def work(call: Call) -> Revision:
+            return self._put(key, path, source, expect, checksums.xxh128, call)
 
         what = self._origin.url(key)
         with self._explained(key):
             return await put_in_thread(
                 self._origin,
                 what,
-                lambda commit: self._translated(what, lambda: work(commit)),
+                lambda call: self._translated(what, lambda: work(call)),
                 bulk_bytes=size,
-                finish_s=self._origin.bulk_deadline_s(size),
+                idle_s=self._origin.bulk_deadline_s(size),
             )
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
@@ -241,17 +241,17 @@ class GenericTier:
         source: bytes | str,
         expect: Revision | None,
         digest: Digest | None,
-        commit: Commit,
+        call: Call,
     ) -> Revision:
         with self._turn:
-            commit.check()
+            call.moved()
             self._check_precondition(key, path, None if expect is None else expect.version)
             before = _State.of(source, hashed=digest is not None)
             if digest != before.digest:
                 what = self._origin.url(key)
                 raise errors.corrupt(what, f"digest {before.digest}, promised was {digest}")
             self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            commit.begin()
+            call.begin()
             if isinstance(source, bytes):
                 self._fs.pipe_file(path, source)
             else:

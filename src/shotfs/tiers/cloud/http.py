@@ -261,7 +261,9 @@ class HttpTier:
             import yarl
 
             session = await fs.set_session()
-            async with session.get(yarl.URL(url, encoded=True), headers=asked) as answer:
+            async with session.get(
+                yarl.URL(url, encoded=True), headers=asked, timeout=self._timeouts()
+            ) as answer:
                 names = {name.lower(): value for name, value in answer.headers.items()}
                 if answer.status not in (200, 206):
                     return answer.status, names, b""
@@ -286,6 +288,17 @@ class HttpTier:
         if len(data) != span.length_bytes:
             raise errors.corrupt(what, f"{len(data)} bytes instead of {span.length_bytes}")
         return data
+
+    def _timeouts(self) -> Any:
+        import aiohttp
+
+        network = self._origin.network
+        # aiohttp's own total would end a long transfer; the deadline of the whole is ours.
+        return aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=network.metadata_timeout_s,
+            sock_read=network.progress_timeout_s,
+        )
 
     # --- values ----------------------------------------------------------------------------------
 

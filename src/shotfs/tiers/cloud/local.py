@@ -9,7 +9,6 @@ Directories stay when they become empty: they may be somebody's, with rights of 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TypeVar
 
@@ -19,7 +18,7 @@ from shotfs.tiers.cloud import errors
 from shotfs.tiers.cloud.directory import Directory, Found, SourceFailed
 from shotfs.tiers.cloud.origin import Origin, check_span
 from shotfs.tiers.cloud.threads import (
-    Commit,
+    Call,
     LocalWriteFailed,
     in_thread,
     put_in_thread,
@@ -84,14 +83,16 @@ class LocalTier:
         check_span(revision, span)
         content = bytearray(span.length_bytes)
         view = memoryview(content)
+        call = Call(self._origin.network.progress_timeout_s)
 
         def take(data: memoryview, offset: int) -> None:
             view[offset - span.start : offset - span.start + len(data)] = data
 
         await self._do(
             revision.key,
-            lambda: self._read(revision, span, take, threading.Event()),
+            lambda: self._read(revision, span, take, call),
             bulk_bytes=span.length_bytes,
+            call=call,
         )
         return content
 
@@ -99,11 +100,9 @@ class LocalTier:
         """As `Tier.read_to_file`."""
         check_span(revision, span)
 
-        def work(own: int, abandoned: threading.Event) -> None:
+        def work(own: int, call: Call) -> None:
             with errors.os_errors(self._origin, revision.key, self._directory.exists):
-                self._read(
-                    revision, span, lambda data, offset: write_at(own, data, offset), abandoned
-                )
+                self._read(revision, span, lambda data, offset: write_at(own, data, offset), call)
 
         what = self._origin.url(revision.key)
         try:
@@ -128,9 +127,9 @@ class LocalTier:
         size_bytes = await size_of(source)
         expected = None if expect is None else expect.version
 
-        def work(commit: Commit) -> Found | None:
+        def work(call: Call) -> Found | None:
             with errors.os_errors(self._origin, key, self._directory.exists):
-                return self._directory.put(key, source, expected, checksums, mtime_ns, commit)
+                return self._directory.put(key, source, expected, checksums, mtime_ns, call)
 
         try:
             made = await put_in_thread(
@@ -138,7 +137,7 @@ class LocalTier:
                 self._origin.url(key),
                 work,
                 bulk_bytes=size_bytes,
-                finish_s=self._origin.network.metadata_timeout_s,
+                idle_s=self._origin.network.progress_timeout_s,
             )
         except SourceFailed as exc:
             raise exc.error from exc
@@ -162,19 +161,27 @@ class LocalTier:
 
     # --- below -----------------------------------------------------------------------------------
 
-    async def _do(self, key: str, work: Callable[[], T], *, bulk_bytes: int | None = None) -> T:
+    async def _do(
+        self,
+        key: str,
+        work: Callable[[], T],
+        *,
+        bulk_bytes: int | None = None,
+        call: Call | None = None,
+    ) -> T:
         def run() -> T:
             with errors.os_errors(self._origin, key, self._directory.exists):
                 return work()
 
-        return await in_thread(self._origin, self._origin.url(key), run, bulk_bytes=bulk_bytes)
+        what = self._origin.url(key)
+        return await in_thread(self._origin, what, run, bulk_bytes=bulk_bytes, call=call)
 
     def _read(
         self,
         revision: Revision,
         span: Span,
         take: Callable[[memoryview, int], None],
-        abandoned: threading.Event,
+        call: Call,
     ) -> None:
         """Give *take* the bytes of *span*; in a thread."""
         descriptor = self._directory.open(revision.key)
@@ -182,10 +189,11 @@ class LocalTier:
             self._check_unchanged(revision, descriptor)
             block = memoryview(bytearray(min(_COPY_BYTES, max(span.length_bytes, 1))))
             offset = span.start
-            while offset < span.stop and not abandoned.is_set():
+            while offset < span.stop:
                 count = os.preadv(descriptor, [block[: span.stop - offset]], offset)
                 if count == 0:
                     raise errors.revision_changed(self._origin, revision.key, revision.version)
+                call.moved()
                 take(block[:count], offset)
                 offset += count
             # Written in place meanwhile? The file tells only afterwards.

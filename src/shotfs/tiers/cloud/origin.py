@@ -17,6 +17,12 @@ from shotfs.tiers.keys import Root, check_key
 STALLED_BYTES_PER_S = 64 * 1024
 """A transfer that is slower than this, over its whole length, counts as making no progress."""
 
+SENT_BYTES_PER_S = 1024 * 1024
+"""How fast we expect the kernel to get rid of what it took of an upload: nobody sees it move."""
+
+SENT_BYTES_MAX = 4 * 1024 * 1024
+"""The most that Linux takes ahead (net.ipv4.tcp_wmem)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -67,6 +73,20 @@ class Origin:
     def bulk_deadline_s(self, size_bytes: int) -> float:
         """Return how long a transfer of *size_bytes* may take as a whole."""
         return self.network.progress_timeout_s + size_bytes / STALLED_BYTES_PER_S
+
+    def bulk_wait_s(self, size_bytes: int) -> float:
+        """Return how long a transfer of *size_bytes* may wait for its turn."""
+        return self.bulk_deadline_s(min(size_bytes, self.network.range_bytes))
+
+    @property
+    def read_idle_s(self) -> float:
+        """How long a read in a thread may move nothing; the client's own timeouts come first."""
+        return self.network.metadata_timeout_s + self.network.progress_timeout_s
+
+    def upload_idle_s(self, size_bytes: int) -> float:
+        """Return how long an upload of *size_bytes* may take nothing from us, or not answer."""
+        unseen_s = min(size_bytes, SENT_BYTES_MAX) / SENT_BYTES_PER_S
+        return self.network.progress_timeout_s + unseen_s
 
 
 def check_span(revision: Revision, span: Span) -> None:

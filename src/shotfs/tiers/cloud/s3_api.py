@@ -16,6 +16,7 @@ from shotfs.errors import AccessDenied, ShotfsError
 from shotfs.tiers.cloud.bridge import in_loop, request
 from shotfs.tiers.cloud.errors import check_credentials_file, translate
 from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.cloud.progress import Progress
 
 _DEFAULT_REGION = "us-east-1"
 
@@ -35,6 +36,7 @@ class S3Api:
         arguments: Mapping[str, object],
         *,
         bulk_bytes: int | None = None,
+        progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Call a method of the boto client; return its answer.
 
@@ -43,6 +45,7 @@ class S3Api:
             what: for messages.
             arguments: of the method.
             bulk_bytes: how many bytes move, for the deadline; None for metadata.
+            progress: of the body, if there is one.
 
         Raises:
             ShotfsError: as `translate` decides; 404 is ObjectNotFound, 412 PreconditionFailed.
@@ -52,7 +55,7 @@ class S3Api:
         async def ask() -> Any:
             return await fs._call_s3(method, **arguments)  # noqa: SLF001  # call_s3 would block
 
-        answer: dict[str, Any] = await self._request(what, ask, bulk_bytes)
+        answer: dict[str, Any] = await self._request(what, ask, bulk_bytes, progress)
         return answer
 
     async def read(self, what: str, length_bytes: int, arguments: Mapping[str, object]) -> bytes:
@@ -68,7 +71,9 @@ class S3Api:
         answer: bytes = await self._request(what, ask, length_bytes)
         return answer
 
-    async def _request(self, what: str, ask: Any, bulk_bytes: int | None) -> Any:
+    async def _request(
+        self, what: str, ask: Any, bulk_bytes: int | None, progress: Progress | None = None
+    ) -> Any:
         origin = self._origin
         return await request(
             origin,
@@ -78,6 +83,7 @@ class S3Api:
             deadline_s=origin.network.metadata_timeout_s
             if bulk_bytes is None
             else origin.bulk_deadline_s(bulk_bytes),
+            progress=progress,
         )
 
     async def _opened(self) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ import trio
 
 from shotfs.errors import ObjectNotFound, PreconditionFailed, TierError
 from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.cloud.progress import Body, Progress
 from shotfs.tiers.cloud.s3_api import S3Api
 from shotfs.tiers.source import Source
 
@@ -76,14 +76,18 @@ class S3Upload:
     ) -> dict[str, Any]:
         data = await content.part(offset, length_bytes)
         md5 = await trio.to_thread.run_sync(_md5, data)
-        body = {"Body": io.BytesIO(data), "ContentMD5": md5}
-        return await self._call(method, {**arguments, **body}, bulk_bytes=length_bytes)
+        progress = Progress(self._origin.upload_idle_s(length_bytes))
+        body = {"Body": Body(data, progress), "ContentMD5": md5}
+        return await self._api.call(
+            method,
+            self._what,
+            {**self._target, **arguments, **body},
+            bulk_bytes=length_bytes,
+            progress=progress,
+        )
 
-    async def _call(
-        self, method: str, arguments: Mapping[str, object], *, bulk_bytes: int | None = None
-    ) -> dict[str, Any]:
-        both = {**self._target, **arguments}
-        return await self._api.call(method, self._what, both, bulk_bytes=bulk_bytes)
+    async def _call(self, method: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+        return await self._api.call(method, self._what, {**self._target, **arguments})
 
     async def _check_condition(self) -> None:
         """Raise PreconditionFailed if the condition does not hold now.

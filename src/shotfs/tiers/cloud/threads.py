@@ -17,8 +17,45 @@ import trio
 from shotfs.errors import TierTimeout
 from shotfs.tiers.cloud.errors import no_place, timed_out
 from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.cloud.progress import Progress
 
 T = TypeVar("T")
+
+
+class Abandoned(Exception):
+    """Nobody waits for this thread any more: it ends without having changed anything."""
+
+
+class Call:
+    """What a worker thread and the call that it works for know of each other.
+
+    Args:
+        idle_s: how long no bytes may move, in seconds.
+    """
+
+    def __init__(self, idle_s: float) -> None:
+        self.progress = Progress(idle_s)
+        self._lock = threading.Lock()
+        self._begun = False
+        self._abandoned = False
+
+    def moved(self) -> None:
+        """Tell that a block has moved; raise Abandoned if nobody waits for the next one."""
+        if self._abandoned:
+            raise Abandoned
+        self.progress.moved()
+
+    def begin(self) -> None:
+        """Make what was prepared visible from now on; raise Abandoned if nobody waits."""
+        with self._lock:
+            self.moved()
+            self._begun = True
+
+    def abandon(self) -> bool:
+        """Stop the thread; True: too late, what it prepared is becoming visible."""
+        with self._lock:
+            self._abandoned = not self._begun
+            return self._begun
 
 
 class _ClockedLimiter:
@@ -27,19 +64,13 @@ class _ClockedLimiter:
     keep their places, and on a store that hangs no place ever comes back.
     """
 
-    def __init__(
-        self, limiter: trio.CapacityLimiter, scope: trio.CancelScope, deadline_s: float
-    ) -> None:
+    def __init__(self, limiter: trio.CapacityLimiter, entered: Callable[[], None]) -> None:
         self._limiter = limiter
-        self._scope = scope
-        self._deadline_s = deadline_s
-        self.entered = False
-        scope.deadline = trio.current_time() + deadline_s
+        self._entered = entered
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
         await self._limiter.acquire_on_behalf_of(borrower)
-        self.entered = True
-        self._scope.deadline = trio.current_time() + self._deadline_s
+        self._entered()
 
     def release_on_behalf_of(self, borrower: object) -> None:
         self._limiter.release_on_behalf_of(borrower)
@@ -51,6 +82,7 @@ async def in_thread(
     work: Callable[[], T],
     *,
     bulk_bytes: int | None = None,
+    call: Call | None = None,
     abandon: Callable[[], None] = lambda: None,
 ) -> T:
     """Run *work* in a thread of *origin* and return its result.
@@ -60,45 +92,57 @@ async def in_thread(
         what: the URL that it is about, for messages.
         work: gets plain data or a descriptor of its own.
         bulk_bytes: how many bytes move; None for metadata. Decides limiter and deadline.
+        call: through which *work* tells of its progress; without it only the whole is timed.
         abandon: called when the thread is left behind, or was never started.
 
     Raises:
         TierTimeout: the deadline passed after the limiter had let it start, or before.
     """
     limiter, deadline_s = origin.metadata, origin.network.metadata_timeout_s
+    wait_s = deadline_s
     if bulk_bytes is not None:
         limiter, deadline_s = origin.bulk, origin.bulk_deadline_s(bulk_bytes)
-    with trio.CancelScope() as scope:
-        clocked = _ClockedLimiter(limiter, scope, deadline_s)
+        wait_s = origin.bulk_wait_s(bulk_bytes)
+    waiting = True
+
+    def enter() -> None:
+        nonlocal waiting
+        waiting = False
+        scope.deadline = trio.current_time() + deadline_s
+        if call is not None:
+            call.progress.start(scope, deadline_s)
+
+    with trio.move_on_after(wait_s) as scope:
         try:
             return await trio.to_thread.run_sync(
                 work,
                 abandon_on_cancel=True,
-                limiter=clocked,  # type: ignore[arg-type]  # trio documents these two methods as enough
+                limiter=_ClockedLimiter(limiter, enter),  # type: ignore[arg-type]  # trio documents these two methods as enough
             )
         except trio.Cancelled:
             abandon()
             raise
-    failed = timed_out if clocked.entered else no_place
-    raise failed(origin, what, deadline_s)
+    if waiting:
+        raise no_place(origin, what, wait_s)
+    raise timed_out(origin, what, deadline_s if call is None else None)
 
 
 async def with_descriptor(
     origin: Origin,
     what: str,
     descriptor: int,
-    work: Callable[[int, threading.Event], None],
+    work: Callable[[int, Call], None],
     *,
     bulk_bytes: int,
 ) -> None:
     """Run *work* in a thread with a duplicate of *descriptor*, which the thread closes.
 
     A thread that was left behind can therefore never write into a file that got the same number
-    later. *work* is also given an event that is set when nobody waits any more.
+    later. It ends at its next `Call.moved`.
     """
     # list.pop is atomic: the thread takes the duplicate, or (it never started) we close it.
     own = [os.dup(descriptor)]
-    abandoned = threading.Event()
+    call = Call(origin.read_idle_s)
 
     def run() -> None:
         try:
@@ -106,82 +150,52 @@ async def with_descriptor(
         except IndexError:
             return
         try:
-            work(taken, abandoned)
+            work(taken, call)
         finally:
             os.close(taken)
 
     def abandon() -> None:
-        abandoned.set()
+        call.abandon()
         with contextlib.suppress(IndexError):
             os.close(own.pop())
 
-    await in_thread(origin, what, run, bulk_bytes=bulk_bytes, abandon=abandon)
-
-
-class Abandoned(Exception):
-    """Nobody waits for this thread any more: it ends without having changed anything."""
-
-
-class Commit:
-    """The moment of a put from which it is seen to its end, although it was cancelled."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._begun = False
-        self._abandoned = False
-
-    def check(self) -> None:
-        """Raise Abandoned if nobody waits any more; a thread calls it before each block."""
-        if self._abandoned:
-            raise Abandoned
-
-    def begin(self) -> None:
-        """Make what was prepared visible from now on; raise Abandoned if nobody waits."""
-        with self._lock:
-            self.check()
-            self._begun = True
-
-    def abandon(self) -> bool:
-        """Stop the thread; True: too late, what it prepared is becoming visible."""
-        with self._lock:
-            self._abandoned = not self._begun
-            return self._begun
+    await in_thread(origin, what, run, bulk_bytes=bulk_bytes, call=call, abandon=abandon)
 
 
 async def put_in_thread(
     origin: Origin,
     what: str,
-    work: Callable[[Commit], T],
+    work: Callable[[Call], T],
     *,
     bulk_bytes: int,
-    finish_s: float,
+    idle_s: float,
 ) -> T:
     """Run *work* as `in_thread` does; cancelled, it has stored nothing or all when this returns.
 
     Args:
         origin: whose limiter and deadline hold.
         what: the URL that it is about, for messages.
-        work: calls `Commit.begin` before its first visible change.
+        work: calls `Call.begin` before its first visible change.
         bulk_bytes: how many bytes move.
-        finish_s: how long a thread that has begun is waited for; one that is stuck for longer
-            in the operating system may store it later.
+        idle_s: how long nothing may move, and how long a thread that has begun is waited for;
+            one that is stuck for longer in the operating system may store it later.
     """
-    commit, ended = Commit(), trio.Event()
+    call, ended = Call(idle_s), trio.Event()
     token = trio.lowlevel.current_trio_token()
 
     def run() -> T:
         try:
-            return work(commit)
+            return work(call)
         finally:
             # The trio run may be over before a thread that was left behind is.
             with contextlib.suppress(trio.RunFinishedError):
                 token.run_sync_soon(ended.set)
 
     try:
-        return await in_thread(origin, what, run, bulk_bytes=bulk_bytes)
+        return await in_thread(origin, what, run, bulk_bytes=bulk_bytes, call=call)
     except (trio.Cancelled, TierTimeout):
-        if commit.abandon():
-            with trio.move_on_after(finish_s, shield=True):
+        if call.abandon():
+            with trio.move_on_after(idle_s, shield=True):
                 await ended.wait()
         raise
 

@@ -1,0 +1,51 @@
+"""Progress: as long as bytes move, the deadline of the call that they move for is put off."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import trio
+
+
+class Progress:
+    """The deadline of one call. Made in the event loop; `moved` may be called by any thread.
+
+    Args:
+        idle_s: how long nothing may move, in seconds.
+    """
+
+    def __init__(self, idle_s: float) -> None:
+        self._idle_s = idle_s
+        self._token = trio.lowlevel.current_trio_token()
+        self._scope: trio.CancelScope | None = None
+        self._end = 0.0
+
+    def start(self, scope: trio.CancelScope, whole_s: float) -> None:
+        """Watch the call that *scope* is around, which takes *whole_s* seconds at most."""
+        self._scope = scope
+        self._end = trio.current_time() + whole_s
+        self._put_off()
+
+    def moved(self) -> None:
+        """Tell that bytes have moved."""
+        # The trio run may be over before a thread that was left behind is.
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._put_off, idempotent=True)
+
+    def _put_off(self) -> None:
+        if self._scope is not None:
+            self._scope.deadline = min(self._end, trio.current_time() + self._idle_s)
+
+
+class Body(io.BytesIO):
+    """The body of a request, which a client library reads in parts as it sends it."""
+
+    def __init__(self, data: bytes, progress: Progress) -> None:
+        super().__init__(data)
+        self._progress = progress
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next part."""
+        self._progress.moved()
+        return super().read(size)
