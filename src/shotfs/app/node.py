@@ -111,6 +111,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 settings.network,
                 metrics,
                 conflict=conflict,
+                removed=namespace.removed,
                 scratch_ttl_s=settings.spool.scratch_ttl_s,
             )
             filesystem = FileSystem(

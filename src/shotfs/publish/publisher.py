@@ -177,6 +177,15 @@ class Publisher:
         """
         await self._remover.remove_all(entry)
 
+    async def remove_earlier(self, entry: SpoolEntry) -> None:
+        """Remove what the origin has under earlier names of a published *entry*, now.
+
+        Raises:
+            TierError: some is there still; `run` goes on trying.
+        """
+        async with entry.lock:
+            await self._remover.remove_old(entry)
+
     async def _publish_once(self, entry: SpoolEntry) -> Revision:
         """Upload, or wait for the upload that `run` has begun."""
         while True:
@@ -327,7 +336,10 @@ class Publisher:
                 self._conflict(entry)
             raise
         log.info("published %s as %s/%s", entry.path, revision.tier, revision.key)
-        await self._announce(entry, revision)
+        async with entry.lock:
+            # Who unlinked it in the meantime has told that it is gone; that stays the last word.
+            if entry.revision is revision and not entry.unlinked:
+                await self._announce(entry, revision)
         return revision
 
     async def _announce(self, entry: SpoolEntry, revision: Revision) -> None:

@@ -53,7 +53,10 @@ class Remover:
         objects = (entry.origin_object, *entry.delete_after)
         for one in filter(None, objects):
             try:
-                await (self._remove(one) if one.path == entry.path else self._remove_old(one))
+                if one.path == entry.path:
+                    await self._remove(one)
+                else:
+                    await self._remove_old(entry, one)
             except TierUnavailable as error:
                 if one.revision is not None:
                     raise
@@ -66,16 +69,18 @@ class Remover:
             TierError: some are there still.
         """
         for one in entry.delete_after:
-            await self._remove_old(one)
+            await self._remove_old(entry, one)
             self._core.forget_objects(entry, one.path)
 
-    async def _remove_old(self, one: OriginObject) -> None:
+    async def _remove_old(self, entry: SpoolEntry, one: OriginObject) -> None:
         """Remove one, unless a file that was made under its name since will replace it."""
         if self._is_replaced(one):
             return  # asked without the claim: whoever removes that file may be waiting for us
         async with self._core.claims.hold(one.path):
-            if not self._is_replaced(one):
+            if one in entry.delete_after and not self._is_replaced(one):
                 await self._remove(one)
+                # Within the claim: somebody who waited for it must not remove it again.
+                self._core.forget_objects(entry, one.path)
 
     def _is_replaced(self, one: OriginObject) -> bool:
         there = self._core.table.get(one.path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 
+import trio
+
 from shotfs.errors import (
     CrossDevice,
     DirectoryNotEmpty,
@@ -18,7 +20,6 @@ from shotfs.errors import (
     PreconditionFailed,
     PublishedImmutable,
     Stale,
-    TierUnavailable,
 )
 from shotfs.namespace import TierPool
 from shotfs.pathspec import Rewrite
@@ -120,14 +121,8 @@ class Changes:
         await self._spool.unlink(path)
 
     async def _unlink_spooled(self, node: Spooled) -> None:
-        path, entry = node.path, node.entry
-        published = _in_origin(node)
-        await self._spool.unlink(path)
-        if published is not None:
-            # The entry was a newer state of a published file: that one goes too.
-            await self._delete_revision(path, published)
-        elif entry.attempted is not None:
-            await self._delete_attempted(path)
+        # What the origin has of it goes first: if that fails, the local version is still there.
+        await self._spool.unlink(node.path, self._publisher.remove_objects)
 
     async def remove_directory(self, path: str) -> None:
         """Remove the empty directory *path*.
@@ -172,17 +167,6 @@ class Changes:
             raise Stale(f"{path}: was replaced by somebody else; look it up again") from exc
         self._finder.namespace.removed(path)
 
-    async def _delete_attempted(self, path: str) -> None:
-        """Delete what an upload may have stored that was interrupted: nobody knows its revision."""
-        self._finder.namespace.removed(path)
-        try:
-            node = await self._finder.find(path)
-            if isinstance(node, Published) and not node.immutable:
-                await self._delete_revision(path, node.entry.revision)
-        except TierUnavailable as exc:
-            # Here it is gone; refusing that because the origin is away would help nobody.
-            log.warning("%s: may still be in the origin: %s", path, exc.message)
-
     # --- renaming --------------------------------------------------------------------------------
 
     async def rename(self, old: str, new: str, *, replace: bool) -> None:
@@ -219,7 +203,6 @@ class Changes:
 
     async def _rename_spooled(self, source: Spooled, target: Node) -> None:
         entry, old, new = source.entry, source.path, target.path
-        left_behind = _in_origin(source)
         if entry.kind is EntryKind.SYMLINK:
             await self._rename_symlink(source, target)
             return
@@ -228,9 +211,8 @@ class Changes:
             await self._rename_onto_immutable(source, target)
             return
         terms = self._terms.of(new, resolution, _in_origin(target))
+        # What the origin has under the old name goes when the file is published under its new one.
         await self._spool.rename(old, new, terms=terms)
-        if left_behind is not None:
-            await self._delete_revision(old, left_behind)
 
     async def _rename_symlink(self, source: Spooled, target: Node) -> None:
         self._check_symlink(target.path)
@@ -278,7 +260,6 @@ class Changes:
         resolution = self._terms.writable_file(target.path)
         if isinstance(target, Published) and target.immutable:
             raise PublishedImmutable(f"{target.path}: published and immutable", errno=errno.EEXIST)
-        revision = source.entry.revision
         terms = self._terms.of(target.path, resolution, _in_origin(target))
         if terms.scratch:
             raise CrossDevice(
@@ -288,9 +269,14 @@ class Changes:
         await self._spool.rename(source.path, target.path, terms=terms)
         moved = self._spool.get(target.path)
         assert moved is not None
-        # The copy must be in the origin before the original goes.
-        await self._publisher.publish_now(moved)
-        await self._delete_revision(source.path, revision)
+        try:
+            await self._publisher.publish_now(moved)
+        except BaseException:
+            # The application is told that nothing was renamed, so nothing may be later on.
+            with trio.CancelScope(shield=True):
+                await self._spool.unlink(target.path)
+            raise
+        await self._publisher.remove_earlier(moved)
 
     async def _rename_directory(self, source: Directory, target: Node) -> None:
         old, new = source.path, target.path
@@ -369,12 +355,7 @@ class Changes:
         if handle is not None and handle.file.writable:
             await handle.truncate(size_bytes)
             return
-        file = await self._spool.open(entry, writable=True)
-        try:
-            await file.truncate(size_bytes)
-            await file.flush()
-        finally:
-            await file.close()
+        await self._spool.truncate(entry, size_bytes)
 
     async def _set_attributes(self, entry: SpoolEntry, change: Change) -> None:
         wanted = (change.mode, change.uid, change.gid, change.atime_ns, change.mtime_ns)

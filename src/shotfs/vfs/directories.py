@@ -82,7 +82,11 @@ class Snapshot:
             return self._finder.match(path) is not None
         if isinstance(item, Revision):
             resolution = self._finder.resolve(path)
-            return resolution is not None and not resolution.scratch
+            return (
+                resolution is not None
+                and not resolution.scratch
+                and not self._finder.hides(path, item)
+            )
         return True
 
     def entry(self, index: int) -> tuple[str, Attributes] | None:
@@ -99,7 +103,7 @@ class Snapshot:
             return None if match is None else (name, finder.attributes(Directory(path, match)))
         if isinstance(item, Revision):
             resolution = finder.resolve(path)
-            if resolution is None or resolution.scratch:
+            if resolution is None or resolution.scratch or finder.hides(path, item):
                 return None
             entry = finder.namespace.listed(
                 path, item, resolution.template.policy, listed_at_s=self._listed_at_s

@@ -19,6 +19,7 @@ from shotfs.namespace import Entry, Namespace, ShowSet
 from shotfs.pathspec import DirectoryMatch, Flow, Immutable, Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
+from shotfs.tiers.base import Revision
 from shotfs.vfs import paths
 from shotfs.vfs.attributes import (
     Attributes,
@@ -187,6 +188,10 @@ class NodeFinder:
         made = self._spool.get(paths.parent(path))
         return writable and made is not None and made.kind is EntryKind.DIRECTORY
 
+    def hides(self, path: str, revision: Revision) -> bool:
+        """Whether *revision* is what a renamed file left under its old name, and will go soon."""
+        return self._spool.hides(path, revision)
+
     def _exists_here(self, path: str, match: DirectoryMatch) -> bool:
         return match.implied or self._spool.has_children(path)
 
@@ -214,6 +219,8 @@ class NodeFinder:
                 # A key that is both an object and a prefix is shown as a directory.
                 return Directory(path, match)
         if entry is not None and resolution is not None:
+            if self.hides(path, entry.revision):
+                return Missing(path, possible=True, ttl_s=0.0)
             return Published(path, entry, resolution)
         ttls_s = [match.negative_ttl_s] if match is not None else []
         if resolution is not None:
