@@ -16,7 +16,7 @@ import trio
 
 from shotfs.config import MountSettings
 from shotfs.errors import MountFailed
-from shotfs.fuse import tuning
+from shotfs.fuse import handshake, tuning
 from shotfs.fuse.mountpoint import ensure_ready
 from shotfs.fuse.operations import Operations
 from shotfs.observe.metrics import Metrics
@@ -75,18 +75,12 @@ class Mount:
             MountFailed: it cannot be mounted; nothing is left mounted.
         """
         await trio.to_thread.run_sync(ensure_ready, self.mountpoint)
-        await self._open_session()
+        descriptor = await self._mount()
         try:
+            await self._open_session(descriptor)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run, nursery)
                 nursery.start_soon(self._cut, nursery)
-                with trio.move_on_after(START_DEADLINE_S):
-                    await self._session.wait()
-                if not self._session.is_set():
-                    raise MountFailed(
-                        f"{self.mountpoint}: the kernel did not open the session "
-                        f"within {START_DEADLINE_S} s"
-                    )
                 await self._tune()
                 log.info("serving", extra={"mountpoint": self.mountpoint})
                 task_status.started()
@@ -121,12 +115,31 @@ class Mount:
         await trio.sleep(STOP_GRACE_S)
         nursery.cancel_scope.cancel()
 
-    async def _open_session(self) -> None:
+    async def _open_session(self, descriptor: int) -> None:
+        with trio.move_on_after(START_DEADLINE_S) as scope:
+            try:
+                await handshake.open_session(
+                    descriptor, self._session, max_background=self._settings.blocked_reads_max
+                )
+            except OSError as exc:
+                raise MountFailed(
+                    f"{self.mountpoint}: the kernel has ended the session ({exc.strerror})",
+                    fix="somebody may have unmounted it meanwhile: mount again",
+                ) from exc
+        if scope.cancelled_caught:
+            raise MountFailed(
+                f"{self.mountpoint}: the kernel did not open the session "
+                f"within {START_DEADLINE_S} s"
+            )
+
+    async def _mount(self) -> int:
+        """Mount; return the descriptor of the FUSE device."""
         options = {"fsname=shotfs", "subtype=shotfs", "default_permissions"}
         if self._settings.allow_other:
             options.add("allow_other")
         if self.read_only:
             options.add("ro")
+        before = handshake.device_descriptors()
         try:
             await trio.to_thread.run_sync(
                 functools.partial(pyfuse3.init, self.operations, self.mountpoint, options)
@@ -135,6 +148,8 @@ class Mount:
             raise MountFailed(
                 f"{self.mountpoint}: cannot be mounted ({exc})", fix=_mount_fix(self._settings)
             ) from exc
+        (descriptor,) = handshake.device_descriptors() - before
+        return descriptor
 
     async def _tune(self) -> None:
         self.tuned = await trio.to_thread.run_sync(
