@@ -269,6 +269,7 @@ class Changes:
         await self._spool.rename(source.path, target.path, terms=terms)
         moved = self._spool.get(target.path)
         assert moved is not None
+        self._files.writer_came(moved)
         try:
             await self._publisher.publish_now(moved)
         except BaseException:
@@ -356,6 +357,7 @@ class Changes:
             await handle.truncate(size_bytes)
             return
         await self._spool.truncate(entry, size_bytes)
+        self._files.writer_came(entry)
 
     async def _set_attributes(self, entry: SpoolEntry, change: Change) -> None:
         wanted = (change.mode, change.uid, change.gid, change.atime_ns, change.mtime_ns)

@@ -23,7 +23,7 @@ from shotfs.namespace.single_flight import SingleFlight
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Resolution
 from shotfs.publish import Kind as EntryKind
-from shotfs.publish import Publisher, Spool, SpoolFile
+from shotfs.publish import Publisher, Spool, SpoolEntry, SpoolFile
 from shotfs.tiers.base import Span
 from shotfs.vfs.attributes import Attributes, Caller
 from shotfs.vfs.handles import Handle, PublishedHandle, SpoolHandle
@@ -183,8 +183,8 @@ class Files:
         if writable:
             self._terms.check_writable(node.path)
         file = await self._spool.open(node.entry, writable=writable)
-        if writable and (arrived := self._awaited.get(node.entry.serial)) is not None:
-            arrived.set()
+        if writable:
+            self.writer_came(node.entry)
         if writable and flags & os.O_TRUNC and (node.entry.size_bytes or node.entry.pristine):
             try:
                 await file.truncate(0)
@@ -238,6 +238,12 @@ class Files:
             if source is not None:
                 await source.close()
         self._nursery.start_soon(self._hold, file)
+
+    def writer_came(self, entry: SpoolEntry) -> None:
+        """Note that a writable copy, if *entry* is one, is not waiting for its writer any more."""
+        arrived = self._awaited.get(entry.serial)
+        if arrived is not None:
+            arrived.set()
 
     async def _hold(self, file: SpoolFile) -> None:
         """Keep a writable copy until its writer has come back to open it; else it is dropped."""
