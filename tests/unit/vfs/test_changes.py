@@ -335,6 +335,13 @@ async def test_truncating_a_published_mutable_file_makes_a_copy_and_then_truncat
     assert await world.read(SCENE) == b"0123"
 
 
+async def test_a_truncated_file_is_published_without_waiting_for_anybody(world: World) -> None:
+    world.origin.add(KEY, b"0123456789")
+    await world.truncate(SCENE, 4)
+    await world.published(SCENE)
+    assert world.origin.content(KEY) == b"0123"
+
+
 async def test_what_is_not_there_cannot_be_changed(world: World) -> None:
     with fails_with(errno.ENOENT):
         await world.fs.change(NOTE, Change(mode=0o600))

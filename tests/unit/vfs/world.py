@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ from shotfs.publish import SpoolEntry
 from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Missing
 from tests.unit.namespace.origin import Clock, Origin
 from tests.unit.namespace.spec import DOCUMENT, MAIN, SECOND
+
+PATIENCE_S = 20.0
+"""How long something may take that takes milliseconds, on a machine that is busy."""
 
 ARTIST = Caller(uid=1000, gid=1001, pid=7)
 """Who asks, where nothing else is said."""
@@ -128,7 +132,9 @@ class World:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when *condition* holds; lets tasks and threads work."""
+        end = time.monotonic() + PATIENCE_S  # the real time: a test may have stopped trio's
         while not condition():
+            assert time.monotonic() < end, f"waited too long: {self.node.publisher.queue()}"
             await trio.to_thread.run_sync(int)
 
     def spooled(self, path: str) -> SpoolEntry | None:
