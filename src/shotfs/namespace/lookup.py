@@ -201,9 +201,10 @@ class Namespace:
         if len(self._removed) > REMOVED_MAX:
             self._removed.popitem(last=False)
         self._correct_listings(path, None)
-        parent = path.rpartition("/")[0]
-        self._listings.forget(parent)
-        self._directories.pop(parent, None)
+        for directory in _ancestors(path):
+            # Whatever lay in them, it may have been the last.
+            self._listings.forget(directory)
+            self._directories.pop(directory, None)
 
     def forget_file(self, path: str) -> None:
         """Drop what is known of the file *path*, because a directory of that name hides it."""
