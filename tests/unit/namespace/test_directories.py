@@ -236,6 +236,18 @@ async def test_publishing_and_removing_end_a_listing(site: Site) -> None:
     assert await site.names(SHOT) == {"beauty.1001.exr"}
 
 
+async def test_removing_the_last_file_ends_its_directories(site: Site) -> None:
+    site.origin.add("library/wood/dark/oak.png")
+    for path in ("ant/library", "ant/library/wood"):
+        await site.listing(path)
+        assert await site.has_directory(f"{path}/{'wood' if path == 'ant/library' else 'dark'}")
+    site.origin.objects.clear()
+    site.namespace.removed("ant/library/wood/dark/oak.png")
+    assert await site.names("ant/library") == set()
+    assert not await site.has_directory("ant/library/wood")
+    assert not await site.has_directory("ant/library/wood/dark")
+
+
 async def test_publishing_shows_its_directory_in_the_listing_above(site: Site) -> None:
     assert await site.names("ant/render") == set()
     site.namespace.published(FRAME, site.origin.add(KEY), identity=1)
