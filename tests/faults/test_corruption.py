@@ -52,8 +52,7 @@ def test_s06_a_small_file_that_is_corrupt_for_ever_is_eio_until_it_is_mended(
     # Each wall of nodes would fetch it again and again.
     assert gcs.sent_bytes("ant/library/oak.png") == 2 * len(b"right bytes")
     assert gcs_node.xattr(path, "state") != "cached"
-    lines = [line for line in gcs_node.log_text().splitlines() if " ERROR " in line]
-    assert any("does not match" in line and "library/oak.png" in line for line in lines)
+    gcs_node.wait_logged("ERROR", "does not match", "library/oak.png")
     # A new version is another revision, and is served at once.
     gcs.server.faults.clear()
     gcs.put("ant/library/oak.png", b"mended bytes")

@@ -35,10 +35,7 @@ def test_s07_an_origin_that_is_down_at_mount_is_a_warning_and_cached_files_work(
     node.unmount()
     gcs.server.go_down()
     node.mount()
-    log = node.log_text()
-    assert "origin unreachable; what is cached still works" in log
-    assert f"gs://{gcs.bucket}/ant" in log
-    assert gcs.endpoint in log
+    node.wait_logged("WARN", "origin unreachable; what is cached still works", gcs.endpoint)
     for name in cached:
         assert (node.show / name).read_bytes() == name.encode()
     assert errno_of(cat(node.show / "library/wood/elm.png"), timeout_s=30) == errno.ENETDOWN
@@ -64,8 +61,7 @@ def test_s07_an_origin_that_goes_down_while_mounted_is_enetdown_until_it_is_back
     with pytest.raises(OSError, match="Network is down"):
         os.listdir(library)
     assert time.monotonic() - started < REQUEST_DEADLINE_S + SLACK_S
-    lines = [line for line in gcs_node.log_text().splitlines() if " WARNING " in line]
-    assert any(f"gs://{gcs.bucket}/ant" in line and "operation=" in line for line in lines), lines
+    gcs_node.wait_logged("WARN", f"gs://{gcs.bucket}/ant", "operation=")
 
     gcs.server.come_up()
     assert (library / "elm.png").read_bytes() == b"elm"
@@ -106,3 +102,19 @@ def test_s07_cached_files_stay_fast_while_their_directory_cannot_be_asked_about(
     assert (node.show / SHOT / "beauty.1001.exr").read_bytes() == b"frame"
     assert time.monotonic() - started < REQUEST_DEADLINE_S / 2
     assert stall.hits >= 1
+
+
+def test_a_bucket_that_goes_away_while_mounted_is_enxio_and_its_name_is_logged(
+    gcs_node: ShotfsNode, gcs: GcsBucket
+) -> None:
+    gcs.put("ant/library/oak.png", b"oak")
+    assert (gcs_node.show / "library/oak.png").read_bytes() == b"oak"
+    gcs.server.store.delete_bucket(gcs.bucket, force=True)
+    try:
+        assert errno_of(cat(gcs_node.show / "library/elm.png"), timeout_s=30) == errno.ENXIO
+        gcs_node.wait_logged("WARN", f"gs://{gcs.bucket}/ant does not exist")
+        assert (gcs_node.show / "library/oak.png").read_bytes() == b"oak"
+    finally:
+        gcs.server.store.create_bucket(gcs.bucket)
+    gcs.put("ant/library/elm.png", b"elm")
+    assert (gcs_node.show / "library/elm.png").read_bytes() == b"elm"

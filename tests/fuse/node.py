@@ -219,6 +219,14 @@ class ShotfsNode:
         """Return what the service logged."""
         return self.log.read_text() if self.log.exists() else ""
 
+    def wait_logged(self, *texts: str) -> None:
+        """Wait until one line of the log has all *texts*; a thread of the service writes it."""
+        wait_until(
+            lambda: any(
+                all(text in line for text in texts) for line in self.log_text().splitlines()
+            )
+        )
+
     def xattr(self, path: Path, name: str) -> str:
         """Return the extended attribute ``user.shotfs.<name>``."""
         return os.getxattr(path, f"user.shotfs.{name}").decode()
