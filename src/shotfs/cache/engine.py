@@ -278,18 +278,6 @@ class Cache:
             return False
         return await self._admission.adopt(path, digest, revision)
 
-    async def invalidate(self, revision: Revision) -> None:
-        """Forget what is known of a revision; open files go on, new ones fetch again."""
-        identity = identity_of(revision)
-        self._hot.drop_revision(identity)
-        stream = self._idle.pop(identity, None)
-        if stream is not None:
-            stream.abandon()
-        try:
-            await self._database.call(Index.forget, identity)
-        except IndexUnavailable as error:
-            log.warning("cannot forget a revision", extra={"reason": error.message})
-
     async def evict(self, bytes_wanted: int | None = None) -> EvictionResult:
         """Evict the longest unused blobs that nobody has open; None: all that may go."""
         await self._flush_touches()

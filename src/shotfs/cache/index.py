@@ -296,14 +296,6 @@ class Index:
                 self._totals.files -= 1
         return self.current()
 
-    def forget(self, identity: str) -> None:
-        """Forget which digest a revision has."""
-        with self._change():
-            known = self._rows.pop(f"r/{identity}")
-            if known is not None:
-                self._rows.pop(f"z/{known['order']}")
-                self._totals.revisions -= 1
-
     # --- inside a transaction --------------------------------------------------------------------
 
     @contextlib.contextmanager

@@ -78,10 +78,6 @@ class HotRows:
         """Forget that a blob is here."""
         self._rows.drop(digest)
 
-    def drop_revision(self, identity: str) -> None:
-        """Forget which blob a revision has."""
-        self._digests.drop(identity)
-
 
 class Leases:
     """How many open files each blob has."""

@@ -156,14 +156,6 @@ async def test_content_and_order_of_use_survive_a_restart(tier: FakeTier, tmp_pa
     assert len(tier.reads) == reads + 1
 
 
-async def test_invalidate_forgets_what_a_revision_has(tier: FakeTier, tmp_path: Path) -> None:
-    revision = tier.add("a", b"x" * 100)
-    async with cache_in(tmp_path / "c") as cache:
-        await keep(cache, tier, revision)
-        await cache.invalidate(revision)
-        assert await cache.digest_of(revision) is None
-
-
 @pytest.mark.parametrize("on_other_disk", [False, True])
 async def test_a_published_file_is_adopted_without_a_fetch(
     tier: FakeTier, tmp_path: Path, on_other_disk: bool
