@@ -24,6 +24,7 @@ import stat
 from types import TracebackType
 from typing import Self
 
+from shotfs.cache.way import check_way
 from shotfs.errors import CacheBusy, CacheError, CacheUnsafe
 
 log = logging.getLogger(__name__)
@@ -193,20 +194,9 @@ def _make_and_check(path: str, *, inner: bool = False) -> None:
         os.path.realpath(os.path.dirname(path)), os.path.basename(path)
     ):
         raise CacheUnsafe(f"{path} is a symbolic link", fix=f"replace it by a directory: rm {path}")
-    _check_link(path)
-    _check_modes(real)
     if not inner:
-        _check_parent(real)
-
-
-def _check_link(path: str) -> None:
-    status = os.lstat(path)
-    if stat.S_ISLNK(status.st_mode) and status.st_uid not in (0, os.geteuid()):
-        raise CacheUnsafe(
-            f"cache directory {path} is a symbolic link that belongs to uid {status.st_uid}, who"
-            " could point it elsewhere",
-            fix=f"chown -h {_user()} {path}, or set {_SETTING} to the real directory",
-        )
+        check_way(path, _SETTING)
+    _check_modes(real)
 
 
 def _check_modes(real: str) -> None:
@@ -220,16 +210,6 @@ def _check_modes(real: str) -> None:
         raise CacheUnsafe(
             f"cache directory {real} is open to others (mode {stat.S_IMODE(status.st_mode):04o})",
             fix=f"chmod 700 {real}   (whoever writes the cache decides what jobs read)",
-        )
-
-
-def _check_parent(real: str) -> None:
-    parent = os.path.dirname(real)
-    status = os.stat(parent)
-    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
-        raise CacheUnsafe(
-            f"{parent} is writable by others, who could put another directory at {real}",
-            fix=f"chmod go-w {parent} (or chmod +t {parent}), or set {_SETTING}",
         )
 
 

@@ -70,6 +70,49 @@ def test_s12_a_parent_that_others_may_change_is_refused_unless_it_is_sticky(tmp_
     CacheDirectory(str(parent / "c")).release()
 
 
+@pytest.mark.parametrize("above", ["one", "one/two"])
+def test_s12_any_directory_above_that_others_may_change_is_refused(
+    tmp_path: Path, above: str
+) -> None:
+    place = tmp_path / "one" / "two" / "three"
+    place.mkdir(parents=True)
+    (tmp_path / above).chmod(0o775)
+    with pytest.raises(CacheUnsafe, match="writable by others") as caught:
+        CacheDirectory(str(place / "c"))
+    assert f"chmod go-w {tmp_path / above} " in str(caught.value)
+    (tmp_path / above).chmod(0o755)
+    CacheDirectory(str(place / "c")).release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("above", ["one", "one/two"])
+def test_s12_any_directory_above_of_somebody_else_is_refused(tmp_path: Path, above: str) -> None:
+    place = tmp_path / "one" / "two"
+    place.mkdir(parents=True)
+    os.chown(tmp_path / above, 12345, 12345)
+    with pytest.raises(CacheUnsafe, match="belongs to uid 12345"):
+        CacheDirectory(str(place / "c"))
+
+
+def test_s12_a_link_on_the_way_that_others_may_change_is_refused(tmp_path: Path) -> None:
+    safe, open_to_all = tmp_path / "safe", tmp_path / "open"
+    safe.mkdir(mode=0o700)
+    open_to_all.mkdir()
+    (open_to_all / "link").symlink_to(safe)
+    # Through a second link, so that neither end of the path is in the directory.
+    (tmp_path / "way").symlink_to(open_to_all / "link")
+    CacheDirectory(str(tmp_path / "way" / "c")).release()
+    open_to_all.chmod(0o777)
+    with pytest.raises(CacheUnsafe, match="writable by others"):
+        CacheDirectory(str(tmp_path / "way" / "c"))
+    open_to_all.chmod(0o1777)
+    CacheDirectory(str(tmp_path / "way" / "c")).release()
+    if os.geteuid() == 0:
+        os.chown(open_to_all / "link", 12345, 12345, follow_symlinks=False)
+        with pytest.raises(CacheUnsafe, match="symbolic link that belongs to uid 12345"):
+            CacheDirectory(str(tmp_path / "way" / "c"))
+
+
 def test_an_inner_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
     CacheDirectory(str(tmp_path / "c")).release()
     (tmp_path / "c" / "index").rmdir()
