@@ -148,3 +148,83 @@ def test_the_root_itself_may_be_a_link(root: Path) -> None:
     link = root.parent / "link"
     link.symlink_to(root)
     assert Directory(str(link)).stat("a").size_bytes == 1
+
+
+class Swap:
+    """Puts a link out of the root in place of a directory, just before a name in it is opened."""
+
+    def __init__(self, directory: Path, outside: Path, part_of_name: str) -> None:
+        self._directory = directory
+        self._outside = outside
+        self._part = part_of_name
+        self._real = os.open
+        self.done = False
+
+    def __call__(self, path: str, *args: int, **options: int) -> int:
+        if self._part in os.path.basename(path) and not self.done:
+            self.done = True
+            self._directory.rename(self._directory.with_name("moved"))
+            self._directory.symlink_to(self._outside)
+        return self._real(path, *args, **options)
+
+
+@pytest.fixture
+def outside(root: Path) -> Path:
+    path = root.parent / "outside"
+    path.mkdir()
+    (path / "file").write_bytes(b"secret")
+    return path
+
+
+async def test_s12_a_directory_that_becomes_a_link_while_it_is_read_leads_nowhere_else(
+    root: Path, outside: Path, tier: LocalTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "dir").mkdir()
+    (root / "dir" / "file").write_bytes(b"public")
+    revision = await tier.stat("dir/file")
+    swap = Swap(root / "dir", outside, "file")
+    monkeypatch.setattr(os, "open", swap)
+    assert bytes(await tier.read(revision, Span(0, 6))) == b"public"
+    assert swap.done
+    with pytest.raises(ObjectNotFound):
+        await tier.stat("dir/file")
+
+
+async def test_s12_a_directory_that_becomes_a_link_while_it_is_written_leads_nowhere_else(
+    root: Path, outside: Path, tier: LocalTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "dir").mkdir()
+    swap = Swap(root / "dir", outside, ".shotfs-tmp-")
+    monkeypatch.setattr(os, "open", swap)
+    await put(tier, "dir/new", b"ours")
+    assert swap.done
+    assert os.listdir(outside) == ["file"]
+    assert os.listdir(root / "moved") == ["new"]
+
+
+async def test_s12_nothing_outside_is_deleted_through_a_link(
+    root: Path, outside: Path, tier: LocalTier
+) -> None:
+    (root / "dir").symlink_to(outside)
+    with pytest.raises(ObjectNotFound):
+        await tier.delete("dir/file", expect=None)
+    assert os.listdir(outside) == ["file"]
+
+
+async def test_links_to_directories_inside_the_root_are_followed_for_everything(
+    root: Path, tier: LocalTier
+) -> None:
+    (root / "real" / "deep").mkdir(parents=True)
+    (root / "relative").symlink_to("./real//deep/")
+    (root / "real" / "absolute").symlink_to(root / "real" / "deep")
+    (root / "real" / "back").symlink_to("../real/absolute")
+    (root / "self").symlink_to(".")
+    await put(tier, "relative/a", b"1")
+    await put(tier, "real/back/new/b", b"2")
+    assert (root / "real" / "deep" / "new" / "b").read_bytes() == b"2"
+    assert await names(tier) == ["real/", "relative/"]
+    assert await names(tier, "relative") == ["relative/a", "new/"]
+    revision = await tier.stat("real/absolute/a")
+    assert bytes(await tier.read(revision, Span(0, 1))) == b"1"
+    await tier.delete("relative/a", expect=None)
+    assert os.listdir(root / "real" / "deep") == ["new"]

@@ -12,12 +12,14 @@ import os
 import secrets
 import stat as modes
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import xxhash
 
 from shotfs.digest import Checksums, Digest, digest_bytes, parse_digest
 from shotfs.errors import TierCorrupt, TierError
+from shotfs.tiers.cloud.beneath import LeadsOut, Place, located
 from shotfs.tiers.cloud.threads import Call
 from shotfs.tiers.keys import is_key
 
@@ -68,7 +70,7 @@ class Directory:
     """Files below one root. Holds no state; any thread may call it."""
 
     def __init__(self, root: str) -> None:
-        self.root = os.path.realpath(root)
+        self.root = os.path.abspath(root)
 
     def exists(self) -> bool:
         """Tell whether the root is a directory."""
@@ -94,7 +96,8 @@ class Directory:
         """Return a descriptor of *key* for reading."""
         # O_NONBLOCK: a FIFO with such a name must not block the thread.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-        descriptor = os.open(self._inside(key), flags)
+        with self._located(key) as place:
+            descriptor = os.open(place.name, flags | os.O_NOFOLLOW, dir_fd=place.directory)
         if not modes.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), key)
@@ -103,40 +106,59 @@ class Directory:
     def names(self, prefix: str) -> list[str]:
         """Return the names in the directory *prefix* in key order; none if there is none."""
         try:
-            with os.scandir(self._inside(prefix) if prefix else self.root) as entries:
-                names = [entry.name for entry in entries]
+            descriptor = self._open_directory(prefix)
         except (FileNotFoundError, NotADirectoryError):
             if self.exists():
                 return []
             raise
+        try:
+            with os.scandir(descriptor) as entries:
+                names = [entry.name for entry in entries]
+        finally:
+            os.close(descriptor)
         shown = (name for name in names if not name.startswith(RESERVED) and is_key(name))
         return sorted(shown, key=str.encode)
 
     def look(self, prefix: str, names: list[str]) -> tuple[list[tuple[str, Found]], list[str]]:
         """Return the regular files and the directories among *names* of *prefix*."""
         files, directories = [], []
-        for name in names:
-            key = f"{prefix}/{name}" if prefix else name
-            # Gone since, a dangling link, or one that leads out of the root.
-            try:
-                status = os.stat(self._inside(key))
-            except OSError as exc:
-                if exc.errno not in _ABSENT:
-                    raise
-                continue
-            if modes.S_ISREG(status.st_mode):
-                files.append((key, _found(status)))
-            elif modes.S_ISDIR(status.st_mode):
-                directories.append(name)
+        descriptor = self._open_directory(prefix)
+        try:
+            for name in names:
+                key = f"{prefix}/{name}" if prefix else name
+                try:
+                    status = self._status(descriptor, name, key)
+                except OSError as exc:
+                    # Gone since, a dangling link, or one that leads out of the root.
+                    if exc.errno not in _ABSENT:
+                        raise
+                    continue
+                if modes.S_ISREG(status.st_mode):
+                    files.append((key, _found(status)))
+                elif modes.S_ISDIR(status.st_mode):
+                    directories.append(name)
+        finally:
+            os.close(descriptor)
         return files, directories
 
-    def _inside(self, key: str) -> str:
-        """Return the real path of *key*, links followed; FileNotFoundError outside the root."""
-        path = os.path.realpath(os.path.join(self.root, key))
-        reserved = any(part.startswith(RESERVED) for part in key.split("/"))
-        if reserved or not path.startswith(self.root.rstrip("/") + "/"):
+    def _status(self, directory: int, name: str, key: str) -> os.stat_result:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if not modes.S_ISLNK(status.st_mode):
+            return status
+        with self._located(key) as place:
+            return _status_at(place)
+
+    def _open_directory(self, prefix: str) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        if not prefix:
+            return os.open(self.root, flags)
+        with self._located(prefix) as place:
+            return os.open(place.name, flags | os.O_NOFOLLOW, dir_fd=place.directory)
+
+    def _located(self, key: str, *, follow: bool = True) -> AbstractContextManager[Place]:
+        if _is_reserved(key):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), key)
-        return path
+        return located(self.root, key, follow=follow)
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -164,89 +186,87 @@ class Directory:
             TierCorrupt: the bytes are not those that *sums* are of.
             Abandoned: nobody waits for it any more.
         """
-        path = self._writable(key)
-        temporary = os.path.join(os.path.dirname(path), f"{RESERVED}tmp-{secrets.token_hex(8)}")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, _FILE_MODE)
-        try:
-            size, found = _copy_in(source, descriptor, call)
-            if sums.xxh128 not in (None, found):
-                raise TierCorrupt(f"{path}: digest {found}, promised was {sums.xxh128}")
-            made = _finish(descriptor, size, sums.xxh128, mtime_ns)
-            put = self._create if expect is None else self._replace
-            won = put(temporary, path, expect or "", made, call)
-        finally:
-            os.close(descriptor)
-            # After a replace the name is gone already.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-        if won:
-            _sync_directory(os.path.dirname(path))
-        return made if won else None
+        # A replace goes to the link's target, so that a link stays one.
+        with self._writable(key, follow=expect is not None) as place:
+            temporary = Place(place.directory, f"{RESERVED}tmp-{secrets.token_hex(8)}")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(temporary.name, flags, _FILE_MODE, dir_fd=place.directory)
+            try:
+                size, found = _copy_in(source, descriptor, call)
+                if sums.xxh128 not in (None, found):
+                    raise TierCorrupt(f"{self.root}/{key}: {found}, promised was {sums.xxh128}")
+                made = _finish(descriptor, size, sums.xxh128, mtime_ns)
+                put = self._create if expect is None else self._replace
+                won = put(temporary, place, expect or "", made, call)
+            finally:
+                os.close(descriptor)
+                # After a replace the name is gone already.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary.name, dir_fd=place.directory)
+            if won:
+                _sync_directory(place)
+            return made if won else None
 
     def delete(self, key: str, expect: str | None) -> bool:
         """Delete *key*; return False, and leave it, if it is not the version *expect*."""
-        path = os.path.join(self.root, key)
-        with self._locked():
-            if expect is not None and self.stat(key).version != expect:
+        with self._located(key, follow=False) as place, self._locked():
+            now = self.stat(key).version
+            if expect is not None and now != expect:
                 return False
-            self.stat(key)
-            os.unlink(path)
-        _sync_directory(os.path.dirname(path))
+            os.unlink(place.name, dir_fd=place.directory)
+            _sync_directory(place)
         return True
 
-    def _writable(self, key: str) -> str:
-        """Return the path where *key* is written; its directory exists afterwards."""
-        if any(part.startswith(RESERVED) for part in key.split("/")):
+    @contextlib.contextmanager
+    def _writable(self, key: str, *, follow: bool) -> Iterator[Place]:
+        """Find where *key* is written; its directory exists afterwards."""
+        if _is_reserved(key):
             raise TierError(f"{key}: names that start with {RESERVED} are ours", errno=errno.EINVAL)
-        if not self.exists():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
-        parent, _, name = key.rpartition("/")
-        above = os.path.realpath(os.path.join(self.root, parent))
-        if not (above + "/").startswith(self.root.rstrip("/") + "/"):
-            raise PermissionError(errno.EACCES, "a link leads out of the root", key)
-        try:
-            os.makedirs(above, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as exc:
-            raise TierError(
-                f"{self.root}/{key}: a part of the path is a file", errno=errno.ENOTDIR
-            ) from exc
-        path = os.path.join(above, name)
-        if os.path.isdir(path):
-            raise TierError(f"{path} is a directory", errno=errno.EISDIR)
-        return path
+        with contextlib.ExitStack() as stack:
+            try:
+                place = stack.enter_context(located(self.root, key, make=True, follow=follow))
+            except LeadsOut as exc:
+                raise PermissionError(errno.EACCES, "a link leads out of the root", key) from exc
+            except NotADirectoryError as exc:
+                raise TierError(
+                    f"{self.root}/{key}: a part of the path is a file", errno=errno.ENOTDIR
+                ) from exc
+            if place.name == "." or _is_directory(place):
+                raise TierError(f"{self.root}/{key} is a directory", errno=errno.EISDIR)
+            yield place
 
-    def _create(self, temporary: str, path: str, _: str, made: Found, call: Call) -> bool:
+    def _create(self, temporary: Place, place: Place, _: str, made: Found, call: Call) -> bool:
         call.begin()
+        where = {"src_dir_fd": temporary.directory, "dst_dir_fd": place.directory}
         try:
-            os.link(temporary, path)
+            os.link(temporary.name, place.name, **where, follow_symlinks=False)
         except FileExistsError:
             # A file server may have done it and lost the answer: then the name is our inode.
-            return os.stat(path, follow_symlinks=False).st_ino == made.inode
+            return _status_at(place).st_ino == made.inode
         except OSError as exc:
             if exc.errno not in _NO_LINKS:
                 raise
-            return self._create_without_links(temporary, path)
+            return self._create_without_links(temporary, place)
         return True
 
-    def _create_without_links(self, temporary: str, path: str) -> bool:
+    def _create_without_links(self, temporary: Place, place: Place) -> bool:
         with self._locked():
-            if os.path.lexists(path):
-                return False
-            os.rename(temporary, path)
-            return True
+            try:
+                _status_at(place)
+            except FileNotFoundError:
+                _rename(temporary, place)
+                return True
+            return False
 
-    def _replace(self, temporary: str, path: str, expect: str, _: Found, call: Call) -> bool:
+    def _replace(self, temporary: Place, place: Place, expect: str, _: Found, call: Call) -> bool:
         with self._locked():
             call.begin()
             try:
-                real = self._inside(os.path.relpath(path, self.root))
-                if _found(os.stat(real)).version != expect:
+                if _found(_status_at(place)).version != expect:
                     return False
             except FileNotFoundError:
                 return False
-            # The link's target, so that a link stays one.
-            os.replace(temporary, real)
+            _rename(temporary, place)
             return True
 
     @contextlib.contextmanager
@@ -338,8 +358,28 @@ def _recorded_digest(descriptor: int, status: os.stat_result) -> Digest | None:
     return None
 
 
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _is_reserved(key: str) -> bool:
+    return any(part.startswith(RESERVED) for part in key.split("/"))
+
+
+def _status_at(place: Place) -> os.stat_result:
+    return os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
+
+
+def _is_directory(place: Place) -> bool:
+    try:
+        return modes.S_ISDIR(_status_at(place).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _rename(source: Place, target: Place) -> None:
+    os.replace(source.name, target.name, src_dir_fd=source.directory, dst_dir_fd=target.directory)
+
+
+def _sync_directory(place: Place) -> None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(".", flags, dir_fd=place.directory)
     try:
         os.fsync(descriptor)
     finally:
