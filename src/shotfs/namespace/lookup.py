@@ -121,6 +121,24 @@ class Namespace:
         """Ask the origin now, whatever is known. Returns and raises as `find`."""
         return await self._stats.do(path, lambda: self._ask(path, resolution))
 
+    def missing_for_s(self, path: str, ttl_s: float) -> float:
+        """Return how long *path*, which was just found missing, may still be believed to be.
+
+        Args:
+            path: mount-relative, as a file, a directory or both.
+            ttl_s: its negative time to live, which began when its origin was asked.
+        """
+        now_s = self._now_s()
+        ends_s = [self._missing.get(path, 0.0)]
+        known = self._directories.get(path)
+        if known is not None and not known[0]:
+            ends_s.append(known[1])
+        listing = self._listings.get(path.rpartition("/")[0])
+        if listing is not None:
+            ends_s.append(listing.listed_s + ttl_s)
+        # An end that is past says nothing: another source answered.
+        return min([ttl_s, *(end_s - now_s for end_s in ends_s if end_s > now_s)])
+
     async def recall(self, paths: Iterable[str]) -> None:
         """Bring what is known of *paths* into memory; call before `listed`, for a few hundred."""
         await self._catalog.load(paths)

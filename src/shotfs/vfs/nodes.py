@@ -225,7 +225,8 @@ class NodeFinder:
         ttls_s = [match.negative_ttl_s] if match is not None else []
         if resolution is not None:
             ttls_s.append(resolution.template.policy.negative_ttl_s)
-        return Missing(path, possible=True, ttl_s=min(ttls_s))
+        ttl_s = self.namespace.missing_for_s(path, min(ttls_s))
+        return Missing(path, possible=True, ttl_s=ttl_s)
 
     async def _find_both(
         self, path: str, rest: str, resolution: Resolution, match: DirectoryMatch
