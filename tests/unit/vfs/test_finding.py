@@ -51,11 +51,22 @@ async def test_s09_an_impossible_path_costs_no_question(world: World, path: str)
     assert world.origin.count() + world.second.count() == 0
 
 
-async def test_s09_a_missing_path_is_remembered_by_us_and_by_the_kernel(world: World) -> None:
-    for _ in range(10):
-        found = await world.fs.lookup("ant/config/scene.json")
-        assert found == Missing("ant/config/scene.json", possible=True, ttl_s=5.0)
-    assert world.origin.count() == 1
+@pytest.mark.parametrize(
+    "path", ["ant/config/scene.json", "ant/library/oak.png", SHOT, "ant/library/listed"]
+)
+async def test_s09_a_missing_path_is_remembered_for_its_negative_ttl_by_us_and_the_kernel(
+    world: World, path: str
+) -> None:
+    if path.endswith("listed"):
+        await world.names("ant/library")
+    assert await world.fs.lookup(path) == Missing(path, possible=True, ttl_s=5.0)
+    asked = world.origin.count()
+    world.clock.advance(3)
+    assert await world.fs.lookup(path) == Missing(path, possible=True, ttl_s=2.0)
+    assert world.origin.count() == asked
+    world.clock.advance(2)
+    assert await world.fs.lookup(path) == Missing(path, possible=True, ttl_s=5.0)
+    assert world.origin.count() > asked
 
 
 @pytest.mark.parametrize("name", ["beauty.1001.exr.tmp", "x.lock", ".nfs0001", "beauty.1001.exr~"])
