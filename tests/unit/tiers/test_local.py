@@ -228,3 +228,14 @@ async def test_links_to_directories_inside_the_root_are_followed_for_everything(
     assert bytes(await tier.read(revision, Span(0, 1))) == b"1"
     await tier.delete("relative/a", expect=None)
     assert os.listdir(root / "real" / "deep") == ["new"]
+
+
+def test_a_directory_that_goes_while_it_is_listed_has_no_entries(root: Path) -> None:
+    (root / "dir").mkdir()
+    (root / "dir" / "a").touch()
+    directory = Directory(str(root))
+    listed = directory.names("dir")
+    (root / "dir" / "a").unlink()
+    (root / "dir").rmdir()
+    assert listed == ["a"]
+    assert directory.look("dir", listed) == ([], [])

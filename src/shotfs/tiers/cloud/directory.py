@@ -105,12 +105,9 @@ class Directory:
 
     def names(self, prefix: str) -> list[str]:
         """Return the names in the directory *prefix* in key order; none if there is none."""
-        try:
-            descriptor = self._open_directory(prefix)
-        except (FileNotFoundError, NotADirectoryError):
-            if self.exists():
-                return []
-            raise
+        descriptor = self._open_directory(prefix)
+        if descriptor is None:
+            return []
         try:
             with os.scandir(descriptor) as entries:
                 names = [entry.name for entry in entries]
@@ -121,8 +118,11 @@ class Directory:
 
     def look(self, prefix: str, names: list[str]) -> tuple[list[tuple[str, Found]], list[str]]:
         """Return the regular files and the directories among *names* of *prefix*."""
-        files, directories = [], []
+        files: list[tuple[str, Found]] = []
+        directories: list[str] = []
         descriptor = self._open_directory(prefix)
+        if descriptor is None:
+            return files, directories
         try:
             for name in names:
                 key = f"{prefix}/{name}" if prefix else name
@@ -148,12 +148,18 @@ class Directory:
         with self._located(key) as place:
             return _status_at(place)
 
-    def _open_directory(self, prefix: str) -> int:
+    def _open_directory(self, prefix: str) -> int | None:
+        """Return a descriptor of the directory *prefix*, None if there is none in the root."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         if not prefix:
             return os.open(self.root, flags)
-        with self._located(prefix) as place:
-            return os.open(place.name, flags | os.O_NOFOLLOW, dir_fd=place.directory)
+        try:
+            with self._located(prefix) as place:
+                return os.open(place.name, flags | os.O_NOFOLLOW, dir_fd=place.directory)
+        except (FileNotFoundError, NotADirectoryError):
+            if self.exists():
+                return None
+            raise
 
     def _located(self, key: str, *, follow: bool = True) -> AbstractContextManager[Place]:
         if _is_reserved(key):
