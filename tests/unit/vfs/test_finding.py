@@ -139,6 +139,16 @@ async def test_s07_cached_files_in_directories_survive_a_restart_without_their_o
             assert await world.read(f"ant/{name}") == name.encode()
 
 
+async def test_a_store_that_cannot_list_is_walked_by_guessing(world: World) -> None:
+    world.origin.listable = False
+    world.origin.add("library/wood/oak.png", b"oak")
+    assert (await world.fs.attributes("ant/library/wood")).kind is Kind.DIRECTORY
+    assert await world.names("ant/library/wood") == []
+    assert await world.read("ant/library/wood/oak.png") == b"oak"
+    assert not await world.exists("ant/library/wood/elm.png")
+    assert world.origin.count("list") == 0
+
+
 async def test_an_origin_that_cannot_answer_is_an_error_and_not_a_missing_file(
     world: World,
 ) -> None:
