@@ -89,6 +89,15 @@ async def test_stat_and_list_give_the_same_revision(place: Place, tier: Tier) ->
     assert (await list_all(tier, "dir")).objects == (await tier.stat("dir/two.exr"),)
 
 
+@at(*ATOMIC_VARIANTS, "memory")
+async def test_s06_a_tier_says_whether_its_listings_carry_what_stat_says_of_the_bytes(
+    tier: Tier,
+) -> None:
+    await put(tier, "a", b"12345")
+    told, listed = await tier.stat("a"), (await list_all(tier, "")).objects[0]
+    assert (told.checksums == listed.checksums) is tier.properties.lists_checksums
+
+
 @at(*READABLE_VARIANTS)
 async def test_a_listing_has_direct_children_only_each_once(place: Place, tier: Tier) -> None:
     for key in ("a/1", "a/2", "a/deep/er/3", "a-b", "a.exr", "b/1"):

@@ -51,7 +51,9 @@ class LocalTier:
     @property
     def properties(self) -> TierProperties:
         """As `Tier.properties`."""
-        return TierProperties(writable=True, preconditions=True, listable=True)
+        return TierProperties(
+            writable=True, preconditions=True, listable=True, lists_checksums=False
+        )
 
     async def stat(self, key: str) -> Revision:
         """As `Tier.stat`."""

@@ -51,7 +51,9 @@ class S3Tier:
     @property
     def properties(self) -> TierProperties:
         """As `Tier.properties`."""
-        return TierProperties(writable=True, preconditions=True, listable=True)
+        return TierProperties(
+            writable=True, preconditions=True, listable=True, lists_checksums=False
+        )
 
     @property
     def engine(self) -> str:
