@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import trio
+
 from shotfs.config import Settings
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Tier
@@ -70,10 +72,11 @@ def open_adapter(url: str, settings: Settings) -> Tier:
 async def open_tier(url: str, settings: Settings, metrics: Metrics) -> Tier:
     """Return the tier of the root *url*, with retries and metrics. Nothing is connected yet.
 
-    A coroutine, so that a tier which has to connect first can come without changing callers.
+    In a thread, because the implementation of a foreign kind of URL may take long to import.
 
     Raises:
         Unsupported: nothing can open this kind of URL.
     """
-    tier = TracedTier(open_adapter(url, settings), metrics)
+    adapter = await trio.to_thread.run_sync(open_adapter, url, settings)
+    tier = TracedTier(adapter, metrics)
     return RetryingTier(tier, Retrier(tier.name, settings.network, metrics))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from shotfs.config import Settings
-from shotfs.errors import AccessDenied
+from shotfs.errors import AccessDenied, ObjectNotFound, TierUnavailable
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Tier
 from shotfs.tiers.registry import open_adapter, open_tier
@@ -48,3 +52,49 @@ async def test_every_adapter_and_wrapper_is_a_tier(url: str) -> None:
     assert isinstance(tier, Tier)
     assert tier.name == url
     assert "RetryingTier(TracedTier(" in repr(tier)
+
+
+class Remote(MemoryFileSystem):
+    """Connects when it is made, as sftp does."""
+
+    protocol = "remote-test"
+    made_in: ClassVar[list[int]] = []
+    refuse = False
+    cachable = False
+
+    def __init__(self, **options: Any) -> None:
+        self.made_in.append(threading.get_ident())
+        if self.refuse:
+            raise ConnectionRefusedError("nobody listens")
+        super().__init__(**options)
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> type[Remote]:
+    fsspec.register_implementation("remote-test", Remote, clobber=True)
+    monkeypatch.setattr(Remote, "made_in", [])
+    return Remote
+
+
+async def test_a_file_system_that_connects_when_it_is_made_does_so_in_a_thread_at_first_use(
+    remote: type[Remote],
+) -> None:
+    tier = await open_tier("remote-test://x", Settings(), Metrics())
+    assert remote.made_in == []
+    for _ in range(2):
+        with pytest.raises(ObjectNotFound):
+            await tier.stat("a")
+    assert len(remote.made_in) == 1
+    assert remote.made_in[0] != threading.get_ident()
+
+
+async def test_a_file_system_that_cannot_connect_is_unavailable_and_asked_again(
+    remote: type[Remote], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Remote, "refuse", True)
+    tier = open_adapter("remote-test://x", Settings())
+    with pytest.raises(TierUnavailable, match="remote-test://x"):
+        await tier.stat("a")
+    monkeypatch.setattr(Remote, "refuse", False)
+    with pytest.raises(ObjectNotFound):
+        await tier.stat("a")

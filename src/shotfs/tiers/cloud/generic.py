@@ -49,7 +49,9 @@ class GenericTier:
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._fs, self._base = _open(origin)
+        self._base = _path_of(origin)
+        self._made: Any = None
+        self._making = threading.Lock()
         bare = self._base.lstrip("/")
         lead = self._base[: len(self._base) - len(bare)]
         self._container = lead + bare.partition("/")[0]
@@ -155,6 +157,14 @@ class GenericTier:
 
     async def aclose(self) -> None:
         """As `Tier.aclose`. fsspec closes its file systems itself."""
+
+    @property
+    def _fs(self) -> Any:
+        """The file system, made at first use: some connect then, so only threads may ask."""
+        with self._making:
+            if self._made is None:
+                self._made = _open(self._origin)
+            return self._made
 
     # --- below: worker threads -------------------------------------------------------------------
 
@@ -285,20 +295,31 @@ class GenericTier:
         )
 
 
-def _open(origin: Origin) -> tuple[Any, str]:
+def _path_of(origin: Origin) -> str:
+    """Return the root as its file system calls it. Imports, and connects to nothing."""
     import fsspec
 
-    scheme = origin.root.scheme
     try:
-        fs, path = fsspec.url_to_fs(
-            origin.name, use_listings_cache=False, **origin.settings.options
-        )
+        return str(fsspec.get_filesystem_class(origin.root.scheme)._strip_protocol(origin.name))  # noqa: SLF001  # url_to_fs would connect
     except (ImportError, ValueError) as exc:
-        raise Unsupported(
-            f"no origin can be opened at {origin.name}: {exc}",
-            fix=f"install the fsspec implementation of {scheme}://, or correct the URL",
-        ) from exc
-    return fs, str(path)
+        raise _unsupported(origin, exc) from exc
+
+
+def _open(origin: Origin) -> Any:
+    import fsspec
+
+    try:
+        options = origin.settings.options
+        return fsspec.url_to_fs(origin.name, use_listings_cache=False, **options)[0]
+    except (ImportError, ValueError) as exc:
+        raise _unsupported(origin, exc) from exc
+
+
+def _unsupported(origin: Origin, exc: Exception) -> Unsupported:
+    return Unsupported(
+        f"no origin can be opened at {origin.name}: {exc}",
+        fix=f"install the fsspec implementation of {origin.root.scheme}://, or correct the URL",
+    )
 
 
 @dataclass(frozen=True, slots=True)
