@@ -79,8 +79,15 @@ def test_s08_a_disk_that_fills_up_while_a_file_streams_in_is_no_error_to_its_rea
     assert path.read_bytes() == data
     disk.make_room()
     wait_until(
-        lambda: path.read_bytes() == data and node.xattr(path, "state") == "cached",
+        lambda: _read_anew(path) == data and node.xattr(path, "state") == "cached",
     )
+
+
+def _read_anew(path: Path) -> bytes:
+    """Read *path* without the kernel's pages of it: what comes from them is not fetched again."""
+    with open(path, "rb", buffering=0) as reader:
+        os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return _read_all(reader)
 
 
 def _read_all(reader: object) -> bytes:

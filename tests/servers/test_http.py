@@ -27,7 +27,9 @@ def root(request: pytest.FixtureRequest) -> HttpRoot | NginxRoot:
 
 @pytest.fixture
 def client(root: HttpRoot | NginxRoot) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=root.url, trust_env=False) as client:
+    # A connection for each request: nginx may end one that it kept just when it is used again.
+    alone = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=root.url, trust_env=False, limits=alone) as client:
         yield client
 
 

@@ -64,6 +64,9 @@ def run_mount(
         )
         async with trio.open_nursery() as nursery:
             service = NodeService(node, mount, mount.stop)
+            # Before the mount: a signal that comes while it is made must not leave a dead one.
+            nursery.start_soon(service.run)
+            nursery.start_soon(_handle_signals, service, nursery.cancel_scope)
             serving = functools.partial(_serve_mount, mount, nursery.cancel_scope)
             await nursery.start(serving)
             nursery.start_soon(_drop_corrupt_pages, node, mount)
@@ -79,6 +82,8 @@ def run_serve(loaded: Loaded, *, ready: Callable[[], None]) -> int:
     async def serve(node: Node) -> None:
         async with trio.open_nursery() as nursery:
             service = NodeService(node, None, nursery.cancel_scope.cancel)
+            nursery.start_soon(service.run)
+            nursery.start_soon(_handle_signals, service, nursery.cancel_scope)
             nursery.start_soon(_discard_corrupt, node)
             await _start_around(nursery, node, service)
             ready()
@@ -123,14 +128,12 @@ async def _serve_mount(
 
 
 async def _start_around(nursery: trio.Nursery, node: Node, service: NodeService) -> None:
-    """Start what every service has: control socket, signals, the watchdog of the loop."""
+    """Start what every service has beside its mount: control socket, the watchdog of the loop."""
     await nursery.start(
         functools.partial(
             serve_control, service, node.settings.control, functools.partial(_is_user, node)
         )
     )
-    nursery.start_soon(service.run)
-    nursery.start_soon(_handle_signals, service, nursery.cancel_scope)
     nursery.start_soon(loop_lag.watch, node.metrics)
     gc.collect()
     gc.freeze()

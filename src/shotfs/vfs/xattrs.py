@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from shotfs.cache import Cache
 from shotfs.errors import NoAttribute
+from shotfs.pathspec import Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.vfs.nodes import Directory, Missing, Node, Published, Spooled
 
@@ -16,10 +18,16 @@ NAMES = tuple(PREFIX + name for name in ("digest", "fields", "origin", "state", 
 
 
 class ExtendedAttributes:
-    """Answers listxattr and getxattr."""
+    """Answers listxattr and getxattr.
 
-    def __init__(self, cache: Cache) -> None:
+    Args:
+        cache: knows the state and the digest of published files.
+        resolve: returns what the specification says of a path.
+    """
+
+    def __init__(self, cache: Cache, resolve: Callable[[str], Resolution | None]) -> None:
         self._cache = cache
+        self._resolve = resolve
 
     async def all(self, node: Node) -> dict[str, str]:
         """Return name to value of every attribute of *node*.
@@ -53,6 +61,9 @@ class ExtendedAttributes:
         if entry.kind is EntryKind.FILE and entry.terms is not None:
             values["template"] = entry.terms.template
             values["origin"] = f"{entry.terms.origin.rstrip('/')}/{entry.terms.key}"
+            resolution = self._resolve(node.path)
+            if resolution is not None:
+                values["fields"] = _fields(resolution)
         if entry.digest is not None:
             values["digest"] = entry.digest
         return {PREFIX + name: value for name, value in values.items()}
@@ -62,7 +73,7 @@ class ExtendedAttributes:
         template = node.resolution.template
         state = (await self._cache.status_of(revision)).state
         values = {
-            "fields": json.dumps(dict(node.resolution.fields), sort_keys=True, ensure_ascii=False),
+            "fields": _fields(node.resolution),
             "origin": f"{template.policy.origin.rstrip('/')}/{node.resolution.key}",
             "state": state,
             "template": template.name,
@@ -73,3 +84,7 @@ class ExtendedAttributes:
         if digest is not None:
             values["digest"] = digest
         return {PREFIX + name: value for name, value in values.items()}
+
+
+def _fields(resolution: Resolution) -> str:
+    return json.dumps(dict(resolution.fields), sort_keys=True, ensure_ascii=False)
