@@ -114,7 +114,10 @@ class BlobStore:
         """Yield the blobs of one subdirectory; unlink what is no blob."""
         with os.scandir(f"{self._directory}/{subdirectory}") as entries:
             for entry in entries:
-                found = _describe(entry)
+                try:
+                    found = _describe(entry)
+                except FileNotFoundError:
+                    continue  # evicted while we looked
                 if found is not None:
                     yield found
                 elif entry.is_file(follow_symlinks=False):
@@ -171,7 +174,7 @@ def _describe(entry: os.DirEntry[str]) -> FoundBlob | None:
     except ValueError:
         return None
     except FileNotFoundError:
-        return None
+        raise
     except OSError:
         sound = False
     return FoundBlob(digest, status.st_size, sound, _origins_of(entry.path))
