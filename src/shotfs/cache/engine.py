@@ -465,7 +465,9 @@ class Cache:
 
     async def _rebuild(self) -> None:
         try:
-            await adopt_unknown_blobs(self._blobs, self._database, self._disk, self._count)
+            await adopt_unknown_blobs(
+                self._blobs, self._database, self._disk, self._count, self._evictor.trim
+            )
         except IndexUnavailable as error:
             log.warning("rebuild of the index stopped", extra={"reason": error.message})
         else:

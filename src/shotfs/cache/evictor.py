@@ -97,6 +97,13 @@ class Evictor:
                     break
         return EvictionResult(files, freed)
 
+    async def trim(self) -> None:
+        """Evict what is over the limits."""
+        while not self._parts.room.excess().none:
+            async with self._lock:
+                if not (await self._round(self._parts.room.excess())).files:
+                    return
+
     async def remove(self, digests: Iterable[Digest]) -> EvictionResult:
         """Remove these blobs, whoever has them open: they are bad, or gone already."""
         chosen = [digest for digest in digests if digest not in self._condemned]

@@ -7,7 +7,7 @@ and the disk and the index are shared fairly.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -26,6 +26,7 @@ async def adopt_unknown_blobs(
     database: Database,
     disk: trio.CapacityLimiter,
     on_totals: Callable[[Totals], None],
+    trim: Callable[[], Awaitable[None]],
 ) -> int:
     """Give a row to every blob that has none; return how many there were.
 
@@ -44,6 +45,8 @@ async def adopt_unknown_blobs(
         for start in range(0, len(found), BATCH_ROWS):
             count += await database.call(_adopt, found[start : start + BATCH_ROWS])
             on_totals(await database.call(Index.current))
+            # What was fetched meanwhile did not know that these are here.
+            await trim()
     if count:
         log.info("blobs without a row were taken in", extra={"blobs": count})
     return count

@@ -59,6 +59,13 @@ class Room:
         files = self.used_files + self.reserved_files + 1 - self.files_max
         return Shortage(max(over, 0), max(files, 0))
 
+    def excess(self) -> Shortage:
+        """Return what is here, or promised, beyond the limits."""
+        over = self.used_bytes + self.reserved_bytes - self.bytes_max
+        return Shortage(
+            max(over, 0), max(self.used_files + self.reserved_files - self.files_max, 0)
+        )
+
     def never_fits(self, size_bytes: int) -> bool:
         """Whether even an empty cache has no room for it."""
         return size_bytes > self.bytes_max or self.files_max < 1

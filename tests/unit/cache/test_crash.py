@@ -69,7 +69,10 @@ async def test_s06_kill_9_at_any_point_leaves_no_wrong_entry(
                 content = content_of(1000 + number * 7919, number)
                 assert await read_all(cache, tier, tier.add(f"f{number}", content)) == content
             await settled(cache)
-            assert cache.stats().bytes <= 3_000_000
+            # Blobs without a row count when the scan finds them; then as many others go.
+            with trio.fail_after(10):
+                while cache.stats().bytes > 3_000_000:
+                    await trio.lowlevel.checkpoint()
             assert os.listdir(directory / "partials") == []
 
 
