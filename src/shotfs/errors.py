@@ -44,6 +44,7 @@ class Problem:
         fix: what to write instead, or None.
         line: 1-based line in the source; None where it is not known.
         column: 1-based column; None where it is not known.
+        source: the document, where it is not the one that the error is about (an included one).
     """
 
     where: str
@@ -51,6 +52,7 @@ class Problem:
     fix: str | None = None
     line: int | None = None
     column: int | None = None
+    source: str | None = None
 
 
 class DocumentInvalid(ShotfsError):
@@ -69,6 +71,7 @@ class DocumentInvalid(ShotfsError):
 
 
 def _problem_text(source: str, problem: Problem) -> str:
+    source = problem.source or source
     place = source if problem.line is None else f"{source}:{problem.line}"
     if problem.line is not None and problem.column is not None:
         place += f":{problem.column}"

@@ -3,12 +3,16 @@
 from shotfs.pathspec.explain import Explanation, FieldMeaning, Miss, PathKind, Setting
 from shotfs.pathspec.loader import load
 from shotfs.pathspec.model import (
+    RESERVED,
+    AliasMatch,
     DirectoryMatch,
     Durability,
     Flow,
     Immutable,
+    Lookahead,
     Policy,
     Resolution,
+    Retention,
     Rewrite,
     Template,
 )
@@ -16,16 +20,20 @@ from shotfs.pathspec.schema import json_schema
 from shotfs.pathspec.specification import Specification
 
 __all__ = [
+    "RESERVED",
+    "AliasMatch",
     "DirectoryMatch",
     "Durability",
     "Explanation",
     "FieldMeaning",
     "Flow",
     "Immutable",
+    "Lookahead",
     "Miss",
     "PathKind",
     "Policy",
     "Resolution",
+    "Retention",
     "Rewrite",
     "Setting",
     "Specification",

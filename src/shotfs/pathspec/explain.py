@@ -16,9 +16,9 @@ from shotfs.pathspec import elements, regex
 from shotfs.pathspec.elements import Fields, text_of
 from shotfs.pathspec.fields import Field
 from shotfs.pathspec.model import DirectoryMatch, Template
+from shotfs.pathspec.pattern import Pattern
 from shotfs.pathspec.policy import BUILT_IN, KEYS
 from shotfs.pathspec.tokens import FieldRef, Literal, Token
-from shotfs.pathspec.trie import Compiled
 
 MISSES_MAX = 10
 """How many of the templates that did not match are told, nearest first."""
@@ -95,9 +95,7 @@ class Explanation:
     misses: tuple[Miss, ...]
 
 
-def meanings(
-    compiled: Compiled, fields: Fields, texts: Mapping[str, str]
-) -> Iterator[FieldMeaning]:
+def meanings(compiled: Pattern, fields: Fields, texts: Mapping[str, str]) -> Iterator[FieldMeaning]:
     """Yield the fields of a path of *compiled* that have *texts*, each once."""
     told: set[str] = set()
     for tokens in compiled.elements:
@@ -109,7 +107,7 @@ def meanings(
                 )
 
 
-def settings(compiled: Compiled, defaults: Mapping[str, tuple[Any, int]]) -> Iterator[Setting]:
+def settings(compiled: Pattern, defaults: Mapping[str, tuple[Any, int]]) -> Iterator[Setting]:
     """Yield the policy of *compiled*, with the place that each value comes from."""
     own = f"/templates/{compiled.template.name}"
     for key in KEYS:
@@ -138,7 +136,7 @@ def shown(key: str, value: Any) -> str:
     return str(value)
 
 
-def misses(compiled: list[Compiled], fields: Fields, names: list[str]) -> tuple[Miss, ...]:
+def misses(compiled: list[Pattern], fields: Fields, names: list[str]) -> tuple[Miss, ...]:
     """Return why each of *compiled* does not match the path *names*, the nearest first."""
     scored = [_miss(one, fields, names) for one in compiled]
     # Stable: among the equally near the order of the document stays.
@@ -146,7 +144,7 @@ def misses(compiled: list[Compiled], fields: Fields, names: list[str]) -> tuple[
     return tuple(miss for _, miss in scored[:MISSES_MAX])
 
 
-def _miss(one: Compiled, fields: Fields, names: list[str]) -> tuple[float, Miss]:
+def _miss(one: Pattern, fields: Fields, names: list[str]) -> tuple[float, Miss]:
     bound: dict[str, str] = {}
     for index, tokens in enumerate(one.elements):
         is_tree = one.tree is not None and index == len(one.elements) - 1

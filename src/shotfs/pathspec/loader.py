@@ -12,6 +12,7 @@ from shotfs.pathspec import proof, trie
 from shotfs.pathspec.fields import Field, name_problem, read_field
 from shotfs.pathspec.json_reader import JsonError, JsonValue, Lines, read_json
 from shotfs.pathspec.model import Policy, Template
+from shotfs.pathspec.pattern import Pattern, Variant
 from shotfs.pathspec.policy import KEYS, find_origin, make_policy, read_policy, read_root
 from shotfs.pathspec.problems import Report, suggest
 from shotfs.pathspec.section import Section
@@ -24,7 +25,7 @@ from shotfs.pathspec.tokens import (
     split_elements,
     tokenize,
 )
-from shotfs.pathspec.trie import Compiled, Node
+from shotfs.pathspec.trie import Node
 
 FORMAT = "shotfs-path/1"
 TOP_KEYS = ("spec", "show", "usage", "roots", "defaults", "fields", "templates")
@@ -247,7 +248,7 @@ class _Loader:
             self._extents[name] = (max(size, 1), levels)
         return self._extents[name]
 
-    def _warnings(self, top: Section, compiled: list[Compiled], root: Node) -> tuple[Problem, ...]:
+    def _warnings(self, top: Section, compiled: list[Pattern], root: Node) -> tuple[Problem, ...]:
         warnings = Report(self._text)
         templates, fields = top.section("templates"), top.section("fields")
         assert templates is not None, "there are no problems"
@@ -268,7 +269,7 @@ class _Loader:
 
     def _templates(
         self, top: Section, roots: Mapping[str, str], defaults: Mapping[str, Any]
-    ) -> list[Compiled]:
+    ) -> list[Pattern]:
         if "templates" not in top:
             top.missing('the document has no "templates"', 'add "templates": {...}')
             return []
@@ -276,7 +277,7 @@ class _Loader:
         if section is None:
             return []
         section.unique()
-        result: list[Compiled] = []
+        result: list[Pattern] = []
         for name in section:
             one = section.section(name)
             compiled = (
@@ -284,7 +285,7 @@ class _Loader:
             )
             if compiled is None:
                 continue
-            twin = self._paths.setdefault(tuple(compiled.elements), name)
+            twin = self._paths.setdefault(compiled.elements, name)
             if twin != name:
                 section.problem(
                     name,
@@ -304,7 +305,7 @@ class _Loader:
         defaults: Mapping[str, Any],
         roots: Mapping[str, str],
         index: int,
-    ) -> Compiled | None:
+    ) -> Pattern | None:
         section.only(("path", "usage", *KEYS))
         if _NAME.fullmatch(name) is None:
             section.report.add(
@@ -322,12 +323,11 @@ class _Loader:
         policy = make_policy(values, origin)
         policy = self._policies.setdefault(policy, policy)
         tree = self._tree_of(path)
-        return Compiled(
+        return Pattern(
             template=Template(
                 name, section.text("path") or "", section.text("usage") or "", policy
             ),
-            elements=path,
-            tree=tree,
+            variants=(Variant(tuple(path), tree),),
             is_scratch=trie.scratch_matcher(policy.scratch) if policy.flow.writable else None,
             index=index,
             line=section.report.line(section.offset),

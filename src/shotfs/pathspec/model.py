@@ -25,10 +25,15 @@ class Flow(StrEnum):
 
 
 class Immutable(StrEnum):
-    """When a path's bytes stop changing for ever."""
+    """When a path's bytes stop changing for ever.
+
+    ON_VERSION_PUBLISH: when somebody publishes the version directory that the path lies in; until
+    then the path behaves as NEVER.
+    """
 
     NEVER = "never"
     ON_CLOSE = "on-close"
+    ON_VERSION_PUBLISH = "on-version-publish"
 
 
 class Durability(StrEnum):
@@ -46,11 +51,39 @@ class Rewrite(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Lookahead:
+    """What a job that opens one file of a template will most likely open next.
+
+    Attributes:
+        frames: how many following frames.
+        udims: how many following tiles, in the order of their numbers.
+    """
+
+    frames: int = 0
+    udims: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long files are worth keeping. None means: no limit.
+
+    Attributes:
+        days: after their last change.
+        versions: the newest ones of each version field's siblings.
+    """
+
+    days: float | None = None
+    versions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What a template says about its files.
 
     Attributes:
         origin: root URL of the tier of record, without a trailing slash.
+        tiers: root URLs from which bytes may be read, the first that has them wins; the last is
+            the origin. Existence, size and mtime always come from the origin (S16).
         durability: None leaves it to the node's configuration.
         ttl_s: how long a known revision of a mutable path is trusted, in seconds.
         negative_ttl_s: how long a missing path is remembered as missing, in seconds.
@@ -61,9 +94,12 @@ class Policy:
         scratch: fnmatch patterns of names that are never published.
         grace_s: how long after the last close a file may still be opened and changed, in seconds.
         priority: what moves first; higher goes first, 0 is ordinary.
+        prewarm: what to fetch ahead when a file is opened.
+        retention: how long files are worth keeping.
     """
 
     origin: str
+    tiers: tuple[str, ...]
     flow: Flow
     immutable: Immutable
     durability: Durability | None
@@ -78,6 +114,13 @@ class Policy:
     scratch: tuple[str, ...]
     grace_s: float
     priority: int
+    prewarm: Lookahead = Lookahead()
+    retention: Retention = Retention()
+
+    @property
+    def settles(self) -> bool:
+        """Whether the template's files stop changing some day."""
+        return self.immutable is not Immutable.NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +128,8 @@ class Template:
     """One path pattern with its policy.
 
     Attributes:
-        name: its key in the document.
+        name: its key in the document; "unmatched" for paths outside all others, where the
+            document lets them pass.
         pattern: the text as written, relative to the show's directory.
         usage: what these files are for, in the words of the pipeline engineer; may be empty.
     """
@@ -106,12 +150,16 @@ class Resolution:
             fields of its directory only.
         key: the origin key below `template.policy.origin`.
         scratch: a scratch name beside the template's files; never published.
+        version_depth: how many of the path's elements name the version directory that it lies in,
+            where that is published as a whole (`Immutable.ON_VERSION_PUBLISH`); else None. Holds
+            for every template with files in such a directory.
     """
 
     template: Template
     fields: Mapping[str, str]
     key: str
     scratch: bool
+    version_depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +178,8 @@ class DirectoryMatch:
         owner_caller: all templates below say so.
         ttl_s: the shortest below, in seconds.
         negative_ttl_s: the shortest below, in seconds.
+        version_depth: as `Resolution.version_depth`; the path itself may be the version directory.
+        aliases: version aliases may lie directly in it.
     """
 
     implied: bool
@@ -141,3 +191,49 @@ class DirectoryMatch:
     owner_caller: bool
     ttl_s: float
     negative_ttl_s: float
+    version_depth: int | None = None
+    aliases: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMatch:
+    """What the specification says of one path that names a version by an alias.
+
+    The path is a symbolic link beside the versions; where it points is an object in the origin.
+
+    Attributes:
+        alias: the alias's name, like ``latest``.
+        usage: what it is for; may be empty.
+        follows_publish: it moves by itself when a version is published.
+        field: the version field whose place it takes.
+        origin: root URL of the tier that holds its object.
+        key: of that object, below `RESERVED`.
+        before, after: text of the path's last element around the version.
+        directory: the versions are directories; otherwise files.
+        writable: some template of these versions has flow out or inout.
+        ttl_s: how long a known target is trusted, in seconds.
+        negative_ttl_s: how long it is remembered that the alias points nowhere, in seconds.
+    """
+
+    alias: str
+    usage: str
+    follows_publish: bool
+    field: str
+    origin: str
+    key: str
+    before: str
+    after: str
+    directory: bool
+    writable: bool
+    ttl_s: float
+    negative_ttl_s: float
+
+    def target(self, version: str) -> str:
+        """Return the name of the sibling that *version* has: what the link reads."""
+        return f"{self.before}{version}{self.after}"
+
+
+RESERVED = ".shotfs"
+"""The directory at the top of each origin that holds what shotfs itself keeps there: aliases
+(``.shotfs/aliases/PATH.json``) and version manifests (``.shotfs/versions/PATH.json``). No template
+produces a path in it, and no listing shows it."""

@@ -146,6 +146,7 @@ def make_policy(values: Mapping[str, Any], origin: str) -> Policy:
     of = {**BUILT_IN, **values}
     return Policy(
         origin=origin,
+        tiers=(origin,),
         flow=of["flow"],
         immutable=of["immutable"],
         durability=of["durability"],

@@ -14,9 +14,10 @@ from shotfs.pathspec import elements
 from shotfs.pathspec.automata import Automaton, TooComplex, automaton_of, common_text, two_readings
 from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
 from shotfs.pathspec.elements import Fields, text_of
+from shotfs.pathspec.pattern import Pattern
 from shotfs.pathspec.problems import Report
 from shotfs.pathspec.tokens import Literal, Token
-from shotfs.pathspec.trie import Compiled, Edge, Node
+from shotfs.pathspec.trie import Edge, Node
 
 WARNINGS_MAX = 100
 COMPARISONS_MAX = 200_000
@@ -87,7 +88,7 @@ class ElementProofs:
         return self.common(tokens, tokens) or ""
 
 
-def find_overlaps(root: Node, proofs: ElementProofs) -> Iterator[tuple[Compiled, Compiled, str]]:
+def find_overlaps(root: Node, proofs: ElementProofs) -> Iterator[tuple[Pattern, Pattern, str]]:
     """Yield pairs of templates that may both produce one path, with such a path.
 
     Walks the trie beside itself. Fields that repeat, ranges and exclusions are not taken into
@@ -110,7 +111,7 @@ def find_overlaps(root: Node, proofs: ElementProofs) -> Iterator[tuple[Compiled,
             waiting.append((first, second, (*path, name)))
 
 
-def _at(one: Node, other: Node, path: tuple[str, ...]) -> Iterator[tuple[Compiled, Compiled, str]]:
+def _at(one: Node, other: Node, path: tuple[str, ...]) -> Iterator[tuple[Pattern, Pattern, str]]:
     if one is not other and one.template is not None and other.template is not None:
         yield one.template, other.template, "/".join(path)
     for node, beside in ((one, other), (other, one)):
@@ -121,7 +122,7 @@ def _at(one: Node, other: Node, path: tuple[str, ...]) -> Iterator[tuple[Compile
             break
 
 
-def _all_below(node: Node, but: Compiled) -> Iterator[tuple[Compiled, tuple[str, ...]]]:
+def _all_below(node: Node, but: Pattern) -> Iterator[tuple[Pattern, tuple[str, ...]]]:
     """Yield the templates below *node* that are not *but*, with names that lead to them."""
     for _, tree, _ in node.trees:
         if tree is not but:
@@ -191,7 +192,7 @@ def _warn_overlaps(root: Node, proofs: ElementProofs, warnings: Report, offsets:
 
 
 def warn_hidden(
-    compiled: list[Compiled], proofs: ElementProofs, warnings: Report, offsets: list[int]
+    compiled: list[Pattern], proofs: ElementProofs, warnings: Report, offsets: list[int]
 ) -> None:
     """Note each template whose own files its scratch patterns match."""
     for one in compiled:
@@ -209,7 +210,7 @@ def warn_hidden(
 
 
 def warn_unused(
-    compiled: list[Compiled], fields: Fields, warnings: Report, lines: dict[str, int]
+    compiled: list[Pattern], fields: Fields, warnings: Report, lines: dict[str, int]
 ) -> None:
     """Note each field that no template uses."""
     used = {

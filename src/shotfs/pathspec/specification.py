@@ -16,10 +16,11 @@ from shotfs.pathspec import explain, trie
 from shotfs.pathspec.elements import Fields, leaves, write
 from shotfs.pathspec.explain import Explanation, PathKind
 from shotfs.pathspec.fields import FieldValue
-from shotfs.pathspec.model import DirectoryMatch, Resolution, Template
+from shotfs.pathspec.model import AliasMatch, DirectoryMatch, Resolution, Template
+from shotfs.pathspec.pattern import Pattern
 from shotfs.pathspec.problems import suggest
 from shotfs.pathspec.tokens import Token
-from shotfs.pathspec.trie import Compiled, Node
+from shotfs.pathspec.trie import Node
 
 NAME_BYTES_MAX = 255
 
@@ -44,7 +45,7 @@ class Specification:
         usage: str,
         digest: Digest,
         fields: Fields,
-        compiled: list[Compiled],
+        compiled: list[Pattern],
         root: Node,
         defaults: Mapping[str, tuple[Any, int]],
         warnings: tuple[Problem, ...],
@@ -112,6 +113,11 @@ class Specification:
             return None
         matches = list(trie.directories_at(self._root, names, 0, {}))
         return trie.merge(matches) if matches else None
+
+    def alias(self, path: str) -> AliasMatch | None:
+        """Return what *path* is as a version alias, or None when it is none."""
+        del path
+        return None
 
     def implied_children(self, path: str) -> tuple[str, ...]:
         """Return the names of the directories in *path* that exist without any object, sorted."""
@@ -199,7 +205,7 @@ class Specification:
         return path
 
     def _texts(
-        self, compiled: Compiled, tokens: tuple[Token, ...], values: Mapping[str, FieldValue]
+        self, compiled: Pattern, tokens: tuple[Token, ...], values: Mapping[str, FieldValue]
     ) -> dict[str, str]:
         used = {field.name: field for field in leaves(tokens, self.fields)}
         texts: dict[str, str] = {}
@@ -247,7 +253,7 @@ def split(path: str) -> list[str] | None:
 
 
 def _extends_a_name_of(
-    compiled: Compiled, node: Node, names: list[str], fields: dict[str, str]
+    compiled: Pattern, node: Node, names: list[str], fields: dict[str, str]
 ) -> bool:
     """Return whether the scratch name begins with a whole final name of the template."""
     name = names[-1]

@@ -10,39 +10,15 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from shotfs.pathspec import elements, regex
 from shotfs.pathspec.elements import Fields, Finite
 from shotfs.pathspec.fields import Check
-from shotfs.pathspec.model import DirectoryMatch, Template
+from shotfs.pathspec.model import DirectoryMatch
+from shotfs.pathspec.pattern import Matcher, Pattern, Variant
 from shotfs.pathspec.tokens import Literal, Token
-
-Matcher = Callable[[str], re.Match[str] | None]
-
-
-@dataclass(slots=True)
-class Compiled:
-    """A template ready for use.
-
-    Attributes:
-        elements: tokens of each path element; a tree's last element is the tree's field.
-        tree: the field of a tree at the end, or None.
-        is_scratch: what matches its scratch names; None where it has none or is not writable.
-        index: its place in the document, from 0.
-        line: of the document.
-        own: the policy keys that the template itself sets: (value, line of the document).
-    """
-
-    template: Template
-    elements: list[tuple[Token, ...]]
-    tree: str | None
-    is_scratch: Matcher | None
-    index: int
-    line: int
-    own: Mapping[str, tuple[Any, int]]
 
 
 @dataclass(slots=True)
@@ -79,32 +55,33 @@ class Node:
     implied: bool
     literals: dict[str, Node] = field(default_factory=dict)
     patterns: list[Edge] = field(default_factory=list)
-    template: Compiled | None = None
-    trees: list[tuple[str, Compiled, DirectoryMatch]] = field(default_factory=list)
-    files: list[Compiled] = field(default_factory=list)
-    below: list[Compiled] = field(default_factory=list)
+    template: Pattern | None = None
+    trees: list[tuple[str, Pattern, DirectoryMatch]] = field(default_factory=list)
+    files: list[Pattern] = field(default_factory=list)
+    below: list[Pattern] = field(default_factory=list)
     directory: DirectoryMatch | None = None
 
 
-def build(compiled: list[Compiled], fields: Fields) -> Node:
+def build(compiled: list[Pattern], fields: Fields) -> Node:
     """Return the root of the trie of *compiled* templates, in the order of the document."""
     root = Node(implied=True)
     known: dict[DirectoryMatch, DirectoryMatch] = {}
     for one in compiled:
-        _add(root, one, fields)
+        for variant in one.variants:
+            _add(root, one, variant, fields)
     _finish(root, known)
     return root
 
 
-def _add(root: Node, one: Compiled, fields: Fields) -> None:
+def _add(root: Node, one: Pattern, variant: Variant, fields: Fields) -> None:
     node, seen = root, set[str]()
-    last = len(one.elements) - 1
-    for index, tokens in enumerate(one.elements):
+    last = len(variant.elements) - 1
+    for index, tokens in enumerate(variant.elements):
         node.below.append(one)
         if index == last:
             node.files.append(one)
-            if one.tree is not None:
-                node.trees.append((one.tree, one, _directory([one], implied=False)))
+            if variant.tree is not None:
+                node.trees.append((variant.tree, one, _directory([one], implied=False)))
                 return
         node = _step(node, tokens, fields, seen)
         seen.update(field.name for field in elements.leaves(tokens, fields))
@@ -145,7 +122,7 @@ def _finish(node: Node, known: dict[DirectoryMatch, DirectoryMatch]) -> None:
     node.files = [one for one in node.files if one.is_scratch is not None]
 
 
-def _directory(below: list[Compiled], *, implied: bool) -> DirectoryMatch:
+def _directory(below: list[Pattern], *, implied: bool) -> DirectoryMatch:
     policies = [one.template.policy for one in below]
     mode = 0o777
     for policy in policies:
@@ -189,7 +166,7 @@ def merge(matches: list[DirectoryMatch]) -> DirectoryMatch:
 
 def find(
     node: Node, path: list[str], index: int, bound: dict[str, str]
-) -> tuple[Compiled, dict[str, str]] | None:
+) -> tuple[Pattern, dict[str, str]] | None:
     """Return the template of *path* from element *index* on, and its fields; most literal first."""
     name = path[index]
     following = index + 1

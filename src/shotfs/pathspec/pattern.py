@@ -1,0 +1,58 @@
+"""Patterns: templates cut into path elements, ready for the matcher, the proofs and the writer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shotfs.pathspec.model import Template
+from shotfs.pathspec.tokens import Token
+
+Matcher = Callable[[str], re.Match[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to write a template: with some of its optional parts and without the others.
+
+    Attributes:
+        elements: tokens of each path element; a tree's last element is the tree's field.
+        tree: the field of a tree at the end, or None.
+    """
+
+    elements: tuple[tuple[Token, ...], ...]
+    tree: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pattern:
+    """A template ready for use. Compared by identity: it is one place in one document.
+
+    Attributes:
+        variants: at least one; the first has all optional parts.
+        is_scratch: what matches its scratch names; None where it has none or is not writable.
+        index: its place in the specification, from 0.
+        line: of its document.
+        own: the policy keys that the template itself sets: (value, line of its document).
+        before: names of templates that this one is preferred to where both match.
+    """
+
+    template: Template
+    variants: tuple[Variant, ...]
+    is_scratch: Matcher | None
+    index: int
+    line: int
+    own: Mapping[str, tuple[Any, int]]
+    before: frozenset[str] = frozenset()
+
+    @property
+    def elements(self) -> tuple[tuple[Token, ...], ...]:
+        """The elements of the first variant."""
+        return self.variants[0].elements
+
+    @property
+    def tree(self) -> str | None:
+        """The tree of the first variant; all variants have the same."""
+        return self.variants[0].tree
