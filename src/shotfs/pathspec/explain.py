@@ -107,16 +107,16 @@ def meanings(compiled: Pattern, fields: Fields, texts: Mapping[str, str]) -> Ite
                 )
 
 
-def settings(compiled: Pattern, defaults: Mapping[str, tuple[Any, int]]) -> Iterator[Setting]:
+def settings(compiled: Pattern) -> Iterator[Setting]:
     """Yield the policy of *compiled*, with the place that each value comes from."""
     own = f"/templates/{compiled.template.name}"
     for key in KEYS:
         if key in compiled.own:
             value, line = compiled.own[key]
             yield Setting(key, shown(key, value), f"{own}/{key}", line)
-        elif key in defaults:
-            value, line = defaults[key]
-            yield Setting(key, shown(key, value), f"/defaults/{key}", line)
+        elif key in compiled.inherited:
+            value, place = compiled.inherited[key]
+            yield Setting(key, shown(key, value), place.pointer, place.line)
         elif key == "origin":
             yield Setting(key, compiled.template.policy.origin, "/roots (the only one)", None)
         else:

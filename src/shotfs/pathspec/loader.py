@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from shotfs.digest import digest_bytes
 from shotfs.errors import Problem, SpecInvalid
@@ -12,7 +11,7 @@ from shotfs.pathspec import proof, trie
 from shotfs.pathspec.fields import Field, name_problem, read_field
 from shotfs.pathspec.json_reader import JsonError, JsonValue, Lines, read_json
 from shotfs.pathspec.model import Policy, Template
-from shotfs.pathspec.pattern import Pattern, Variant
+from shotfs.pathspec.pattern import Given, Pattern, Place, Variant
 from shotfs.pathspec.policy import KEYS, find_origin, make_policy, read_policy, read_root
 from shotfs.pathspec.problems import Report, suggest
 from shotfs.pathspec.section import Section
@@ -106,20 +105,22 @@ class _Loader:
         name = self._show(top, show)
         roots = self._roots(top)
         self._read_fields(top)
-        defaults = self._read_defaults(top)
-        compiled = self._templates(top, roots, {key: value for key, (value, _) in defaults.items()})
+        compiled = self._templates(top, roots, self._read_defaults(top))
         if self._report.problems:
             return None
+        digest = digest_bytes(self._text.encode())
         trie_root = trie.build(compiled, self._fields)
         return Specification(
             show=name,
             source=self._source,
             usage=top.text("usage") or "",
-            digest=digest_bytes(self._text.encode()),
+            digest=digest,
+            site=None,
+            documents=((self._source, digest),),
+            field_sources=dict.fromkeys(self._fields, self._source),
             fields=self._fields,
             compiled=compiled,
             root=trie_root,
-            defaults=defaults,
             warnings=self._warnings(top, compiled, trie_root),
         )
 
@@ -260,15 +261,18 @@ class _Loader:
             proof.warn_unused(compiled, self._fields, warnings, places)
         return tuple(sorted(warnings.problems, key=lambda one: one.line or 0))
 
-    def _read_defaults(self, top: Section) -> dict[str, tuple[Any, int]]:
+    def _read_defaults(self, top: Section) -> dict[str, Given]:
         section = top.section("defaults")
         if section is None:
             return {}
         section.only(KEYS)
-        return {key: (value, section.line_of(key)) for key, value in read_policy(section).items()}
+        return {
+            key: (value, Place(self._source, section.line_of(key), section.pointer(key)))
+            for key, value in read_policy(section).items()
+        }
 
     def _templates(
-        self, top: Section, roots: Mapping[str, str], defaults: Mapping[str, Any]
+        self, top: Section, roots: Mapping[str, str], defaults: Mapping[str, Given]
     ) -> list[Pattern]:
         if "templates" not in top:
             top.missing('the document has no "templates"', 'add "templates": {...}')
@@ -302,7 +306,7 @@ class _Loader:
         self,
         name: str,
         section: Section,
-        defaults: Mapping[str, Any],
+        defaults: Mapping[str, Given],
         roots: Mapping[str, str],
         index: int,
     ) -> Pattern | None:
@@ -315,7 +319,7 @@ class _Loader:
                 "use letters, digits, ., _ and -",
             )
         own = read_policy(section)
-        values = {**defaults, **own}
+        values = {**{key: value for key, (value, _) in defaults.items()}, **own}
         origin = find_origin(values.pop("origin", None), roots, section, name)
         path = self._path(name, section)
         if origin is None or path is None:
@@ -330,7 +334,9 @@ class _Loader:
             variants=(Variant(tuple(path), tree),),
             is_scratch=trie.scratch_matcher(policy.scratch) if policy.flow.writable else None,
             index=index,
+            source=self._source,
             line=section.report.line(section.offset),
+            inherited=defaults,
             own={key: (value, section.line_of(key)) for key, value in own.items()},
         )
 

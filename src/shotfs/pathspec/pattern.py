@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from shotfs.pathspec.model import Template
 from shotfs.pathspec.tokens import Token
 
 Matcher = Callable[[str], re.Match[str] | None]
+
+
+class Place(NamedTuple):
+    """Where something is written: document, line from 1, JSON pointer."""
+
+    source: str
+    line: int
+    pointer: str
+
+
+Given = tuple[Any, Place]
+"""A policy value and where it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +46,13 @@ class Pattern:
         variants: at least one; the first has all optional parts.
         is_scratch: what matches its scratch names; None where it has none or is not writable.
         index: its place in the specification, from 0.
-        line: of its document.
-        own: the policy keys that the template itself sets: (value, line of its document).
+        source: the document that declares it, main or included.
+        line: of that document.
+        own: the policy keys that the template itself sets: (value, line of that document).
+        inherited: those that its root and its show set, a root's before a show's; shared by all
+            templates that inherit the same.
         before: names of templates that this one is preferred to where both match.
+        fallback: what `unmatched` lets pass: last in order, and no overlap with others counts.
     """
 
     template: Template
@@ -45,7 +61,10 @@ class Pattern:
     index: int
     line: int
     own: Mapping[str, tuple[Any, int]]
+    source: str = ""
+    inherited: Mapping[str, Given] = field(default_factory=dict)
     before: frozenset[str] = frozenset()
+    fallback: bool = False
 
     @property
     def elements(self) -> tuple[tuple[Token, ...], ...]:

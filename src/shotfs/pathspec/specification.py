@@ -8,7 +8,6 @@ read-only once made, so threads may share it. A name that is no UTF-8, longer th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from shotfs.digest import Digest
 from shotfs.errors import InvalidArgument, NoTemplate, Problem
@@ -31,7 +30,11 @@ class Specification:
     Attributes:
         show: the name of the show's directory.
         source: where the document came from, for messages.
-        digest: of the document's text.
+        site: the node's, whose URLs the roots have; None for tools that belong to no site.
+        digest: of all documents together.
+        documents: (location, digest) of each, the main one first, included ones in the order in
+            which they are met.
+        field_sources: the document that declares each field, by the field's name.
         templates: by name, in the order of the document.
         origins: root URLs that some template uses, in the order of the document.
         warnings: what is allowed and probably not meant, in the order of the document.
@@ -44,16 +47,21 @@ class Specification:
         source: str,
         usage: str,
         digest: Digest,
+        site: str | None,
+        documents: tuple[tuple[str, Digest], ...],
+        field_sources: Mapping[str, str],
         fields: Fields,
         compiled: list[Pattern],
         root: Node,
-        defaults: Mapping[str, tuple[Any, int]],
         warnings: tuple[Problem, ...],
     ) -> None:
         self.show = show
         self.source = source
         self.usage = usage
         self.digest = digest
+        self.site = site
+        self.documents = documents
+        self.field_sources = field_sources
         self.fields = fields
         self.templates: Mapping[str, Template] = {
             one.template.name: one.template for one in compiled
@@ -62,7 +70,6 @@ class Specification:
         self._compiled = {one.template.name: one for one in compiled}
         self.warnings = warnings
         self._root = root
-        self._defaults = defaults
 
     def __repr__(self) -> str:
         return f"<Specification {self.show} of {self.source}: {len(self.templates)} templates>"
@@ -174,7 +181,7 @@ class Specification:
             fields=()
             if compiled is None or resolution is None
             else tuple(explain.meanings(compiled, self.fields, resolution.fields)),
-            settings=() if compiled is None else tuple(explain.settings(compiled, self._defaults)),
+            settings=() if compiled is None else tuple(explain.settings(compiled)),
             misses=explain.misses(others, self.fields, names) if names else (),
         )
 
