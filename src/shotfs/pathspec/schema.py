@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shotfs.pathspec.fields import CHOICES_MAX, PAD_MAX, TYPE_KEYS
+from shotfs.pathspec.fields import ALIASES_MAX, CHOICES_MAX, PAD_MAX, TYPE_KEYS
 from shotfs.pathspec.loader import FORMAT, TOP_KEYS
 from shotfs.pathspec.model import Durability, Flow, Immutable, Rewrite
 from shotfs.pathspec.policy import BUILT_IN, KEYS, PRIORITY_MAX, SCRATCH_DEFAULT, SCRATCH_MAX
@@ -30,6 +30,7 @@ _CHOICES = {
         {"type": "object", "additionalProperties": _TEXT, "minProperties": 1},
     ],
 }
+_ALIAS_NAME = {**_TEXT, "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"}
 _LENGTH = {"type": "integer", "minimum": 1, "maximum": 255}
 
 _POLICY: dict[str, dict[str, Any]] = {
@@ -94,6 +95,22 @@ _FIELD_KEYS: dict[str, dict[str, Any]] = {
     "min": {"type": "integer"},
     "max": {"type": "integer"},
     "scheme": {"type": "string", "pattern": "^[^/]*%0[0-9]+d$", "description": "Like v%03d."},
+    "aliases": {
+        "description": "Names that point to one version; as an object, each with what it means.",
+        "anyOf": [
+            {"type": "array", "items": _ALIAS_NAME, "maxItems": ALIASES_MAX},
+            {
+                "type": "object",
+                "propertyNames": _ALIAS_NAME,
+                "maxProperties": ALIASES_MAX,
+                "additionalProperties": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {"usage": _USAGE, "moves": {"enum": ["on-publish", "by-hand"]}},
+                },
+            },
+        ],
+    },
     "format": {**_TEXT, "description": "Fields and literals, like {seq}_{cut}."},
 }
 

@@ -7,6 +7,7 @@ check for what an expression says badly (ranges, exclusions).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,8 +26,27 @@ RANGE_DIGITS_MAX = 15
 """Digits of the limits of a number."""
 
 CHOICES_MAX = 10_000
+ALIASES_MAX = 64
+FOLLOWS_PUBLISH = "latest"
+"""The alias that moves when a version is published, where the document does not say."""
+ON_PUBLISH, BY_HAND = "on-publish", "by-hand"
+_ALIAS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 DEFAULT_VIEWS = ("left", "right")
 _CASES = {"any": "[A-Za-z0-9_-]", "lower": "[a-z0-9_-]", "upper": "[A-Z0-9_-]"}
+
+
+@dataclass(frozen=True, slots=True)
+class VersionAlias:
+    """A name for one of the versions, like ``latest``: a symbolic link beside them.
+
+    Attributes:
+        usage: what it is for; may be empty.
+        follows_publish: it moves by itself when a version is published; otherwise by hand.
+    """
+
+    name: str
+    usage: str
+    follows_publish: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +61,7 @@ class Field:
         choices: all its texts where they are few and known, else None.
         tokens: of a compound: what it is made of; otherwise empty.
         write: turns a number into the field's text; None where only text is accepted.
+        aliases: of a version, in the order of the document; none of their names is a version.
         line: of the document.
     """
 
@@ -55,6 +76,7 @@ class Field:
     choice_usages: tuple[str, ...] = ()
     tokens: tuple[Token, ...] = ()
     write: Callable[[int], str] | None = None
+    aliases: tuple[VersionAlias, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,9 +370,62 @@ def _version_field(heading: _Heading, section: Section) -> Field | None:
         section.problem("scheme", f"the scheme pads to {pad} digits", f"pad to 1..{PAD_MAX}")
         return None
     shape = Sequence((regex.literal(before), digits(pad, strict=True)))
+    aliases = _aliases(section, shape)
+    if aliases is None:
+        return None
     return heading.field(
-        f"a version like {before}{1:0{pad}d}", shape, write=lambda value: f"{before}{value:0{pad}d}"
+        f"a version like {before}{1:0{pad}d}",
+        shape,
+        write=lambda value: f"{before}{value:0{pad}d}",
+        aliases=aliases,
     )
+
+
+def _aliases(section: Section, shape: Regex) -> tuple[VersionAlias, ...] | None:
+    raw = section.raw("aliases")
+    if raw is None:
+        return ()
+    found: list[VersionAlias | None] = []
+    if isinstance(raw.value, dict):
+        members = section.section("aliases")
+        assert members is not None, "it is an object"
+        members.unique()
+        names = tuple(members)
+        found = [_described_alias(members, name) for name in names]
+    else:
+        listed = section.texts("aliases")
+        if listed is None:
+            return None
+        names = listed
+        found = [VersionAlias(name, "", name == FOLLOWS_PUBLISH) for name in names]
+    if len(names) > ALIASES_MAX:
+        section.problem("aliases", f"more than {ALIASES_MAX} aliases", "remove some")
+        return None
+    version = re.compile(regex.render(shape), re.ASCII)
+    for name in names:
+        if _ALIAS_NAME.fullmatch(name) is None:
+            section.problem(
+                "aliases",
+                f"{name[:100]!r} cannot name an alias",
+                "use up to 64 letters, digits, _ and -, beginning with a letter",
+            )
+            return None
+        if version.fullmatch(name) is not None:
+            section.problem(
+                "aliases", f'"{name}" is a version of the scheme itself', "choose another name"
+            )
+            return None
+    return tuple(one for one in found if one is not None)
+
+
+def _described_alias(members: Section, name: str) -> VersionAlias | None:
+    one = members.section(name)
+    if one is None:
+        return None
+    one.only(("usage", "moves"))
+    moves = one.word("moves", (ON_PUBLISH, BY_HAND))
+    follows = name == FOLLOWS_PUBLISH if moves is None else moves == ON_PUBLISH
+    return VersionAlias(name, one.text("usage") or "", follows)
 
 
 def _compound_field(heading: _Heading, section: Section) -> Field | None:
@@ -391,7 +466,7 @@ _TYPES = {
     "str": _Type(("pattern", "choices", "exclusions", "length", "case"), _str_field),
     "int": _Type(("pad", "strict", "min", "max"), _int_field),
     "enum": _Type(("choices",), _enum_field),
-    "version": _Type(("scheme",), _version_field),
+    "version": _Type(("scheme", "aliases"), _version_field),
     "frame": _Type(("pad", "strict", "negative", "min", "max"), _frame_field),
     "udim": _Type((), _udim_field),
     "view": _Type(("choices",), _view_field),
