@@ -71,6 +71,11 @@ class Specification:
         self.warnings = warnings
         self._root = root
 
+    @property
+    def patterns(self) -> Mapping[str, Pattern]:
+        """The templates cut into elements, by name: for tools that compare or list them."""
+        return self._compiled
+
     def __repr__(self) -> str:
         return f"<Specification {self.show} of {self.source}: {len(self.templates)} templates>"
 
