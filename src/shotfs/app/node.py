@@ -75,6 +75,11 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
     settings = loaded.settings
     corrupt_in, corrupt_out = trio.open_memory_channel[Revision](CORRUPT_REVISIONS_MAX)
     tiers = TierPool(settings, metrics)
+
+    def corrupt(revision: Revision) -> None:
+        tiers.distrust(revision)
+        _offer(corrupt_in, revision)
+
     try:
         async with (
             open_cache(
@@ -82,7 +87,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 settings.network,
                 metrics,
                 deadline_s=settings.mount.request_deadline_s,
-                on_corrupt=lambda revision: _offer(corrupt_in, revision),
+                on_corrupt=corrupt,
             ) as cache,
             open_catalog(
                 os.path.join(settings.cache.directory, "catalog"),

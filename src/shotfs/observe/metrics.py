@@ -95,6 +95,13 @@ class Metrics:
         self.tier_retries = self._counters(
             "shotfs_tier_retries", "Requests to origins that were tried again.", "origin"
         )
+        self.near_tiers = self._counters(
+            "shotfs_near_tier",
+            "What faster tiers were good for: served, absent, differs, unproven, error, paused,"
+            " wrong.",
+            "tier",
+            "outcome",
+        )
 
     def _add_cache(self) -> None:
         self.cache_hits = self._counter("shotfs_cache_hits", "Opens that the cache answered.")

@@ -101,9 +101,8 @@ class Files:
 
     async def open_published(self, node: Published) -> PublishedHandle:
         """Open a published file for reading."""
-        tier = self._tiers.opened(node.resolution.template.policy.origin)
-        if tier is None:
-            tier = await self._tiers.get(node.resolution.template.policy.origin)
+        policy = node.resolution.template.policy
+        tier = self._tiers.opened_reader(policy) or await self._tiers.reader(policy)
         if not tier.properties.lists_checksums and node.entry.revision.checksums == Checksums():
             node = await self._with_checksums(node)
         revision = node.entry.revision

@@ -121,7 +121,7 @@ class FileSystem:
             publisher=publisher,
             tiers=tiers,
         )
-        self._xattrs = ExtendedAttributes(cache, self._finder.resolve)
+        self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
 
     # --- asking ----------------------------------------------------------------------------------
 

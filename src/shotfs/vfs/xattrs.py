@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from shotfs.cache import Cache
 from shotfs.errors import NoAttribute
+from shotfs.namespace import TierPool
 from shotfs.pathspec import Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.vfs.nodes import Directory, Missing, Node, Published, Spooled
@@ -22,11 +23,15 @@ class ExtendedAttributes:
 
     Args:
         cache: knows the state and the digest of published files.
+        tiers: knows which of its tiers serves a file.
         resolve: returns what the specification says of a path.
     """
 
-    def __init__(self, cache: Cache, resolve: Callable[[str], Resolution | None]) -> None:
+    def __init__(
+        self, cache: Cache, tiers: TierPool, resolve: Callable[[str], Resolution | None]
+    ) -> None:
         self._cache = cache
+        self._tiers = tiers
         self._resolve = resolve
 
     async def all(self, node: Node) -> dict[str, str]:
@@ -77,7 +82,9 @@ class ExtendedAttributes:
             "origin": f"{template.policy.origin.rstrip('/')}/{node.resolution.key}",
             "state": state,
             "template": template.name,
-            "tier": "cache" if state == "cached" else revision.tier,
+            "tier": (
+                "cache" if state == "cached" else self._tiers.serving(template.policy, revision)
+            ),
         }
         # The digest of bytes that were hashed here; else the one that the object's writer claims.
         digest = await self._cache.digest_of(revision) or revision.checksums.xxh128
