@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -58,10 +59,26 @@ class GcsBucket:
         return gcsfs_options(self.endpoint)
 
     def put(
-        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        now: datetime | None = None,
     ) -> StoredObject:
-        """Store an object behind the clients' backs, replacing what is there."""
-        return self.server.store.put(self.bucket, name, data, metadata=metadata)
+        """Store an object behind the clients' backs, replacing what is there.
+
+        Args:
+            name: of the object.
+            data: its bytes.
+            metadata: its own.
+            now: as if at that time; times of one name must rise.
+        """
+        return self.server.store.put(self.bucket, name, data, metadata=metadata, now=now)
+
+    def keep_versions(self) -> None:
+        """Keep what is replaced or deleted from now on."""
+        self.server.store.bucket(self.bucket).versioning = True
 
     def get(self, name: str) -> StoredObject:
         """Return what is stored; raises `refusals.Refusal` (404) when there is nothing."""
@@ -70,8 +87,11 @@ class GcsBucket:
     def read(self, name: str) -> bytes:
         return self.server.store.read(self.bucket, name)
 
-    def delete(self, name: str) -> None:
-        self.server.store.delete(self.bucket, name)
+    def delete(
+        self, name: str, *, generation: int | None = None, now: datetime | None = None
+    ) -> None:
+        """Delete an object, or one *generation* of it for good; *now* as of `put`."""
+        self.server.store.delete(self.bucket, name, generation=generation, now=now)
 
     def names(self) -> list[str]:
         return self.server.store.names(self.bucket)
@@ -126,6 +146,16 @@ class S3Bucket:
     def put(self, name: str, data: bytes) -> None:
         """Store an object behind the clients' backs, replacing what is there."""
         self._request("PUT", name, data).raise_for_status()
+
+    def keep_versions(self) -> None:
+        """Keep what is replaced or deleted from now on."""
+        body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+        self.server.request("PUT", f"/{self.bucket}?versioning", body).raise_for_status()
+
+    def forget(self, name: str, version: str) -> None:
+        """Delete one version of an object for good."""
+        path = f"/{self.bucket}/{quote(name)}?versionId={quote(version)}"
+        self.server.request("DELETE", path).raise_for_status()
 
     def read(self, name: str) -> bytes:
         return self._request("GET", name).raise_for_status().content

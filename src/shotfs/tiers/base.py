@@ -48,6 +48,9 @@ class Revision:
         mtime_ns: modification time, nanoseconds since the epoch: the recorded one where the
             tier's listings carry it, else the store's own. stat and list give the same.
         checksums: what the tier says of the bytes. Not part of equality.
+        pin: what a request must name to get this version when it is not the newest one (S3's
+            version id); None where `version` is enough. Neither part of equality nor of the
+            identity: bytes that are known by their version stay known when it gets old.
     """
 
     tier: str
@@ -56,6 +59,7 @@ class Revision:
     version: str
     mtime_ns: int
     checksums: Checksums = field(default=Checksums(), compare=False)
+    pin: str | None = field(default=None, compare=False)
 
     @property
     def identity(self) -> str:
@@ -86,12 +90,14 @@ class TierProperties:
         preconditions: `put` decides create-only and replace atomically at the store.
         listable: `list` works (a plain HTTP server may have no index pages).
         lists_checksums: revisions from `list` carry all checksums that `stat` gives.
+        history: `stat_at` and `list_at` work, for what the root has kept (`keeps_versions`).
     """
 
     writable: bool
     preconditions: bool
     listable: bool
     lists_checksums: bool = True
+    history: bool = False
 
 
 @runtime_checkable
@@ -134,12 +140,52 @@ class Tier(Protocol):
         """
         ...
 
+    async def keeps_versions(self) -> bool:
+        """Whether the root keeps what is replaced or deleted, so that a past moment can be seen.
+
+        Nobody can say since when: what was replaced or deleted before versions were kept is lost,
+        and is missing from the answers of `stat_at` and `list_at`.
+
+        Raises:
+            AccessDenied: the credentials may not ask. Objects may be readable all the same.
+        """
+        ...
+
+    async def stat_at(self, key: str, at_ns: int) -> Revision:
+        """Return the revision of *key* that was the newest one at a time.
+
+        Reading it gives its bytes, also when it was replaced or deleted since, as long as the
+        root keeps it.
+
+        Args:
+            key: as of `stat`.
+            at_ns: nanoseconds since the epoch, by the store's clock; stores tell times in whole
+                milliseconds or seconds, and what happened within *at_ns*'s counts as done.
+
+        Raises:
+            ObjectNotFound: there was none: not made yet, or deleted.
+            Unsupported: the store has no such question.
+        """
+        ...
+
+    def list_at(self, prefix: str, at_ns: int) -> AsyncGenerator[ListPage, None]:
+        """Yield the direct children that *prefix* had at a time, a page at a time.
+
+        As `list`, except that a sub-directory costs a request of its own: only looking below it
+        tells whether something was there then. A page may come without entries, and an object
+        that was replaced at that very moment may come twice: the later one counts.
+
+        Raises:
+            Unsupported: at once; the store has no such question.
+        """
+        ...
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
-        """Return exactly the bytes of *span* of *revision*.
+        """Return exactly the bytes of *span* of *revision*, be it the newest one or not.
 
         Raises:
             ObjectNotFound: the object is gone.
-            RevisionChanged: it was replaced since it was looked up.
+            RevisionChanged: it was replaced since it was looked up, and is not kept.
             ValueError: the span reaches beyond the revision's size.
         """
         ...

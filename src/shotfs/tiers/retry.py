@@ -158,12 +158,27 @@ class RetryingTier:
 
     def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
         """As `Tier.list`. A page that fails is repeated; the listing does not start over."""
-        pages = self._inner.list(prefix)
+        return self._listed(prefix, self._inner.list(prefix))
 
+    def _listed(
+        self, prefix: str, pages: AsyncGenerator[ListPage, None]
+    ) -> AsyncGenerator[ListPage, None]:
         async def fetch(_: bool) -> tuple[ListPage, bool | None]:
             return await self._retrier.call_soon(f"list {prefix}", pages.__anext__), True
 
         return Pages(True, fetch)
+
+    async def keeps_versions(self) -> bool:
+        """As `Tier.keeps_versions`."""
+        return await self._retrier.call_soon("keeps_versions", self._inner.keeps_versions)
+
+    async def stat_at(self, key: str, at_ns: int) -> Revision:
+        """As `Tier.stat_at`."""
+        return await self._retrier.call_soon(f"stat {key}", lambda: self._inner.stat_at(key, at_ns))
+
+    def list_at(self, prefix: str, at_ns: int) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list_at`. A page that fails is repeated."""
+        return self._listed(prefix, self._inner.list_at(prefix, at_ns))
 
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""

@@ -62,8 +62,11 @@ class TracedTier:
 
     def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
         """As `Tier.list`; each page counts as a request."""
-        pages = self._inner.list(prefix)
+        return self._listed(prefix, self._inner.list(prefix))
 
+    def _listed(
+        self, prefix: str, pages: AsyncGenerator[ListPage, None]
+    ) -> AsyncGenerator[ListPage, None]:
         async def fetch(_: bool) -> tuple[ListPage, bool | None]:
             with self._traced("list", prefix):
                 page = await anext(pages, None)
@@ -72,6 +75,20 @@ class TracedTier:
             return page, True
 
         return Pages(True, fetch)
+
+    async def keeps_versions(self) -> bool:
+        """As `Tier.keeps_versions`."""
+        with self._traced("check", ""):
+            return await self._inner.keeps_versions()
+
+    async def stat_at(self, key: str, at_ns: int) -> Revision:
+        """As `Tier.stat_at`."""
+        with self._traced("stat", key):
+            return await self._inner.stat_at(key, at_ns)
+
+    def list_at(self, prefix: str, at_ns: int) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list_at`; each page counts as a request."""
+        return self._listed(prefix, self._inner.list_at(prefix, at_ns))
 
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""

@@ -13,7 +13,7 @@ from tests.servers.gcs.json_format import (
     DOWNLOAD_PREFIX,
     PREFIX,
     bucket_json,
-    decode_token,
+    decode_version_token,
     described,
     description_of,
     encode_token,
@@ -200,6 +200,7 @@ class JsonApi:
         asked = integer(query, "maxResults")
         if asked is not None and asked <= 0:
             raise refusals.invalid(f"Invalid value for maxResults: {asked}")
+        after, generation = decode_version_token(query.get("pageToken"))
         page = self._store.listing(
             bucket,
             ListQuery(
@@ -207,7 +208,8 @@ class JsonApi:
                 delimiter=query.get("delimiter", ""),
                 start_offset=query.get("startOffset", ""),
                 end_offset=query.get("endOffset") or None,
-                after=decode_token(query.get("pageToken")),
+                after=after,
+                after_generation=generation,
                 results_max=min(asked or LIST_RESULTS_MAX, LIST_RESULTS_MAX),
                 versions=query.get("versions") == "true",
                 trailing_delimiter=query.get("includeTrailingDelimiter") == "true",
@@ -215,7 +217,7 @@ class JsonApi:
         )
         body: dict[str, Any] = {"kind": "storage#objects"}
         if page.next_after is not None:
-            body["nextPageToken"] = encode_token(page.next_after)
+            body["nextPageToken"] = encode_token(page.next_after, page.next_generation)
         if page.prefixes:
             body["prefixes"] = page.prefixes
         if page.objects:

@@ -167,8 +167,19 @@ def patched(current: StoredObject, body: Mapping[str, Any], *, whole: bool) -> D
     )
 
 
-def encode_token(after: str) -> str:
-    return base64.urlsafe_b64encode(after.encode()).decode()
+def encode_token(after: str, generation: int | None = None) -> str:
+    # Names have no line feeds.
+    text = after if generation is None else f"{after}\n{generation}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def decode_version_token(token: str | None) -> tuple[str | None, int | None]:
+    """Return the name, and the generation if the page ended among its versions."""
+    text = decode_token(token)
+    if text is None:
+        return None, None
+    name, _, generation = text.partition("\n")
+    return name, int(generation) if generation else None
 
 
 def decode_token(token: str | None) -> str | None:

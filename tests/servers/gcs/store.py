@@ -32,13 +32,17 @@ _LAST_CHARACTER = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Which names to list. `after` is exclusive and comes from a page token."""
+    """Which names to list. `after` is exclusive and comes from a page token.
+
+    With `after_generation`, a page ended among the versions of the name `after`.
+    """
 
     prefix: str = ""
     delimiter: str = ""
     start_offset: str = ""
     end_offset: str | None = None
     after: str | None = None
+    after_generation: int | None = None
     results_max: int = LIST_RESULTS_MAX
     versions: bool = False
     trailing_delimiter: bool = False
@@ -51,6 +55,7 @@ class Listing:
     objects: list[StoredObject]
     prefixes: list[str]
     next_after: str | None
+    next_generation: int | None = None
 
 
 class Store:
@@ -125,15 +130,16 @@ class Store:
         preconditions: Preconditions = NO_PRECONDITIONS,
         *,
         component_count: int | None = None,
+        now: datetime | None = None,
     ) -> StoredObject:
-        """Make *content* the live object, if the preconditions hold."""
+        """Make *content* the live object, if the preconditions hold; *now* is for tests."""
         check_object_name(name)
         check_metadata(description.metadata)
         with self.lock:
             home = self.bucket(bucket)
             current = home.live(name)
             preconditions.check_write(current)
-            now = _now()
+            now = now or _now()
             made = StoredObject(
                 bucket=bucket,
                 name=name,
@@ -188,14 +194,18 @@ class Store:
         name: str,
         preconditions: Preconditions = NO_PRECONDITIONS,
         generation: int | None = None,
+        now: datetime | None = None,
     ) -> None:
-        """Delete the live object (archive it in a versioned bucket), or one version for good."""
+        """Delete the live object (archive it in a versioned bucket), or one version for good.
+
+        *now* is for tests.
+        """
         with self.lock:
             current = self.get(bucket, name, generation)
             preconditions.check_write(current)
             home = self.bucket(bucket)
             if generation is None:
-                self._retire(home, name, _now())
+                self._retire(home, name, now or _now())
             else:
                 home.objects[name].remove(current)
             if not home.objects[name]:
@@ -209,11 +219,17 @@ class Store:
     # --- for tests: behind the clients' backs ----------------------------------------------------
 
     def put(
-        self, bucket: str, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None
+        self,
+        bucket: str,
+        name: str,
+        data: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        now: datetime | None = None,
     ) -> StoredObject:
-        """Store *data*, replacing what is there."""
+        """Store *data*, replacing what is there; *now*: as if at that time."""
         description = Description("application/octet-stream", metadata or {})
-        return self.insert(bucket, name, content_of(data), description)
+        return self.insert(bucket, name, content_of(data), description, now=now)
 
     def put_file(self, bucket: str, name: str, path: str) -> StoredObject:
         """Serve the file at *path* as an object, without a copy; it must not change."""
@@ -247,20 +263,22 @@ def _list(home: Bucket, query: ListQuery) -> Listing:
     objects: list[StoredObject] = []
     prefixes: list[str] = []
     last: str | None = None
-    names = _names_from(home, query, query.after)
+    names = _names_from(home, query, query.after, again=query.after_generation is not None)
     while (name := next(names, None)) is not None:
         if query.end_offset is not None and name >= query.end_offset:
             break
-        versions = home.objects[name]
-        found = versions if query.versions else versions[-1:]
-        found = [one for one in found if query.versions or one.deleted_at is None]
+        found = _shown(home.objects[name], name, query)
         if not found:
             continue
-        if len(objects) + len(prefixes) >= query.results_max:
+        room = query.results_max - len(objects) - len(prefixes)
+        if room <= 0:
             return Listing(objects, prefixes, last)
         common = _common_prefix(name, query)
         if common is None:
-            objects.extend(found)
+            objects.extend(found[:room])
+            if len(found) > room:
+                # Versions are results of their own: a page may end among those of one name.
+                return Listing(objects, prefixes, name, found[room - 1].generation)
             last = name
             continue
         prefixes.append(common)
@@ -271,11 +289,22 @@ def _list(home: Bucket, query: ListQuery) -> Listing:
     return Listing(objects, prefixes, None)
 
 
-def _names_from(home: Bucket, query: ListQuery, after: str | None) -> Iterator[str]:
+def _shown(versions: list[StoredObject], name: str, query: ListQuery) -> list[StoredObject]:
+    """Return the versions of a name that are results, in the order of their generations."""
+    if not query.versions:
+        return [one for one in versions[-1:] if one.deleted_at is None]
+    after = query.after_generation if name == query.after else None
+    return [one for one in versions if after is None or one.generation > after]
+
+
+def _names_from(
+    home: Bucket, query: ListQuery, after: str | None, *, again: bool = False
+) -> Iterator[str]:
+    """Yield names behind *after*, and *after* itself once *again* if asked to."""
     lowest = max(query.prefix, query.start_offset)
     inclusive = after is None or after < lowest
     start = lowest if inclusive else after
-    for name in home.objects.irange(start, inclusive=(inclusive, True)):
+    for name in home.objects.irange(start, inclusive=(inclusive or again, True)):
         if not name.startswith(query.prefix):
             if name > query.prefix:
                 return

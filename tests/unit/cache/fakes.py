@@ -18,6 +18,7 @@ from shotfs.digest import Buffer, Checksums, digest_bytes
 from shotfs.errors import ObjectNotFound, RevisionChanged
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
+from shotfs.tiers.cloud.unversioned import Unversioned
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -37,7 +38,7 @@ def checksums_of(content: bytes) -> Checksums:
 
 
 @dataclass
-class FakeTier:
+class FakeTier(Unversioned):
     """Objects in memory. Reads are logged; they wait for `gate`, and fail as told.
 
     Attributes:

@@ -14,7 +14,13 @@ from pathlib import Path
 import trio
 
 from shotfs.digest import Buffer, Checksums, digest_bytes
-from shotfs.errors import ObjectNotFound, PreconditionFailed, RevisionChanged, TierUnavailable
+from shotfs.errors import (
+    ObjectNotFound,
+    PreconditionFailed,
+    RevisionChanged,
+    TierUnavailable,
+    Unsupported,
+)
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
 
 MTIME_NS = 1_700_000_000 * 10**9
@@ -29,6 +35,9 @@ class Origin:
         gates: while the gate of an operation is not set, requests of that kind wait.
         fault: called with operation and key before each answer; what it raises is raised.
         page_entries: entries of one page of a listing.
+        versioned: it keeps what is replaced or deleted, and can be asked for it.
+        clock_ns: its clock; goes on by 1,000 with each change.
+        past: (time, key, revision or None if deleted, content) of every change.
     """
 
     name: str = "mem://main/ant"
@@ -42,6 +51,9 @@ class Origin:
     checksummed: bool = True
     closed: bool = False
     generation: int = 0
+    versioned: bool = False
+    clock_ns: int = 1_000
+    past: list[tuple[int, str, Revision | None, bytes]] = field(default_factory=list)
     _began: dict[str, trio.Event] = field(default_factory=dict)
 
     # --- what a test does ------------------------------------------------------------------------
@@ -54,7 +66,17 @@ class Origin:
             self.name, key, len(content), str(self.generation), MTIME_NS + self.generation, sums
         )
         self.objects[key] = (revision, content)
+        self._happened(key, revision, content)
         return revision
+
+    def remove(self, key: str) -> None:
+        """Delete an object, as another node would."""
+        del self.objects[key]
+        self._happened(key, None, b"")
+
+    def _happened(self, key: str, revision: Revision | None, content: bytes) -> None:
+        self.clock_ns += 1_000
+        self.past.append((self.clock_ns, key, revision, content))
 
     def content(self, key: str) -> bytes:
         """What is stored under *key*."""
@@ -102,7 +124,9 @@ class Origin:
 
     @property
     def properties(self) -> TierProperties:
-        return TierProperties(writable=True, preconditions=True, listable=self.listable)
+        return TierProperties(
+            writable=True, preconditions=True, listable=self.listable, history=self.versioned
+        )
 
     async def stat(self, key: str) -> Revision:
         found = self.objects.get(key)  # as of now, however long the answer takes
@@ -112,13 +136,41 @@ class Origin:
         return found[0]
 
     async def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
+        now = {key: revision for key, (revision, _) in self.objects.items()}
+        async for page in self._pages("list", prefix, now):
+            yield page
+
+    async def keeps_versions(self) -> bool:
+        await self._request("keeps_versions", "")
+        return self.versioned
+
+    async def stat_at(self, key: str, at_ns: int) -> Revision:
+        await self._request("stat_at", key)
+        found = self._as_of(at_ns).get(key)
+        if found is None:
+            raise ObjectNotFound(f"{self.name}/{key}: no such object at {at_ns}")
+        return found
+
+    async def list_at(self, prefix: str, at_ns: int) -> AsyncGenerator[ListPage, None]:
+        async for page in self._pages("list_at", prefix, self._as_of(at_ns)):
+            yield page
+
+    def _as_of(self, at_ns: int) -> dict[str, Revision]:
+        if not self.versioned:
+            raise Unsupported(f"{self.name} keeps no versions")
+        then = {key: revision for when_ns, key, revision, _ in self.past if when_ns <= at_ns}
+        return {key: revision for key, revision in then.items() if revision is not None}
+
+    async def _pages(
+        self, operation: str, prefix: str, objects: Mapping[str, Revision]
+    ) -> AsyncGenerator[ListPage, None]:
         start = f"{prefix}/" if prefix else ""
         below = {
             key: revision
-            for key, (revision, _) in sorted(self.objects.items())
+            for key, revision in sorted(objects.items())
             if key.startswith(start) and key != start
         }
-        await self._request("list", prefix)
+        await self._request(operation, prefix)
         rows: list[Revision | str] = []
         for key, revision in below.items():
             name, slash, _ = key.removeprefix(start).partition("/")
@@ -138,6 +190,13 @@ class Origin:
     async def read(self, revision: Revision, span: Span) -> Buffer:
         await self._request("read", revision.key)
         found = self.objects.get(revision.key)
+        if self.versioned:
+            kept = (
+                (one, content)
+                for _, _, one, content in self.past
+                if one is not None and one.version == revision.version
+            )
+            found = next(kept, found)
         if found is None:
             raise ObjectNotFound(f"{revision.key} is gone")
         if found[0].version != revision.version:
@@ -175,7 +234,7 @@ class Origin:
             raise ObjectNotFound(f"{key}: no such object")
         if expect is not None and self.objects[key][0].version != expect.version:
             raise PreconditionFailed(f"{key}: is another revision")
-        del self.objects[key]
+        self.remove(key)
 
     async def check(self) -> None:
         await self._request("check", "")

@@ -19,6 +19,7 @@ from shotfs.errors import ObjectNotFound, PreconditionFailed, RevisionChanged
 from shotfs.observe.metrics import Metrics
 from shotfs.publish import Publisher, PublishTerms, Spool, SpoolEntry, SpoolFile, open_spool
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
+from shotfs.tiers.cloud.unversioned import Unversioned
 
 ORIGIN = "fake://origin"
 
@@ -30,7 +31,7 @@ def checksums_of(content: bytes) -> Checksums:
 
 
 @dataclass
-class FakeTier:
+class FakeTier(Unversioned):
     """Objects in memory with create-only and compare-and-replace puts.
 
     Attributes:

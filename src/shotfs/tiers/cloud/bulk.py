@@ -27,6 +27,7 @@ from shotfs.tiers.cloud.errors import (
     corrupt,
     from_obstore,
     revision_changed,
+    version_gone,
 )
 from shotfs.tiers.cloud.origin import Origin, check_span
 from shotfs.tiers.cloud.threads import Call, LocalWriteFailed, in_thread, with_descriptor, write_at
@@ -290,6 +291,8 @@ class BulkReader:
             )
 
     async def _explain(self, revision: Revision) -> None:
+        if revision.pin is not None:
+            raise version_gone(self._origin, revision.key, revision.pin)
         # A pinned version that is gone looks the same whether the object was deleted or replaced.
         now = await self._stat(revision.key)
         if now.version != revision.version:

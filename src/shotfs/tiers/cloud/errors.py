@@ -71,6 +71,14 @@ def revision_changed(origin: Origin, key: str, version: str) -> RevisionChanged:
     return RevisionChanged(f"{origin.url(key)} is not version {version} any more")
 
 
+def version_gone(origin: Origin, key: str, version: str) -> RevisionChanged:
+    """Return the error for an old version of an object that the store does not have any more."""
+    return RevisionChanged(
+        f"{origin.url(key)}: its version {version} is not kept any more",
+        fix="look at the bucket's lifecycle rules: they say how long old versions are kept",
+    )
+
+
 def precondition_failed(origin: Origin, key: str, expected: str | None) -> PreconditionFailed:
     """Return the error for a put or delete that lost."""
     if expected is None:

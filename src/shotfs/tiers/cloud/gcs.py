@@ -19,7 +19,9 @@ from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
 from shotfs.tiers.cloud import errors
 from shotfs.tiers.cloud.bulk import BulkReader, Obstore, Pin, client_options, retry_config
 from shotfs.tiers.cloud.gcs_api import Answer, GcsApi
+from shotfs.tiers.cloud.gcs_history import GcsHistory
 from shotfs.tiers.cloud.gcs_upload import GcsUpload
+from shotfs.tiers.cloud.moments import epoch_ns
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.recorded import digest_of, mtime_ns_of, recorded
 from shotfs.tiers.keys import is_key
@@ -38,6 +40,7 @@ class GcsTier:
         self._bucket = origin.root.host
         self._api = GcsApi(origin)
         self._bucket_seen = False
+        self._history = GcsHistory(origin, self._api, _OBJECT_FIELDS, self._revision)
         self._bulk = BulkReader(
             origin,
             obstore=Obstore(origin, self._make_store, lambda r: Pin(version=r.version)),
@@ -53,7 +56,7 @@ class GcsTier:
     @property
     def properties(self) -> TierProperties:
         """As `Tier.properties`."""
-        return TierProperties(writable=True, preconditions=True, listable=True)
+        return TierProperties(writable=True, preconditions=True, listable=True, history=True)
 
     @property
     def engine(self) -> str:
@@ -74,6 +77,18 @@ class GcsTier:
             return await self._list_page(prefix, below, token)
 
         return Pages("", fetch)
+
+    async def keeps_versions(self) -> bool:
+        """As `Tier.keeps_versions`."""
+        return await self._history.kept()
+
+    async def stat_at(self, key: str, at_ns: int) -> Revision:
+        """As `Tier.stat_at`."""
+        return await self._history.stat(key, at_ns)
+
+    def list_at(self, prefix: str, at_ns: int) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list_at`."""
+        return self._history.list(prefix, at_ns)
 
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
@@ -196,7 +211,13 @@ class GcsTier:
         return page, document.get("nextPageToken") or None
 
     async def _read_by_api(self, revision: Revision, span: Span) -> Buffer:
-        url = await self._object_url(revision.key, alt="media", ifGenerationMatch=revision.version)
+        url = await self._object_url(
+            revision.key,
+            alt="media",
+            # The one chooses, the other makes sure: some servers know only one of them.
+            generation=revision.version,
+            ifGenerationMatch=revision.version,
+        )
         what = self._origin.url(revision.key)
         answer = await self._api.ask(
             "GET",
@@ -234,7 +255,7 @@ class GcsTier:
                 key=key,
                 size_bytes=int(item["size"]),
                 version=str(item["generation"]),
-                mtime_ns=_time_ns(item["updated"]) if mtime_ns is None else mtime_ns,
+                mtime_ns=_updated_ns(item["updated"]) if mtime_ns is None else mtime_ns,
                 checksums=Checksums(
                     md5=_hex(item.get("md5Hash")),
                     crc32c=_hex(item.get("crc32c")),
@@ -279,12 +300,8 @@ def _provider(credentials: Any) -> Any:
     return provide
 
 
-def _time_ns(updated: str) -> int:
-    moment = datetime.fromisoformat(updated)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000
+def _updated_ns(updated: str) -> int:
+    return epoch_ns(datetime.fromisoformat(updated))
 
 
 def _hex(text: str | None) -> str | None:

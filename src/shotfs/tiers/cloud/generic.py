@@ -29,6 +29,7 @@ from shotfs.tiers.cloud.threads import (
     with_descriptor,
     write_at,
 )
+from shotfs.tiers.cloud.unversioned import Unversioned
 from shotfs.tiers.keys import is_key
 from shotfs.tiers.pages import Pages
 from shotfs.tiers.source import size_of
@@ -44,7 +45,7 @@ Entries = list[dict[str, Any]]
 _Place = tuple[Entries | None, int]
 
 
-class GenericTier:
+class GenericTier(Unversioned):
     """A root that some fsspec file system serves."""
 
     def __init__(self, origin: Origin) -> None:

@@ -22,6 +22,7 @@ from shotfs.tiers.cloud import errors
 from shotfs.tiers.cloud.bridge import in_loop, request
 from shotfs.tiers.cloud.bulk import BulkReader, Obstore, Pin, client_options, retry_config
 from shotfs.tiers.cloud.origin import Origin
+from shotfs.tiers.cloud.unversioned import Unversioned
 from shotfs.tiers.keys import is_key
 from shotfs.tiers.pages import Pages
 
@@ -37,7 +38,7 @@ _Place = tuple[list[str] | None, int]
 """The names of files still to be looked at (None: not listed yet) and how many are done."""
 
 
-class HttpTier:
+class HttpTier(Unversioned):
     """A web server's directory."""
 
     def __init__(self, origin: Origin) -> None:

@@ -25,6 +25,7 @@ from shotfs.tiers.cloud.threads import (
     with_descriptor,
     write_at,
 )
+from shotfs.tiers.cloud.unversioned import Unversioned
 from shotfs.tiers.pages import Pages
 from shotfs.tiers.source import size_of
 
@@ -36,7 +37,7 @@ _COPY_BYTES = 1024 * 1024
 _Place = tuple[list[str] | None, int]
 
 
-class LocalTier:
+class LocalTier(Unversioned):
     """A directory."""
 
     def __init__(self, origin: Origin) -> None:

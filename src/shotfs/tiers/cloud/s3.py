@@ -8,6 +8,7 @@ metadata, so the mtime is the store's own LastModified, in stat and listings ali
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from shotfs.tiers.cloud.bulk import BulkReader, Obstore, Pin, client_options, re
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.recorded import digest_of, recorded
 from shotfs.tiers.cloud.s3_api import S3Api
+from shotfs.tiers.cloud.s3_history import S3History
 from shotfs.tiers.cloud.s3_upload import S3Upload
 from shotfs.tiers.keys import is_key
 from shotfs.tiers.pages import Pages
@@ -36,9 +38,12 @@ class S3Tier:
         self._bucket = origin.root.host
         self._api = S3Api(origin)
         self._bucket_seen = False
+        self._history = S3History(origin, self._api, self._kept)
         self._bulk = BulkReader(
             origin,
-            obstore=Obstore(origin, self._make_store, lambda r: Pin(if_match=r.version)),
+            obstore=Obstore(
+                origin, self._make_store, lambda r: Pin(version=r.pin, if_match=r.version)
+            ),
             fallback=self._read_by_api,
             stat=self.stat,
         )
@@ -52,7 +57,11 @@ class S3Tier:
     def properties(self) -> TierProperties:
         """As `Tier.properties`."""
         return TierProperties(
-            writable=True, preconditions=True, listable=True, lists_checksums=False
+            writable=True,
+            preconditions=True,
+            listable=True,
+            lists_checksums=False,
+            history=True,
         )
 
     @property
@@ -62,13 +71,7 @@ class S3Tier:
 
     async def stat(self, key: str) -> Revision:
         """As `Tier.stat`."""
-        answer = await self._head(key)
-        return self._revision(
-            key,
-            answer,
-            answer["ContentLength"],
-            Checksums(md5=_md5_of(answer), xxh128=digest_of(answer["Metadata"])),
-        )
+        return self._headed(key, await self._head(key))
 
     def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
         """As `Tier.list`."""
@@ -78,6 +81,19 @@ class S3Tier:
             return await self._list_page(prefix, below, token)
 
         return Pages("", fetch)
+
+    async def keeps_versions(self) -> bool:
+        """As `Tier.keeps_versions`."""
+        return await self._history.kept()
+
+    async def stat_at(self, key: str, at_ns: int) -> Revision:
+        """As `Tier.stat_at`."""
+        version = await self._history.version_of(key, at_ns)
+        return replace(self._headed(key, await self._head(key, version)), pin=version)
+
+    def list_at(self, prefix: str, at_ns: int) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list_at`."""
+        return self._history.list(prefix, at_ns)
 
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
@@ -149,8 +165,8 @@ class S3Tier:
 
     # --- requests --------------------------------------------------------------------------------
 
-    async def _head(self, key: str) -> dict[str, Any]:
-        target = {"Bucket": self._bucket, "Key": self._origin.object_key(key)}
+    async def _head(self, key: str, version: str | None = None) -> dict[str, Any]:
+        target = self._target(key, version)
         try:
             answer = await self._api.call("head_object", self._origin.url(key), target)
         except ObjectNotFound as exc:
@@ -159,6 +175,10 @@ class S3Tier:
             raise errors.object_not_found(self._origin, key) from exc
         self._bucket_seen = True
         return answer
+
+    def _target(self, key: str, version: str | None) -> dict[str, str]:
+        target = {"Bucket": self._bucket, "Key": self._origin.object_key(key)}
+        return target if version is None else target | {"VersionId": version}
 
     async def _check_bucket(self) -> None:
         if self._bucket_seen:
@@ -201,8 +221,7 @@ class S3Tier:
                 what,
                 span.length_bytes,
                 {
-                    "Bucket": self._bucket,
-                    "Key": self._origin.object_key(revision.key),
+                    **self._target(revision.key, revision.pin),
                     "IfMatch": revision.version,
                     "Range": f"bytes={span.start}-{span.stop - 1}",
                 },
@@ -217,6 +236,15 @@ class S3Tier:
         return data
 
     # --- values ----------------------------------------------------------------------------------
+
+    def _headed(self, key: str, answer: Mapping[str, Any]) -> Revision:
+        sums = Checksums(md5=_md5_of(answer), xxh128=digest_of(answer["Metadata"]))
+        return self._revision(key, answer, answer["ContentLength"], sums)
+
+    def _kept(self, key: str, entry: Mapping[str, Any]) -> Revision:
+        # As in listings of today: no md5, because the entry does not say how it is encrypted.
+        made = self._revision(key, entry, entry["Size"], Checksums())
+        return replace(made, pin=str(entry["VersionId"]))
 
     def _revision(
         self, key: str, answer: Mapping[str, Any], size_bytes: int, checksums: Checksums

@@ -1,0 +1,46 @@
+"""What a store without a history answers to the questions of the past."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from shotfs.errors import Unsupported
+from shotfs.tiers.base import ListPage, Revision
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class Unversioned:
+    """The part of `Tier` that asks for the past, for stores that only know the present."""
+
+    async def keeps_versions(self) -> bool:
+        """As `Tier.keeps_versions`: it does not, or has no way to ask for them."""
+        return False
+
+    async def stat_at(
+        self: _Named,
+        key: str,  # noqa: ARG002  # as `Tier.stat_at`
+        at_ns: int,  # noqa: ARG002  # as above
+    ) -> Revision:
+        """As `Tier.stat_at`."""
+        raise _unsupported(self.name)
+
+    def list_at(
+        self: _Named,
+        prefix: str,  # noqa: ARG002  # as `Tier.list_at`
+        at_ns: int,  # noqa: ARG002  # as above
+    ) -> AsyncGenerator[ListPage, None]:
+        """As `Tier.list_at`."""
+        raise _unsupported(self.name)
+
+
+def _unsupported(name: str) -> Unsupported:
+    return Unsupported(
+        f"{name} cannot be seen as of a time: this kind of origin keeps no old versions",
+        fix="pin a tree with `shotfs pin create`, or use a bucket of gs:// or s3:// that keeps"
+        " object versions",
+    )
