@@ -87,6 +87,10 @@ class SpecInvalid(DocumentInvalid):
     """A path specification has mistakes."""
 
 
+class ImportInvalid(DocumentInvalid):
+    """A document of another system (templates.yml, anatomy) has mistakes, or cannot be read."""
+
+
 # --- tiers ---------------------------------------------------------------------------------------
 
 
@@ -150,6 +154,12 @@ class TierCorrupt(TierError):
     retryable = True
 
 
+class RecordInvalid(TierError):
+    """An object that shotfs keeps for itself (alias, version manifest) is not what it writes."""
+
+    errno = _errno.EIO
+
+
 class Unsupported(ShotfsError):
     """The operation does not exist here (hard links, a URL scheme that nobody knows)."""
 
@@ -210,6 +220,25 @@ class PublishedImmutable(FilesystemError):
     """Published under an immutable template: EEXIST to write it, EPERM to change it."""
 
     errno = _errno.EPERM
+
+
+class VersionBusy(FilesystemError):
+    """A version cannot be published now: outputs are unfinished, or somebody else publishes it."""
+
+    errno = _errno.EBUSY
+
+
+class VersionSealing(FilesystemError):
+    """Somebody publishes the version that an output belongs to; how that ends decides its fate."""
+
+    errno = _errno.EAGAIN
+    retryable = True
+
+
+class AliasMoved(FilesystemError):
+    """Somebody else moved the version alias meanwhile."""
+
+    errno = _errno.ESTALE
 
 
 class NoTemplate(FilesystemError):
