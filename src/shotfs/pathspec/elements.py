@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from shotfs.pathspec import regex
 from shotfs.pathspec.fields import CHOICES_MAX, Check, Field
+from shotfs.pathspec.pattern import Matcher
 from shotfs.pathspec.regex import Group, Regex, Same, Sequence
 from shotfs.pathspec.tokens import FieldRef, Literal, Token
 
 Fields = Mapping[str, Field]
+Tokens = tuple[Token, ...]
 
 
 def expand(tokens: tuple[Token, ...], fields: Fields, seen: set[str]) -> Regex:
@@ -107,3 +110,74 @@ def checks_of(tokens: tuple[Token, ...], fields: Fields) -> tuple[tuple[str, Che
         if field.check is not None:
             found[field.name] = field.check
     return tuple(found.items())
+
+
+class Element:
+    """One element of paths, however many templates share it. Made by `Elements.of`.
+
+    Its expression is compiled at first use: compiling is slow, and most processes meet few of many
+    templates. Threads that meet it at once compute the same.
+
+    Attributes:
+        tokens: what it is made of.
+        fields: what its tokens name.
+        checks: (field name, check) of what its expression does not say.
+        finite: its names, where they can be listed.
+        version: its first version field, or None.
+    """
+
+    __slots__ = ("_match", "checks", "fields", "finite", "tokens", "version")
+
+    def __init__(self, tokens: Tokens, fields: Fields) -> None:
+        self.tokens = tokens
+        self.fields = fields
+        self._match: Matcher | None = None
+        self.checks = checks_of(tokens, fields)
+        self.finite = finite(tokens, fields)
+        self.version = next((one for one in leaves(tokens, fields) if one.kind == "version"), None)
+
+    @property
+    def match(self) -> Matcher:
+        """What matches its names whole; the checks are not in it."""
+        if self._match is None:
+            tree = expand(self.tokens, self.fields, set())
+            self._match = re.compile(regex.render(tree), re.ASCII).fullmatch
+        return self._match
+
+    def find(self, name: str) -> re.Match[str] | None:
+        """Return the match of *name*, which passes the checks too, or None."""
+        found = self.match(name)
+        if found is not None:
+            for key, check in self.checks:
+                if check(found[key]) is not None:
+                    return None
+        return found
+
+    def fields_of(self, name: str) -> dict[str, str] | None:
+        """Return the fields that *name* gives, or None when it does not match."""
+        match = self._match
+        if match is None:
+            match = self.match
+        found = match(name)
+        if found is None:
+            return None
+        fields = found.groupdict()
+        for key, check in self.checks:
+            if check(fields[key]) is not None:
+                return None
+        return fields
+
+
+class Elements:
+    """The elements of a specification, each made once."""
+
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self._known: dict[Tokens, Element] = {}
+
+    def of(self, tokens: Tokens) -> Element:
+        """Return the element that *tokens* make."""
+        known = self._known.get(tokens)
+        if known is None:
+            known = self._known[tokens] = Element(tokens, self._fields)
+        return known

@@ -115,7 +115,7 @@ def _at(one: Node, other: Node, path: tuple[str, ...]) -> Iterator[tuple[Pattern
     if one is not other and one.template is not None and other.template is not None:
         yield one.template, other.template, "/".join(path)
     for node, beside in ((one, other), (other, one)):
-        for _, tree, _ in node.trees:
+        for _, tree in node.trees:
             for found, names in _all_below(beside, tree):
                 yield tree, found, "/".join((*path, *names))
         if one is other:
@@ -124,11 +124,11 @@ def _at(one: Node, other: Node, path: tuple[str, ...]) -> Iterator[tuple[Pattern
 
 def _all_below(node: Node, but: Pattern) -> Iterator[tuple[Pattern, tuple[str, ...]]]:
     """Yield the templates below *node* that are not *but*, with names that lead to them."""
-    for _, tree, _ in node.trees:
+    for _, tree in node.trees:
         if tree is not but:
             yield tree, ("x",)
     children = list(node.literals.items())
-    children.extend((text_of(edge.tokens), edge.child) for edge in node.patterns)
+    children.extend((text_of(edge.element.tokens), edge.child) for edge in node.patterns)
     for name, child in children:
         if child.template is not None:
             yield child.template, (name,)
@@ -150,14 +150,13 @@ def _steps(one: Node, other: Node, proofs: ElementProofs) -> Iterator[tuple[Node
                     yield edge.child, child, name
     for index, edge in enumerate(one.patterns):
         for beside in other.patterns[index:] if one is other else other.patterns:
-            shared = proofs.common(edge.tokens, beside.tokens)
+            shared = proofs.common(edge.element.tokens, beside.element.tokens)
             if shared is not None:
                 yield edge.child, beside.child, shared
 
 
 def _takes(edge: Edge, name: str) -> bool:
-    found = edge.match(name)
-    return found is not None and all(check(found[key]) is None for key, check in edge.checks)
+    return edge.element.find(name) is not None
 
 
 def warn_overlaps(root: Node, proofs: ElementProofs, warnings: Report, offsets: list[int]) -> None:

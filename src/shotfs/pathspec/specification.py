@@ -7,21 +7,19 @@ read-only once made, so threads may share it. A name that is no UTF-8, longer th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from shotfs.digest import Digest
 from shotfs.errors import InvalidArgument, NoTemplate, Problem
-from shotfs.pathspec import explain, trie
+from shotfs.pathspec import explain
 from shotfs.pathspec.elements import Fields, leaves, write
 from shotfs.pathspec.explain import Explanation, PathKind
-from shotfs.pathspec.fields import FieldValue
+from shotfs.pathspec.fields import Field, FieldValue
+from shotfs.pathspec.matcher import Matcher, split
 from shotfs.pathspec.model import AliasMatch, DirectoryMatch, Resolution, Template
-from shotfs.pathspec.pattern import Pattern
+from shotfs.pathspec.pattern import Pattern, Variant
 from shotfs.pathspec.problems import suggest
-from shotfs.pathspec.tokens import Token
 from shotfs.pathspec.trie import Node
-
-NAME_BYTES_MAX = 255
 
 
 class Specification:
@@ -36,7 +34,7 @@ class Specification:
             which they are met.
         field_sources: the document that declares each field, by the field's name.
         templates: by name, in the order of the document.
-        origins: root URLs that some template uses, in the order of the document.
+        origins: root URLs that some template has as origin or tier, in the order of the document.
         warnings: what is allowed and probably not meant, in the order of the document.
     """
 
@@ -54,6 +52,7 @@ class Specification:
         compiled: list[Pattern],
         root: Node,
         warnings: tuple[Problem, ...],
+        crossing: Collection[int] = (),
     ) -> None:
         self.show = show
         self.source = source
@@ -66,10 +65,16 @@ class Specification:
         self.templates: Mapping[str, Template] = {
             one.template.name: one.template for one in compiled
         }
-        self.origins = tuple(dict.fromkeys(one.template.policy.origin for one in compiled))
+        self.origins = tuple(
+            dict.fromkeys(
+                url
+                for policy in {id(p): p for p in (one.template.policy for one in compiled)}.values()
+                for url in (policy.origin, *policy.tiers)
+            )
+        )
         self._compiled = {one.template.name: one for one in compiled}
         self.warnings = warnings
-        self._root = root
+        self._matcher = Matcher(compiled, root, fields, crossing)
 
     @property
     def patterns(self) -> Mapping[str, Pattern]:
@@ -82,71 +87,22 @@ class Specification:
     def resolve(self, path: str) -> Resolution | None:
         """Return what *path* is as a file, or None when no template can produce it.
 
-        Where templates overlap, the one with more literal text wins. Names that the scratch
-        patterns of a writable template match are scratch, also where the template matches them.
+        Where templates overlap, `before` says which one wins. Names that the scratch patterns of
+        a writable template match are scratch, also where the template matches them.
         """
-        names = split(path)
-        if not names:
-            return None
-        found = trie.find(self._root, names, 0, {})
-        if found is None:
-            return self._scratch(path, names)
-        compiled, fields = found
-        if compiled.is_scratch is not None and compiled.is_scratch(names[-1]) is not None:
-            return self._scratch(path, names)
-        return Resolution(compiled.template, fields, path, False)
-
-    def _scratch(self, path: str, names: list[str]) -> Resolution | None:
-        name = names[-1]
-        first: Resolution | None = None
-        for node, fields in trie.nodes_at(self._root, names[:-1], 0, {}):
-            for compiled in node.files:
-                if compiled.is_scratch is None or compiled.is_scratch(name) is None:
-                    continue
-                resolution = Resolution(compiled.template, fields, path, True)
-                if _extends_a_name_of(compiled, node, names, fields):
-                    return resolution
-                first = first or resolution
-        return first or self._scratch_in_tree(path, names)
-
-    def _scratch_in_tree(self, path: str, names: list[str]) -> Resolution | None:
-        found = trie.find(self._root, names, 0, {})
-        if found is None:
-            return None
-        compiled, fields = found
-        assert compiled.tree is not None, "other templates know their scratch names by directory"
-        kept = {name: text for name, text in fields.items() if name != compiled.tree}
-        return Resolution(compiled.template, kept, path, True)
+        return self._matcher.resolve(path)
 
     def directory(self, path: str) -> DirectoryMatch | None:
         """Return what *path* is as a directory, or None when no template has such a directory."""
-        names = split(path)
-        if names is None:
-            return None
-        matches = list(trie.directories_at(self._root, names, 0, {}))
-        return trie.merge(matches) if matches else None
+        return self._matcher.directory(path)
 
     def alias(self, path: str) -> AliasMatch | None:
         """Return what *path* is as a version alias, or None when it is none."""
-        del path
-        return None
+        return self._matcher.alias(path)
 
     def implied_children(self, path: str) -> tuple[str, ...]:
         """Return the names of the directories in *path* that exist without any object, sorted."""
-        names = split(path)
-        if names is None:
-            return ()
-        children: set[str] = set()
-        for node, fields in trie.nodes_at(self._root, names, 0, {}):
-            if not node.implied:
-                continue
-            children.update(
-                name for name, child in node.literals.items() if child.directory is not None
-            )
-            for edge in node.patterns:
-                if edge.finite is not None and edge.child.directory is not None:
-                    children.update(edge.finite.names(self.fields, fields))
-        return tuple(sorted(children))
+        return self._matcher.implied_children(path)
 
     def parse(self, path: str) -> Resolution:
         """Return what *path* is.
@@ -205,9 +161,9 @@ class Specification:
             raise InvalidArgument(
                 f'{self.show} has no template "{template}"', fix=suggest(template, self.templates)
             )
-        tokens = tuple(token for element in compiled.elements for token in element)
-        texts = self._texts(compiled, tokens, fields)
-        path = "/".join(write(element, self.fields, texts) for element in compiled.elements)
+        texts = self._texts(compiled, fields)
+        variant = self._variant(compiled, texts)
+        path = "/".join(write(element, self.fields, texts) for element in variant.elements)
         found = self.resolve(path)
         if found is None or found.template.name != template or found.scratch:
             raise InvalidArgument(
@@ -216,10 +172,8 @@ class Specification:
             )
         return path
 
-    def _texts(
-        self, compiled: Pattern, tokens: tuple[Token, ...], values: Mapping[str, FieldValue]
-    ) -> dict[str, str]:
-        used = {field.name: field for field in leaves(tokens, self.fields)}
+    def _texts(self, compiled: Pattern, values: Mapping[str, FieldValue]) -> dict[str, str]:
+        used = _used(compiled.variants[0], self.fields)
         texts: dict[str, str] = {}
         for name, value in values.items():
             if name not in used:
@@ -228,50 +182,35 @@ class Specification:
                     fix=suggest(name, used),
                 )
             writer = used[name].write
-            texts[name] = writer(value) if isinstance(value, int) and writer else str(value)
-        given = set(texts)
-        for name in texts:
-            given |= _parts(used[name].tokens, self.fields)
-        for name, field in used.items():
-            if name not in given and not field.tokens:
-                raise InvalidArgument(
-                    f'template "{compiled.template.name}" needs the field "{name}": {field.wants}',
-                    fix=f"add {name}=...",
-                )
+            texts[name] = (
+                writer(value) if isinstance(value, int) and writer is not None else str(value)
+            )
         return texts
 
+    def _variant(self, compiled: Pattern, texts: Mapping[str, str]) -> Variant:
+        """Return the variant that has exactly the fields *texts*, of several the shortest."""
+        given = set(texts)
+        for name in texts:
+            given |= {field.name for field in leaves(self.fields[name].tokens, self.fields)}
+        exact: Variant | None = None
+        lacking: list[str] = []
+        for variant in compiled.variants:
+            used = _used(variant, self.fields)
+            if given <= used.keys():
+                lacking = [name for name, one in used.items() if not one.tokens]
+                lacking = [name for name in lacking if name not in given]
+                if not lacking:
+                    exact = variant
+        if exact is not None:
+            return exact
+        name = lacking[0]  # of the shortest that has all given ones; the first has all
+        raise InvalidArgument(
+            f'template "{compiled.template.name}" needs the field "{name}":'
+            f" {self.fields[name].wants}",
+            fix=f"add {name}=...",
+        )
 
-def _parts(tokens: tuple[Token, ...], fields: Fields) -> set[str]:
-    return {field.name for field in leaves(tokens, fields)}
 
-
-def split(path: str) -> list[str] | None:
-    """Return the elements of *path*, none for "", or None when it cannot be a path of a show."""
-    if path == "":
-        return []
-    names = path.split("/")
-    if "" in names or "." in names or ".." in names or "\0" in path:
-        return None
-    if not path.isascii():
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            return None
-    if len(path) * 4 > NAME_BYTES_MAX and any(
-        len(name.encode()) > NAME_BYTES_MAX for name in names
-    ):
-        return None
-    return names
-
-
-def _extends_a_name_of(
-    compiled: Pattern, node: Node, names: list[str], fields: dict[str, str]
-) -> bool:
-    """Return whether the scratch name begins with a whole final name of the template."""
-    name = names[-1]
-    for start in (0, 1) if name.startswith(".") else (0,):
-        for end in range(len(name) - 1, start, -1):
-            found = trie.find(node, [name[start:end]], 0, fields)
-            if found is not None and found[0] is compiled:
-                return True
-    return False
+def _used(variant: Variant, fields: Fields) -> dict[str, Field]:
+    """Return all fields of *variant*, compounds and their parts, in order."""
+    return {field.name: field for tokens in variant.elements for field in leaves(tokens, fields)}

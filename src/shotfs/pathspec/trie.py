@@ -1,9 +1,8 @@
-"""The matcher: a trie over path elements.
+"""The trie: what all templates are merged into, over path elements.
 
-Each edge is a literal (one dictionary look-up) or a compiled expression of a whole element.
-Templates that begin alike share their edges. A walk visits each node at most once, so resolving
-costs at most one match for each edge of the specification, whatever the path; an impossible path
-mostly costs one look-up. Built once, then only read, by any number of threads.
+Each edge is a literal (one dictionary look-up) or a pattern of a whole element. Templates and
+variants that begin alike share their nodes. Built once, then only read, by any number of threads;
+what is computed at first use is the same whoever computes it. `walk` finds paths in it.
 """
 
 from __future__ import annotations
@@ -11,226 +10,216 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
-from shotfs.pathspec import elements, regex
-from shotfs.pathspec.elements import Fields, Finite
-from shotfs.pathspec.fields import Check
-from shotfs.pathspec.model import DirectoryMatch
+from shotfs.pathspec import regex
+from shotfs.pathspec.elements import Element, Elements, Fields, Tokens
+from shotfs.pathspec.fields import Field
+from shotfs.pathspec.index import Index
+from shotfs.pathspec.model import Immutable, Policy
 from shotfs.pathspec.pattern import Matcher, Pattern, Variant
-from shotfs.pathspec.tokens import Literal, Token
+from shotfs.pathspec.tokens import Literal
 
 
 @dataclass(slots=True)
 class Edge:
-    """A pattern edge. `again`: fields that an earlier element has fixed already."""
+    """A pattern edge. `again`: fields that an earlier element has fixed, known at first use."""
 
-    match: Matcher
-    tokens: tuple[Token, ...]
-    again: tuple[str, ...]
-    checks: tuple[tuple[str, Check], ...]
-    finite: Finite | None
-    weight: int
+    element: Element
     child: Node
+    again: tuple[str, ...] | None = None
 
     def fields_of(self, name: str, bound: dict[str, str]) -> dict[str, str] | None:
         """Return *bound* and the fields that *name* gives, or None when it does not match."""
-        found = self.match(name)
-        if found is None:
-            return None
-        fields = found.groupdict()
-        for key, check in self.checks:
-            if check(fields[key]) is not None:
-                return None
+        fields = self.element.fields_of(name)
+        if fields is None or not bound:
+            return fields
+        # Whoever comes here has the same fields bound: they are those of the node.
+        if self.again is None:
+            self.again = tuple(key for key in fields if key in bound)
         for key in self.again:
             if bound[key] != fields[key]:
                 return None
-        return {**bound, **fields} if bound else fields
+        return bound | fields
+
+
+@dataclass(slots=True)
+class AliasEdge:
+    """A path's last element, with an alias in the place of the version *field*.
+
+    Attributes:
+        element: matches it; the version field's text is then the alias.
+        directory: the versions are directories.
+        patterns: those with such versions, in the order of the document.
+    """
+
+    element: Element
+    field: Field
+    directory: bool
+    patterns: list[Pattern]
 
 
 @dataclass(slots=True)
 class Node:
-    """A place in the trie: what paths that came here may be, and how they may go on."""
+    """A place in the trie: what paths that came here may be, and how they may go on.
+
+    Attributes:
+        implied: a directory here exists without any object in it.
+        depth: elements that lead here.
+        trees: (field, pattern) of those that take the whole rest.
+        scratch: for each matcher of scratch names beside the files here, its first template.
+        policies: of all templates below, by identity, in the order of the document.
+        version_depth: elements of the outermost version directory that is published as a whole and
+            that everything here lies in or is; None where there is none.
+    """
 
     implied: bool
+    depth: int
     literals: dict[str, Node] = field(default_factory=dict)
     patterns: list[Edge] = field(default_factory=list)
+    aliases: list[AliasEdge] = field(default_factory=list)
     template: Pattern | None = None
-    trees: list[tuple[str, Pattern, DirectoryMatch]] = field(default_factory=list)
-    files: list[Pattern] = field(default_factory=list)
-    below: list[Pattern] = field(default_factory=list)
-    directory: DirectoryMatch | None = None
+    trees: list[tuple[str, Pattern]] = field(default_factory=list)
+    scratch: dict[Matcher, Pattern] = field(default_factory=dict)
+    policies: dict[int, Policy] = field(default_factory=dict)
+    version_depth: int | None = None
+    index: Index[Edge] | None = None
+    alias_index: Index[AliasEdge] | None = None
+
+    def candidates(self, name: str) -> list[Edge]:
+        """Return the pattern edges that *name* may match, in the order of the document."""
+        index = self.index
+        if index is None:
+            index = self.index = Index(self.patterns)
+        return index.candidates(name)
+
+    def alias_candidates(self, name: str) -> list[AliasEdge]:
+        """Return the aliases in this directory that *name* may match."""
+        if not self.aliases:
+            return self.aliases
+        if self.alias_index is None:
+            self.alias_index = Index(self.aliases)
+        return self.alias_index.candidates(name)
+
+
+class _Builder:
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self._elements = Elements(fields)
+        self._edges: dict[tuple[int, Tokens], Edge] = {}
+        self._aliased: dict[str, Elements] = {}
+        self._alias_edges: dict[tuple[int, str, Tokens, bool], AliasEdge] = {}
+        self.version_nodes: list[Node] = []
+
+    def add(self, root: Node, one: Pattern, variant: Variant) -> None:
+        node = root
+        last = len(variant.elements) - 1
+        aliased = False
+        published = one.template.policy.immutable is Immutable.ON_VERSION_PUBLISH
+        for index, tokens in enumerate(variant.elements):
+            node.policies[id(one.template.policy)] = one.template.policy
+            if index == last:
+                if one.is_scratch is not None:
+                    node.scratch.setdefault(one.is_scratch, one)
+                if variant.tree is not None:
+                    node.trees.append((variant.tree, one))
+                    return
+            version = None
+            if not aliased or published:
+                version = self._version(tokens)
+            if version is not None and version.aliases and not aliased:
+                aliased = True
+                self._add_alias(node, one, tokens, version, directory=index < last)
+            node = self._step(node, tokens)
+            if published and version is not None and index < last:
+                published = False
+                node.version_depth = node.depth
+                self.version_nodes.append(node)
+        if node.template is None:
+            node.template = one
+
+    def _version(self, tokens: Tokens) -> Field | None:
+        return self._elements.of(tokens).version
+
+    def _step(self, node: Node, tokens: Tokens) -> Node:
+        if len(tokens) == 1 and isinstance(tokens[0], Literal):
+            text = tokens[0].text
+            child = node.literals.get(text)
+            if child is None:
+                child = node.literals[text] = Node(node.implied, node.depth + 1)
+            return child
+        edge = self._edges.get((id(node), tokens))
+        if edge is None:
+            element = self._elements.of(tokens)
+            implied = node.implied and element.finite is not None
+            edge = Edge(element, Node(implied, node.depth + 1))
+            self._edges[id(node), tokens] = edge
+            node.patterns.append(edge)
+        return edge.child
+
+    def _add_alias(
+        self, node: Node, one: Pattern, tokens: Tokens, version: Field, *, directory: bool
+    ) -> None:
+        key = (id(node), version.name, tokens, directory)
+        edge = self._alias_edges.get(key)
+        if edge is None:
+            element = self._aliases_of(version).of(tokens)
+            edge = self._alias_edges[key] = AliasEdge(element, version, directory, [])
+            node.aliases.append(edge)
+        edge.patterns.append(one)
+
+    def _aliases_of(self, version: Field) -> Elements:
+        """Return the elements in which the names of its aliases stand for *version*."""
+        if version.name not in self._aliased:
+            stand_in = alias_field(version)
+            self._aliased[version.name] = Elements({**self._fields, version.name: stand_in})
+        return self._aliased[version.name]
+
+
+def alias_field(version: Field) -> Field:
+    """Return a field whose texts are the aliases of *version*, under its name."""
+    names = tuple(alias.name for alias in version.aliases)
+    return replace(version, shape=regex.any_of(names), check=None, choices=names)
 
 
 def build(compiled: list[Pattern], fields: Fields) -> Node:
-    """Return the root of the trie of *compiled* templates, in the order of the document."""
-    root = Node(implied=True)
-    known: dict[DirectoryMatch, DirectoryMatch] = {}
+    """Return the root of the trie of *compiled*, in the order of the document; no fallback."""
+    root = Node(implied=True, depth=0)
+    builder = _Builder(fields)
     for one in compiled:
-        for variant in one.variants:
-            _add(root, one, variant, fields)
-    _finish(root, known)
+        if not one.fallback:
+            for variant in one.variants:
+                builder.add(root, one, variant)
+    for node in sorted(builder.version_nodes, key=lambda one: one.depth):
+        _share_depth(node)
     return root
 
 
-def _add(root: Node, one: Pattern, variant: Variant, fields: Fields) -> None:
-    node, seen = root, set[str]()
-    last = len(variant.elements) - 1
-    for index, tokens in enumerate(variant.elements):
-        node.below.append(one)
-        if index == last:
-            node.files.append(one)
-            if variant.tree is not None:
-                node.trees.append((variant.tree, one, _directory([one], implied=False)))
-                return
-        node = _step(node, tokens, fields, seen)
-        seen.update(field.name for field in elements.leaves(tokens, fields))
-    if node.template is None:
-        node.template = one
+def _share_depth(top: Node) -> None:
+    """Tell everything below the version directory *top* of it."""
+    waiting = [top]
+    while waiting:
+        node = waiting.pop()
+        for child in children(node):
+            if child.version_depth is None or child.version_depth > top.depth:
+                child.version_depth = top.version_depth
+                waiting.append(child)
 
 
-def _step(node: Node, tokens: tuple[Token, ...], fields: Fields, seen: set[str]) -> Node:
-    if len(tokens) == 1 and isinstance(tokens[0], Literal):
-        return node.literals.setdefault(tokens[0].text, Node(implied=node.implied))
+def children(node: Node) -> Iterator[Node]:
+    """Yield the nodes one element below *node*."""
+    yield from node.literals.values()
     for edge in node.patterns:
-        if edge.tokens == tokens:
-            return edge.child
-    listed = elements.finite(tokens, fields)
-    names = {field.name for field in elements.leaves(tokens, fields)}
-    edge = Edge(
-        match=re.compile(regex.render(elements.expand(tokens, fields, set())), re.ASCII).fullmatch,
-        tokens=tokens,
-        again=tuple(sorted(names & seen)),
-        checks=elements.checks_of(tokens, fields),
-        finite=listed,
-        weight=elements.literal_length(tokens, fields),
-        child=Node(implied=node.implied and listed is not None),
-    )
-    node.patterns.append(edge)
-    return edge.child
+        yield edge.child
 
 
-def _finish(node: Node, known: dict[DirectoryMatch, DirectoryMatch]) -> None:
-    # Stable: where two are equally specific, the order of the document decides.
-    node.patterns.sort(key=lambda edge: -edge.weight)
-    if node.below:
-        match = _directory(node.below, implied=node.implied)
-        node.directory = known.setdefault(match, match)
-    for child in (*node.literals.values(), *(edge.child for edge in node.patterns)):
-        _finish(child, known)
-    node.below = []
-    node.files = [one for one in node.files if one.is_scratch is not None]
-
-
-def _directory(below: list[Pattern], *, implied: bool) -> DirectoryMatch:
-    policies = [one.template.policy for one in below]
-    mode = 0o777
-    for policy in policies:
-        mode &= policy.directory_mode
-    owners = {policy.uid for policy in policies}
-    groups = {policy.gid for policy in policies}
-    return DirectoryMatch(
-        implied=implied,
-        origins=tuple(dict.fromkeys(policy.origin for policy in policies)),
-        writable=any(policy.flow.writable for policy in policies),
-        mode=mode,
-        uid=owners.pop() if len(owners) == 1 else None,
-        gid=groups.pop() if len(groups) == 1 else None,
-        owner_caller=all(policy.owner_caller for policy in policies),
-        ttl_s=min(policy.ttl_s for policy in policies),
-        negative_ttl_s=min(policy.negative_ttl_s for policy in policies),
-    )
-
-
-def merge(matches: list[DirectoryMatch]) -> DirectoryMatch:
-    """Return the most cautious of *matches*, which are not empty."""
-    if len(matches) == 1:
-        return matches[0]
-    owners = {match.uid for match in matches}
-    groups = {match.gid for match in matches}
-    mode = 0o777
-    for match in matches:
-        mode &= match.mode
-    return DirectoryMatch(
-        implied=any(match.implied for match in matches),
-        origins=tuple(dict.fromkeys(origin for match in matches for origin in match.origins)),
-        writable=any(match.writable for match in matches),
-        mode=mode,
-        uid=owners.pop() if len(owners) == 1 else None,
-        gid=groups.pop() if len(groups) == 1 else None,
-        owner_caller=all(match.owner_caller for match in matches),
-        ttl_s=min(match.ttl_s for match in matches),
-        negative_ttl_s=min(match.negative_ttl_s for match in matches),
-    )
-
-
-def find(
-    node: Node, path: list[str], index: int, bound: dict[str, str]
-) -> tuple[Pattern, dict[str, str]] | None:
-    """Return the template of *path* from element *index* on, and its fields; most literal first."""
-    name = path[index]
-    following = index + 1
-    last = following == len(path)
-    child = node.literals.get(name)
-    if child is not None:
-        if not last:
-            found = find(child, path, following, bound)
-            if found is not None:
-                return found
-        elif child.template is not None:
-            return child.template, bound
-    for edge in node.patterns:
-        fields = edge.fields_of(name, bound)
-        if fields is None:
-            continue
-        if not last:
-            found = find(edge.child, path, following, fields)
-            if found is not None:
-                return found
-        elif edge.child.template is not None:
-            return edge.child.template, fields
-    for tree, compiled, _ in node.trees:
-        return compiled, {**bound, tree: "/".join(path[index:])}
-    return None
-
-
-def nodes_at(
-    node: Node, path: list[str], index: int, bound: dict[str, str]
-) -> Iterator[tuple[Node, dict[str, str]]]:
-    """Yield every node that *path* leads to, with the fields bound on the way."""
-    if index == len(path):
-        yield node, bound
-        return
-    child = node.literals.get(path[index])
-    if child is not None:
-        yield from nodes_at(child, path, index + 1, bound)
-    for edge in node.patterns:
-        fields = edge.fields_of(path[index], bound)
-        if fields is not None:
-            yield from nodes_at(edge.child, path, index + 1, fields)
-
-
-def directories_at(
-    node: Node, path: list[str], index: int, bound: dict[str, str]
-) -> Iterator[DirectoryMatch]:
-    """Yield what each node and each tree that *path* leads to says of it as a directory."""
-    if index == len(path):
-        if node.directory is not None:
-            yield node.directory
-        return
-    for _, _, match in node.trees:
-        yield match
-    child = node.literals.get(path[index])
-    if child is not None:
-        yield from directories_at(child, path, index + 1, bound)
-    for edge in node.patterns:
-        fields = edge.fields_of(path[index], bound)
-        if fields is not None:
-            yield from directories_at(edge.child, path, index + 1, fields)
-
-
+@cache
 def scratch_matcher(patterns: tuple[str, ...]) -> Matcher | None:
-    """Return what matches the names that *patterns* call scratch, or None for no patterns."""
+    """Return what matches the names that *patterns* call scratch, or None for no patterns.
+
+    The same for the same patterns: templates are grouped by it.
+    """
     if not patterns:
         return None
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).fullmatch

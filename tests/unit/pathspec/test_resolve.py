@@ -73,14 +73,6 @@ def test_digits_of_other_scripts_are_no_digits() -> None:
     assert dna().resolve(FRAME.replace("1001", "١٠٠١")) is None
 
 
-def test_more_literal_text_wins_whatever_the_order_of_the_document() -> None:
-    templates = {"free": "a/{name}.png", "half": "a/th_{name}.png", "fixed": "a/th_umb.png"}
-    for order in (templates, dict(reversed(templates.items()))):
-        found = spec(order, NAME)
-        names = [found.parse(f"a/{one}.png").template.name for one in ("x", "th_x", "th_umb")]
-        assert names == ["free", "half", "fixed"]
-
-
 def test_literal_dead_end_falls_back_to_pattern() -> None:
     found = spec({"one": "a/b/c", "two": "a/{name}/d"}, NAME)
     assert found.parse("a/b/d").template.name == "two"
