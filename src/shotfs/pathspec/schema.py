@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shotfs.pathspec.fields import ALIASES_MAX, CHOICES_MAX, PAD_MAX, TYPE_KEYS
+from shotfs.pathspec.fields import TYPE_KEYS, field_schema
 from shotfs.pathspec.loader import FORMAT, TOP_KEYS
 from shotfs.pathspec.model import Durability, Flow, Immutable, Rewrite
 from shotfs.pathspec.policy import BUILT_IN, KEYS, PRIORITY_MAX, SCRATCH_DEFAULT, SCRATCH_MAX
@@ -23,15 +23,6 @@ _DURATION = {
 }
 _MODE = {"type": "string", "pattern": "^0?[0-7]{3}$"}
 _ID = {"type": ["integer", "null"], "minimum": 0}
-_CHOICES = {
-    "description": "The texts; as an object, each with what it means.",
-    "anyOf": [
-        {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": CHOICES_MAX},
-        {"type": "object", "additionalProperties": _TEXT, "minProperties": 1},
-    ],
-}
-_ALIAS_NAME = {**_TEXT, "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"}
-_LENGTH = {"type": "integer", "minimum": 1, "maximum": 255}
 
 _POLICY: dict[str, dict[str, Any]] = {
     "origin": {**_TEXT, "description": "Where the files are: the name of a root, or a URL."},
@@ -73,47 +64,6 @@ _POLICY: dict[str, dict[str, Any]] = {
     },
 }
 
-_FIELD_KEYS: dict[str, dict[str, Any]] = {
-    "pattern": {**_TEXT, "description": "A regular expression of the linear subset."},
-    "choices": _CHOICES,
-    "exclusions": {"type": "array", "items": _TEXT, "description": "Texts that are refused."},
-    "length": {
-        "description": "Characters: exactly, or from min to max.",
-        "anyOf": [
-            _LENGTH,
-            {
-                "type": "object",
-                "properties": {"min": _LENGTH, "max": _LENGTH},
-                "additionalProperties": False,
-            },
-        ],
-    },
-    "case": {"enum": ["any", "lower", "upper"]},
-    "pad": {"type": "integer", "minimum": 1, "maximum": PAD_MAX, "description": "Digits."},
-    "strict": {"type": "boolean", "description": "Refuse numbers with other padding (default)."},
-    "negative": {"type": "boolean", "description": "Allow a minus sign."},
-    "min": {"type": "integer"},
-    "max": {"type": "integer"},
-    "scheme": {"type": "string", "pattern": "^[^/]*%0[0-9]+d$", "description": "Like v%03d."},
-    "aliases": {
-        "description": "Names that point to one version; as an object, each with what it means.",
-        "anyOf": [
-            {"type": "array", "items": _ALIAS_NAME, "maxItems": ALIASES_MAX},
-            {
-                "type": "object",
-                "propertyNames": _ALIAS_NAME,
-                "maxProperties": ALIASES_MAX,
-                "additionalProperties": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "properties": {"usage": _USAGE, "moves": {"enum": ["on-publish", "by-hand"]}},
-                },
-            },
-        ],
-    },
-    "format": {**_TEXT, "description": "Fields and literals, like {seq}_{cut}."},
-}
-
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a document."""
@@ -125,7 +75,7 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {key: _top(key) for key in TOP_KEYS},
         "$defs": {
-            **{f"field_{kind}": _field(kind, keys) for kind, keys in TYPE_KEYS.items()},
+            **{f"field_{kind}": field_schema(kind) for kind in TYPE_KEYS},
             "template": {
                 "type": "object",
                 "required": ["path"],
@@ -180,17 +130,3 @@ def _policy(key: str) -> dict[str, Any]:
     if value == SCRATCH_DEFAULT:
         value = list(value)
     return {**_POLICY[key], "default": f"{value:04o}" if key.endswith("mode") else value}
-
-
-def _field(kind: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    required = {"compound": ["format"], "enum": ["choices"]}.get(kind, [])
-    return {
-        "type": "object",
-        "required": ["type", *required],
-        "additionalProperties": False,
-        "properties": {
-            "type": {"const": kind},
-            "usage": _USAGE,
-            **{key: _FIELD_KEYS[key] for key in keys},
-        },
-    }

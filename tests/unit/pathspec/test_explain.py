@@ -40,7 +40,10 @@ def test_every_setting_says_who_set_it_and_where() -> None:
     ("path", "words"),
     [
         ("render/xy_1_1OO_030_00_v005/beauty/x", ["element 2", '"scene" wants', "'1OO_030"]),
-        ("render/xy_0_100_030_00_v005/beauty/x", ["act '0' is below 1"]),
+        (
+            "render/xy_0_100_030_00_v005/beauty/x",
+            ['"act" wants a number from 1 to 9', "found '0_100"],
+        ),
         (FRAME.replace("_v005.1001", "_v006.1001"), ["element 4", "'v005' in an earlier element"]),
         ("render/xy_1_100_030_00_v005", ["the path ends before element 3"]),
         (FRAME + "/x", ["the template ends at element 4"]),
