@@ -1,5 +1,6 @@
 """Path specifications: which paths exist, what their fields mean, which policy each has. Pure."""
 
+from shotfs.pathspec.documents import include_locations
 from shotfs.pathspec.explain import Explanation, FieldMeaning, Miss, PathKind, Setting
 from shotfs.pathspec.loader import load
 from shotfs.pathspec.model import (
@@ -38,6 +39,7 @@ __all__ = [
     "Setting",
     "Specification",
     "Template",
+    "include_locations",
     "json_schema",
     "load",
 ]

@@ -15,9 +15,10 @@ from typing import Any
 from shotfs.pathspec import elements, regex
 from shotfs.pathspec.elements import Fields, text_of
 from shotfs.pathspec.fields import Field
-from shotfs.pathspec.model import DirectoryMatch, Template
-from shotfs.pathspec.pattern import Pattern
+from shotfs.pathspec.model import DirectoryMatch, Lookahead, Retention, Template
+from shotfs.pathspec.pattern import Pattern, Place
 from shotfs.pathspec.policy import BUILT_IN, KEYS
+from shotfs.pathspec.problems import escape_pointer
 from shotfs.pathspec.tokens import FieldRef, Literal, Token
 
 MISSES_MAX = 10
@@ -47,15 +48,18 @@ class FieldMeaning:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One policy key in force: its value as text, who set it, and on which line of the document.
+    """One policy key in force: its value as text, and who set it.
 
-    `where` is a JSON pointer, or "built in"; `line` is None for what is built in.
+    Attributes:
+        where: a JSON pointer, or "built in".
+        line: of the document *source*; both are None for what is built in.
     """
 
     key: str
     value: str
     where: str
     line: int | None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +113,34 @@ def meanings(compiled: Pattern, fields: Fields, texts: Mapping[str, str]) -> Ite
 
 def settings(compiled: Pattern) -> Iterator[Setting]:
     """Yield the policy of *compiled*, with the place that each value comes from."""
-    own = f"/templates/{compiled.template.name}"
+    own = (
+        "/unmatched"
+        if compiled.fallback
+        else f"/templates/{escape_pointer(compiled.template.name)}"
+    )
+    policy = compiled.template.policy
     for key in KEYS:
-        if key in compiled.own:
-            value, line = compiled.own[key]
-            yield Setting(key, shown(key, value), f"{own}/{key}", line)
-        elif key in compiled.inherited:
-            value, place = compiled.inherited[key]
-            yield Setting(key, shown(key, value), place.pointer, place.line)
-        elif key == "origin":
-            yield Setting(key, compiled.template.policy.origin, "/roots (the only one)", None)
+        # Without an origin the last tier is it.
+        told = "tiers" if key == "origin" and not _is_given(compiled, key) else key
+        if told in compiled.own:
+            value, line = compiled.own[told]
+            place = Place(compiled.source, line, f"{own}/{told}")
+        elif told in compiled.inherited:
+            value, place = compiled.inherited[told]
         else:
-            yield Setting(key, shown(key, BUILT_IN[key]), "built in", None)
+            value, place = BUILT_IN.get(key), None
+        if key == "origin":
+            text = policy.origin
+        else:
+            text = " ".join(policy.tiers) if key == "tiers" else shown(key, value)
+        if place is None:
+            yield Setting(key, text, "built in", None)
+        else:
+            yield Setting(key, text, place.pointer, place.line, place.source)
+
+
+def _is_given(compiled: Pattern, key: str) -> bool:
+    return key in compiled.own or key in compiled.inherited
 
 
 def shown(key: str, value: Any) -> str:
@@ -131,9 +151,17 @@ def shown(key: str, value: Any) -> str:
         return f"{value:g} s"
     if key == "scratch":
         return " ".join(value) or "none"
+    if isinstance(value, Lookahead):
+        return _counted((value.frames, "frames"), (value.udims, "udims")) or "nothing"
+    if isinstance(value, Retention):
+        return _counted((value.days, "days"), (value.versions, "versions")) or "no limit"
     if value is None:
         return "the node decides" if key == "durability" else "the service's"
     return str(value)
+
+
+def _counted(*counts: tuple[float | None, str]) -> str:
+    return ", ".join(f"{count:g} {word}" for count, word in counts if count)
 
 
 def misses(compiled: list[Pattern], fields: Fields, names: list[str]) -> tuple[Miss, ...]:

@@ -18,6 +18,9 @@ from typing import cast
 NESTING_MAX = 32
 """A specification needs five levels; more is a mistake or an attack on the stack."""
 
+_CHARACTER = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|[^\"]"
+)
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
@@ -41,7 +44,7 @@ class JsonValue:
 
     Attributes:
         value: a scalar, a dict of name to JsonValue, or a list of JsonValue.
-        offset: index of its first character in the text.
+        offset: of its first character: index in the text, plus the text's base.
         key_offset: index of the name it stands under, or its own offset where it has none.
         duplicates: (name, offset) of repeated names, of an object.
     """
@@ -78,13 +81,17 @@ class Lines:
         return index + 1, offset - self._starts[index] + 1
 
 
-def read_json(text: str) -> JsonValue:
-    """Return the one value that *text* holds.
+def read_json(text: str, base: int = 0) -> JsonValue:
+    """Return the one value of a document.
+
+    Args:
+        text: the document.
+        base: added to the offsets of all values.
 
     Raises:
         JsonError: it is not JSON, or nested deeper than `NESTING_MAX`.
     """
-    reader = _Reader(text)
+    reader = _Reader(text, base)
     value, end = reader.value(reader.skip(0), key_offset=None, depth=0)
     end = reader.skip(end)
     if end != len(text):
@@ -92,9 +99,24 @@ def read_json(text: str) -> JsonValue:
     return value
 
 
+def offset_in_string(text: str, offset: int, index: int) -> int:
+    """Return where in *text* the character *index* of the JSON string at *offset* is written.
+
+    Escapes take two characters, six, or twelve where they spell a surrogate pair.
+    """
+    position = offset + 1
+    for _ in range(index):
+        found = _CHARACTER.match(text, position)
+        if found is None:
+            break
+        position = found.end()
+    return position
+
+
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, base: int) -> None:
         self._text = text
+        self._base = base
 
     def skip(self, offset: int) -> int:
         found = _SPACE.match(self._text, offset)
@@ -102,7 +124,7 @@ class _Reader:
 
     def value(self, offset: int, *, key_offset: int | None, depth: int) -> tuple[JsonValue, int]:
         start = self._text[offset : offset + 1]
-        at = offset if key_offset is None else key_offset
+        at = self._base + (offset if key_offset is None else key_offset)
         if depth > NESTING_MAX:
             raise JsonError(f"nested deeper than {NESTING_MAX} levels", offset)
         if start == "{":
@@ -111,7 +133,7 @@ class _Reader:
             return self._list(offset, at, depth)
         if start == '"':
             text, end = self.string(offset)
-            return JsonValue(text, offset, at), end
+            return JsonValue(text, self._base + offset, at), end
         return self._scalar(offset, at)
 
     def string(self, offset: int) -> tuple[str, int]:
@@ -131,7 +153,7 @@ class _Reader:
         duplicates: list[tuple[str, int]] = []
         position = self.skip(offset + 1)
         if self._text[position : position + 1] == "}":
-            return JsonValue(members, offset, at), position + 1
+            return JsonValue(members, self._base + offset, at), position + 1
         while True:
             if self._text[position : position + 1] != '"':
                 raise JsonError("expected a name in double quotes", position, _trailing(position))
@@ -141,13 +163,13 @@ class _Reader:
                 raise JsonError(f'expected ":" after "{name}"', colon)
             value, end = self.value(self.skip(colon + 1), key_offset=position, depth=depth + 1)
             if name in members:
-                duplicates.append((name, position))
+                duplicates.append((name, self._base + position))
             else:
                 members[name] = value
             end = self.skip(end)
             mark = self._text[end : end + 1]
             if mark == "}":
-                return JsonValue(members, offset, at, duplicates), end + 1
+                return JsonValue(members, self._base + offset, at, duplicates), end + 1
             if mark != ",":
                 raise JsonError('expected "," or "}"', end)
             position = self.skip(end + 1)
@@ -156,14 +178,14 @@ class _Reader:
         items: list[JsonValue] = []
         position = self.skip(offset + 1)
         if self._text[position : position + 1] == "]":
-            return JsonValue(items, offset, at), position + 1
+            return JsonValue(items, self._base + offset, at), position + 1
         while True:
             value, end = self.value(position, key_offset=None, depth=depth + 1)
             items.append(value)
             end = self.skip(end)
             mark = self._text[end : end + 1]
             if mark == "]":
-                return JsonValue(items, offset, at), end + 1
+                return JsonValue(items, self._base + offset, at), end + 1
             if mark != ",":
                 raise JsonError('expected "," or "]"', end)
             position = self.skip(end + 1)
@@ -171,7 +193,7 @@ class _Reader:
     def _scalar(self, offset: int, at: int) -> tuple[JsonValue, int]:
         for word, meaning in _WORDS.items():
             if self._text.startswith(word, offset):
-                return JsonValue(meaning, offset, at), offset + len(word)
+                return JsonValue(meaning, self._base + offset, at), offset + len(word)
         found = _NUMBER.match(self._text, offset)
         if found is None:
             raise JsonError(*_unexpected(self._text, offset))
@@ -179,11 +201,11 @@ class _Reader:
         if len(text) > _NUMBER_DIGITS_MAX:
             raise JsonError("a number of more than 300 digits", offset)
         if found.group(1) is None and found.group(2) is None:
-            return JsonValue(int(text), offset, at), found.end()
+            return JsonValue(int(text), self._base + offset, at), found.end()
         number = float(text)
         if number in (float("inf"), float("-inf")):
             raise JsonError(f"the number {text} is too large", offset)
-        return JsonValue(number, offset, at), found.end()
+        return JsonValue(number, self._base + offset, at), found.end()
 
 
 def _trailing(position: int) -> str | None:

@@ -6,8 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shotfs.pathspec.model import Durability, Flow, Immutable, Policy, Rewrite
-from shotfs.pathspec.problems import suggest
+from shotfs.pathspec.model import (
+    Durability,
+    Flow,
+    Immutable,
+    Lookahead,
+    Policy,
+    Retention,
+    Rewrite,
+)
 from shotfs.pathspec.section import Section
 
 SCRATCH_DEFAULT = ("*.tmp", "*.part", "*.lock", "*.pov-state", ".*.sw?", "*~", ".nfs*")
@@ -30,17 +37,22 @@ BUILT_IN: Mapping[str, Any] = {
     "scratch": SCRATCH_DEFAULT,
     "grace": 0.0,
     "priority": 0,
+    "prewarm": Lookahead(),
+    "retention": Retention(),
 }
-"""What is in force where the document says nothing. `origin` has no such default."""
+"""What is in force where the document says nothing. `origin` and `tiers` have no such default."""
 
 TTL_S_MAX = 10 * 366 * 86400.0
 GRACE_S_MAX = 86400.0
 PRIORITY_MAX = 1000
 ID_MAX = 2**32 - 2
+TIERS_MAX = 8
+PREWARM_MAX = 1000
+RETENTION_DAYS_MAX = 36_600
+RETENTION_VERSIONS_MAX = 1_000_000
 
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s?#\0]+")
 
 
 def _duration(section: Section, name: str, most_s: float) -> float | None:
@@ -104,8 +116,48 @@ def _durability(section: Section, name: str) -> Durability | None:
     return None if word is None else Durability(word)
 
 
+def _tiers(section: Section, name: str) -> tuple[str, ...] | None:
+    tiers = section.texts(name)
+    if tiers is not None and len(tiers) > TIERS_MAX:
+        section.problem(name, f"more than {TIERS_MAX} tiers", "leave the slower ones out")
+        return None
+    return tiers
+
+
+def _prewarm(section: Section, name: str) -> Lookahead | None:
+    one = section.section(name)
+    if one is None:
+        return None
+    one.only(("frames", "udims"))
+    frames = one.integer("frames", 0, PREWARM_MAX)
+    udims = one.integer("udims", 0, PREWARM_MAX)
+    return Lookahead(frames or 0, udims or 0)
+
+
+def _retention(section: Section, name: str) -> Retention | None:
+    one = section.section(name)
+    if one is None:
+        return None
+    one.only(("days", "versions"))
+    versions = one.integer("versions", 1, RETENTION_VERSIONS_MAX)
+    return Retention(_days(one) if "days" in one else None, versions)
+
+
+def _days(section: Section) -> float | None:
+    raw = section.raw("days")
+    assert raw is not None, "it is there"
+    if not isinstance(raw.value, int | float) or isinstance(raw.value, bool):
+        section.problem("days", f'"days" must be a number, not {raw.kind}')
+        return None
+    if not 0 < raw.value <= RETENTION_DAYS_MAX:
+        section.problem("days", f'"days" must be over 0 and at most {RETENTION_DAYS_MAX}')
+        return None
+    return float(raw.value)
+
+
 _READERS: dict[str, Callable[[Section, str], Any]] = {
     "origin": Section.text,
+    "tiers": _tiers,
     "flow": lambda section, name: Flow(section.word(name, list(Flow)) or Flow.IN),
     "immutable": lambda section, name: Immutable(
         section.word(name, list(Immutable)) or Immutable.NEVER
@@ -122,6 +174,8 @@ _READERS: dict[str, Callable[[Section, str], Any]] = {
     "scratch": _scratch,
     "grace": lambda section, name: _duration(section, name, GRACE_S_MAX),
     "priority": lambda section, name: section.integer(name, -PRIORITY_MAX, PRIORITY_MAX),
+    "prewarm": _prewarm,
+    "retention": _retention,
 }
 
 KEYS = tuple(_READERS)
@@ -141,12 +195,12 @@ def read_policy(section: Section) -> dict[str, Any]:
     return values
 
 
-def make_policy(values: Mapping[str, Any], origin: str) -> Policy:
-    """Return the policy of *values* over the built-in defaults."""
+def make_policy(values: Mapping[str, Any], tiers: tuple[str, ...]) -> Policy:
+    """Return the policy of *values* over the built-in defaults; the origin is the last tier."""
     of = {**BUILT_IN, **values}
     return Policy(
-        origin=origin,
-        tiers=(origin,),
+        origin=tiers[-1],
+        tiers=tiers,
         flow=of["flow"],
         immutable=of["immutable"],
         durability=of["durability"],
@@ -161,59 +215,6 @@ def make_policy(values: Mapping[str, Any], origin: str) -> Policy:
         scratch=of["scratch"],
         grace_s=of["grace"],
         priority=of["priority"],
+        prewarm=of["prewarm"],
+        retention=of["retention"],
     )
-
-
-def read_root(section: Section, name: str) -> str | None:
-    """Return the URL of the root *name*, without a trailing slash."""
-    url = section.text(name)
-    if url is None:
-        return None
-    reason = url_problem(url)
-    if reason is None:
-        return url.rstrip("/")
-    section.problem(name, f'"{url[:200]}" is no origin URL: {reason}', 'write "gs://bucket/prefix"')
-    return None
-
-
-def url_problem(url: str) -> str | None:
-    """Return why *url* cannot be an origin, or None."""
-    if _URL.fullmatch(url) is None:
-        return "it must be scheme://bucket/prefix, without spaces, ? and #"
-    scheme, _, rest = url.partition("://")
-    if scheme == "file" and not rest.startswith("/"):
-        return "a file URL has three slashes: file:///directory"
-    elements = rest.strip("/").split("/")
-    if elements == [""]:
-        return "the bucket or directory is missing"
-    if "" in elements or "." in elements or ".." in elements:
-        return 'it holds an empty, "." or ".." part'
-    return None
-
-
-def find_origin(
-    name: str | None, roots: Mapping[str, str], section: Section, template: str
-) -> str | None:
-    """Return the root URL that *name*, a root's name or a URL, stands for.
-
-    None stands for the only root; where there is none or more than one, that is a mistake.
-    """
-    if name is None:
-        if len(roots) == 1:
-            return next(iter(roots.values()))
-        section.missing(
-            f'template "{template}" has no origin',
-            'add "origin" here or under "defaults": the name of a root, or a URL',
-        )
-        return None
-    if name in roots:
-        return roots[name]
-    if "://" in name:
-        reason = url_problem(name)
-        if reason is None:
-            return name.rstrip("/")
-        section.problem("origin", f'"{name[:200]}" is no origin URL: {reason}')
-        return None
-    fix = suggest(name, roots) if roots else 'name it under "roots", with the URL of a bucket'
-    section.problem("origin", f'"{name[:200]}" is no root', fix)
-    return None

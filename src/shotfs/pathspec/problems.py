@@ -1,34 +1,82 @@
-"""Collects the mistakes of a document, so that a person sees all of them at once."""
+"""Collects the mistakes of all documents of a load, so that a person sees them at once.
+
+An offset counts characters over all documents together, in the order in which they were opened:
+one number says document, line and column, and whoever reports a mistake need not know which
+document it is in.
+"""
 
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 
 from shotfs.errors import Problem
-from shotfs.pathspec.json_reader import JsonValue, Lines
+from shotfs.pathspec.json_reader import JsonValue, Lines, offset_in_string
 
 PROBLEMS_MAX = 1000
 """After so many the rest says nothing new, and a hostile document could fill the memory."""
 
 
 class Report:
-    """The mistakes found so far in one document. Grows only."""
+    """The mistakes found so far in the documents of one load. Grows only."""
 
-    def __init__(self, text: str) -> None:
-        self._lines = Lines(text)
-        self.problems: list[Problem] = []
+    def __init__(self) -> None:
+        self._bases: list[int] = []
+        self._documents: list[tuple[str, str, Lines]] = []
+        self._end = 0
+        self._found: list[tuple[int, Problem]] = []
 
-    def add(self, where: str, message: str, offset: int | None, fix: str | None = None) -> None:
-        """Note one mistake at JSON pointer *where*, *offset* characters into the document."""
-        if len(self.problems) >= PROBLEMS_MAX:
+    def open(self, text: str, source: str) -> int:
+        """Take in the document *text* of *source* and return the offset of its first character."""
+        base = self._end
+        self._bases.append(base)
+        self._documents.append((source, text, Lines(text)))
+        # One more than its length: a document that ends too early has a mistake at its end.
+        self._end += len(text) + 1
+        return base
+
+    def beside(self) -> Report:
+        """Return an empty report of the same documents, for warnings."""
+        other = Report()
+        other._bases, other._documents, other._end = self._bases, self._documents, self._end
+        return other
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All mistakes, in the order of the documents and of the lines in them."""
+        return [problem for _, problem in sorted(self._found, key=lambda pair: pair[0])]
+
+    def add(self, where: str, message: str, offset: int, fix: str | None = None) -> None:
+        """Note one mistake at JSON pointer *where*, at *offset*."""
+        if len(self._found) >= PROBLEMS_MAX:
             return
-        line, column = (None, None) if offset is None else self._lines.position(offset)
-        self.problems.append(Problem(where or "/", message, fix, line, column))
+        index = self._index(offset)
+        line, column = self._documents[index][2].position(offset - self._bases[index])
+        source = self._documents[index][0] if index else None
+        self._found.append((offset, Problem(where or "/", message, fix, line, column, source)))
+
+    def _index(self, offset: int) -> int:
+        return bisect_right(self._bases, offset) - 1
 
     def line(self, offset: int) -> int:
-        """Return the line, from 1, of *offset*."""
-        return self._lines.position(offset)[0]
+        """Return the line, from 1, of *offset* in its document."""
+        index = self._index(offset)
+        return self._documents[index][2].position(offset - self._bases[index])[0]
+
+    def source(self, offset: int) -> str:
+        """Return the document that *offset* is in."""
+        return self._documents[self._index(offset)][0]
+
+    def place(self, offset: int) -> str:
+        """Return document and line of *offset*, as messages show them."""
+        return f"{self.source(offset)}:{self.line(offset)}"
+
+    def character(self, offset: int, index: int) -> int:
+        """Return the offset of the character *index* of the JSON string that begins at *offset*."""
+        at = self._index(offset)
+        base = self._bases[at]
+        return base + offset_in_string(self._documents[at][1], offset - base, index)
 
     def check_names(self, where: str, value: JsonValue, known: Collection[str]) -> None:
         """Note each name of the object *value* that is repeated or not in *known*."""
@@ -38,7 +86,7 @@ class Report:
             if name not in known:
                 self.add(
                     f"{where}/{escape_pointer(name)}",
-                    f'unknown name "{name}"',
+                    f'unknown name "{name[:100]}"',
                     member.key_offset,
                     suggest(name, known),
                 )
@@ -48,7 +96,7 @@ class Report:
         for name, offset in value.duplicates:
             self.add(
                 f"{where}/{escape_pointer(name)}",
-                f'"{name}" stands here twice',
+                f'"{name[:100]}" stands here twice',
                 offset,
                 "remove one of them",
             )

@@ -8,31 +8,71 @@ from __future__ import annotations
 
 from typing import Any
 
+from shotfs.pathspec.documents import DOCUMENTS_MAX, FORMAT, TOP_KEYS
+from shotfs.pathspec.field_table import UNMATCHED
 from shotfs.pathspec.fields import TYPE_KEYS, field_schema
-from shotfs.pathspec.loader import FORMAT, TOP_KEYS
+from shotfs.pathspec.loader import ABSTRACT_KEYS, BEFORE_MAX, TEMPLATE_KEYS, UNMATCHED_KEYS
 from shotfs.pathspec.model import Durability, Flow, Immutable, Rewrite
-from shotfs.pathspec.policy import BUILT_IN, KEYS, PRIORITY_MAX, SCRATCH_DEFAULT, SCRATCH_MAX
+from shotfs.pathspec.policy import (
+    BUILT_IN,
+    GRACE_S_MAX,
+    ID_MAX,
+    KEYS,
+    PREWARM_MAX,
+    PRIORITY_MAX,
+    RETENTION_DAYS_MAX,
+    RETENTION_VERSIONS_MAX,
+    SCRATCH_DEFAULT,
+    SCRATCH_MAX,
+    TIERS_MAX,
+    TTL_S_MAX,
+)
+from shotfs.pathspec.roots import ROOT_DEFAULTS, ROOT_KEYS
 
 _TEXT = {"type": "string"}
 _USAGE = {**_TEXT, "description": "What it is for, in words for people."}
-_DURATION = {
-    "anyOf": [
-        {"type": "number", "minimum": 0},
-        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"},
-    ]
-}
+_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$"
+_URL = {"type": "string", "pattern": r"^[a-z][a-z0-9+.-]*://[^\s?#]+$"}
 _MODE = {"type": "string", "pattern": "^0?[0-7]{3}$"}
-_ID = {"type": ["integer", "null"], "minimum": 0}
+_ID = {"type": ["integer", "null"], "minimum": 0, "maximum": ID_MAX}
+
+
+def _duration(most_s: float, description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": most_s},
+            {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?\s*(ms|s|m|h|d)$"},
+        ],
+    }
+
+
+def _counts(description: str, **limits: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": description,
+        "additionalProperties": False,
+        "properties": limits,
+    }
+
 
 _POLICY: dict[str, dict[str, Any]] = {
     "origin": {**_TEXT, "description": "Where the files are: the name of a root, or a URL."},
+    "tiers": {
+        "type": "array",
+        "items": _TEXT,
+        "maxItems": TIERS_MAX,
+        "uniqueItems": True,
+        "description": "Roots or URLs that bytes are read from, the faster first, the origin last.",
+    },
     "flow": {
         "enum": list(Flow),
         "description": "in: jobs read; out: jobs write new files; inout: both.",
     },
     "immutable": {
         "enum": list(Immutable),
-        "description": "on-close: once published, the bytes never change.",
+        "description": "on-close: once published, the bytes never change."
+        " on-version-publish: once the version directory is published, nothing in it changes.",
     },
     "durability": {
         "enum": list(Durability),
@@ -42,8 +82,8 @@ _POLICY: dict[str, dict[str, Any]] = {
         "enum": list(Rewrite),
         "description": "A rename onto a published immutable path: refused, or compared first.",
     },
-    "ttl": {**_DURATION, "description": "How long a known revision is trusted. Seconds, or 10m."},
-    "negative_ttl": {**_DURATION, "description": "How long a missing path stays missing."},
+    "ttl": _duration(TTL_S_MAX, "How long a known revision is trusted. Seconds, or 10m."),
+    "negative_ttl": _duration(TTL_S_MAX, "How long a missing path stays missing."),
     "mode": {**_MODE, "description": "Permission bits of files, octal."},
     "directory_mode": {**_MODE, "description": "Permission bits of directories, octal."},
     "uid": {**_ID, "description": "Owner of the files. Default: the service's user."},
@@ -51,65 +91,104 @@ _POLICY: dict[str, dict[str, Any]] = {
     "owner": {"enum": ["service", "caller"], "description": "caller: whoever creates the file."},
     "scratch": {
         "type": "array",
-        "items": _TEXT,
+        "items": {"type": "string", "pattern": "^([^/*]|[^/][^/]+)$", "maxLength": 255},
         "maxItems": SCRATCH_MAX,
+        "uniqueItems": True,
         "description": "Patterns of names that are never published.",
     },
-    "grace": {**_DURATION, "description": "How long after the last close a file stays open."},
+    "grace": _duration(GRACE_S_MAX, "How long after the last close a file stays open."),
     "priority": {
         "type": "integer",
         "minimum": -PRIORITY_MAX,
         "maximum": PRIORITY_MAX,
         "description": "What moves first; higher goes first.",
     },
+    "prewarm": _counts(
+        "What to fetch ahead when a file is opened: following frames and tiles.",
+        frames={"type": "integer", "minimum": 0, "maximum": PREWARM_MAX},
+        udims={"type": "integer", "minimum": 0, "maximum": PREWARM_MAX},
+    ),
+    "retention": _counts(
+        "How long files are worth keeping: days after their last change, newest versions.",
+        days={"type": "number", "exclusiveMinimum": 0, "maximum": RETENTION_DAYS_MAX},
+        versions={"type": "integer", "minimum": 1, "maximum": RETENTION_VERSIONS_MAX},
+    ),
 }
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a document."""
+    """Return the JSON Schema (2020-12) of a document, main or included."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "shotfs path specification",
         "type": "object",
-        "required": ["spec", "show", "templates"],
+        "required": ["spec"],
         "additionalProperties": False,
         "properties": {key: _top(key) for key in TOP_KEYS},
+        # A document without a show is there to be included, and may lack anything.
+        "if": {"required": ["show"]},
+        "then": {
+            "anyOf": [
+                {"required": ["templates"], "properties": {"templates": {"minProperties": 1}}},
+                {"required": ["include"]},
+                {"required": [UNMATCHED]},
+            ]
+        },
         "$defs": {
             **{f"field_{kind}": field_schema(kind) for kind in TYPE_KEYS},
-            "template": {
-                "type": "object",
-                "required": ["path"],
-                "additionalProperties": False,
-                "properties": {
-                    "path": {**_TEXT, "description": "Relative to the show's directory."},
-                    "usage": _USAGE,
-                    **{key: _policy(key) for key in KEYS},
-                },
+            "template": _object({key: _template(key) for key in TEMPLATE_KEYS}, "path"),
+            "abstract": _object({key: _template(key) for key in ABSTRACT_KEYS}, "path"),
+            "root": {
+                **_object({key: _root(key) for key in ROOT_KEYS}),
+                "anyOf": [{"required": ["url"]}, {"required": ["sites"]}],
             },
         },
     }
 
 
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": list(required),
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
 def _top(key: str) -> dict[str, Any]:
     match key:
+        case "$schema":
+            return {**_TEXT, "description": "For editors; ignored."}
         case "spec":
             return {"const": FORMAT}
         case "show":
-            return {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$"}
+            return {
+                "type": "string",
+                "pattern": _NAME,
+                "description": "Name of the show's directory. Only the main document needs it.",
+            }
         case "usage":
             return _USAGE
+        case "include":
+            return {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1},
+                "maxItems": DOCUMENTS_MAX - 1,
+                "uniqueItems": True,
+                "description": "Documents to take over, as paths relative to this one, or URLs.",
+            }
         case "roots":
-            return {"type": "object", "additionalProperties": _TEXT}
-        case "defaults":
             return {
                 "type": "object",
-                "additionalProperties": False,
-                "properties": {name: _policy(name) for name in KEYS},
+                "propertyNames": {"pattern": _NAME},
+                "additionalProperties": {"anyOf": [_URL, {"$ref": "#/$defs/root"}]},
             }
+        case "defaults":
+            return _object({name: _policy(name) for name in KEYS})
         case "fields":
             return {
                 "type": "object",
-                "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
+                "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,63}$", "not": {"const": UNMATCHED}},
                 "additionalProperties": {
                     "oneOf": [{"$ref": f"#/$defs/field_{kind}"} for kind in TYPE_KEYS]
                 },
@@ -117,15 +196,75 @@ def _top(key: str) -> dict[str, Any]:
         case "templates":
             return {
                 "type": "object",
+                "propertyNames": {"pattern": _NAME, "not": {"const": UNMATCHED}},
+                "additionalProperties": {
+                    "if": {"properties": {"abstract": {"const": True}}, "required": ["abstract"]},
+                    "then": {"$ref": "#/$defs/abstract"},
+                    "else": {"$ref": "#/$defs/template"},
+                },
+            }
+        case "unmatched":
+            return {
+                "description": "Paths outside all templates: impossible, or to be passed on.",
+                "anyOf": [
+                    {"enum": ["deny", "pass"]},
+                    _object(
+                        {key: _USAGE if key == "usage" else _policy(key) for key in UNMATCHED_KEYS}
+                    ),
+                ],
+                "default": "deny",
+            }
+    raise AssertionError(f"the schema does not know the key {key}")
+
+
+def _template(key: str) -> dict[str, Any]:
+    match key:
+        case "path":
+            return {
+                **_TEXT,
+                "minLength": 1,
+                "description": "Relative to the show: {field}, {@template}, [optional part].",
+            }
+        case "usage":
+            return _USAGE
+        case "abstract":
+            return {"type": "boolean", "description": "Only to be referred to by others."}
+        case "before":
+            return {
+                "type": "array",
+                "items": _TEXT,
+                "maxItems": BEFORE_MAX,
+                "uniqueItems": True,
+                "description": "Templates that this one wins over where both match a path.",
+            }
+    return _policy(key)
+
+
+def _root(key: str) -> dict[str, Any]:
+    match key:
+        case "usage":
+            return _USAGE
+        case "url":
+            return {**_URL, "description": "For every site without a URL of its own."}
+        case "sites":
+            return {
+                "type": "object",
+                "propertyNames": {"pattern": _NAME},
                 "minProperties": 1,
-                "additionalProperties": {"$ref": "#/$defs/template"},
+                "additionalProperties": _URL,
+                "description": "URL by site, as node.site names it.",
+            }
+        case "defaults":
+            return {
+                **_object({name: _policy(name) for name in ROOT_DEFAULTS}),
+                "description": "What templates with their origin here inherit.",
             }
     raise AssertionError(f"the schema does not know the key {key}")
 
 
 def _policy(key: str) -> dict[str, Any]:
     value = BUILT_IN.get(key)
-    if value is None:
+    if value is None or key in ("prewarm", "retention"):
         return _POLICY[key]
     if value == SCRATCH_DEFAULT:
         value = list(value)

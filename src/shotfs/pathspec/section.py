@@ -52,9 +52,20 @@ class Section:
         """Return the line of the member *name*."""
         return self.report.line(self.offset_of(name))
 
+    @property
+    def source(self) -> str:
+        """The document that it is in."""
+        return self.report.source(self.offset)
+
     def problem(self, name: str, message: str, fix: str | None = None) -> None:
         """Note a mistake of the member *name*."""
         self.report.add(self.pointer(name), message, self.offset_of(name), fix)
+
+    def problem_at(self, name: str, index: int, message: str, fix: str | None = None) -> None:
+        """Note a mistake at the character *index* of the text *name*, which is there."""
+        offset = self.report.character(self._members[name].offset, index)
+        message = f"{message} (character {index + 1})"
+        self.report.add(self.pointer(name), message, offset, fix)
 
     def missing(self, message: str, fix: str | None = None) -> None:
         """Note that a member should be there."""
