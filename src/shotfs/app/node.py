@@ -17,7 +17,10 @@ from shotfs.cache import Cache, open_cache
 from shotfs.config import Loaded, Settings
 from shotfs.errors import ShotfsError, TierUnavailable
 from shotfs.namespace import Namespace, ShowSet, TierPool, load_shows
+from shotfs.namespace.aliases import Aliases
 from shotfs.namespace.catalog import open_catalog
+from shotfs.namespace.records import Records
+from shotfs.namespace.versions import Versions
 from shotfs.observe.metrics import Metrics
 from shotfs.publish import Publisher, Spool, SpoolEntry, open_spool
 from shotfs.tiers.base import Revision
@@ -100,6 +103,10 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
             await _check_origins(shows, tiers)
             namespace = Namespace(catalog, tiers, nursery, metrics)
 
+            records = Records(os.path.join(settings.cache.directory, "records"))
+            aliases = Aliases(tiers, nursery, records)
+            versions = Versions(tiers, nursery, records)
+
             async def published(entry: SpoolEntry, revision: Revision) -> None:
                 identity = spool_identity(spool.identity, entry.serial)
                 namespace.published(entry.path, revision, identity=identity)
@@ -123,6 +130,8 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 settings,
                 shows,
                 namespace=namespace,
+                aliases=aliases,
+                versions=versions,
                 cache=cache,
                 spool=spool,
                 publisher=publisher,

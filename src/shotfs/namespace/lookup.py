@@ -88,7 +88,7 @@ class Namespace:
 
     def fresh_for_s(self, entry: Entry, policy: Policy, *, max_s: float) -> float:
         """Return how long *entry* may still be trusted, in seconds, at most *max_s*."""
-        if policy.immutable is not Immutable.NEVER:
+        if policy.immutable is Immutable.ON_CLOSE:
             return max_s
         age_s = self._wall_s() - entry.checked_s
         return max(0.0, min(max_s, policy.ttl_s - age_s)) if age_s >= 0 else 0.0
@@ -157,7 +157,7 @@ class Namespace:
         if known is not None:
             if listed_at_s <= known.checked_s <= self._wall_s():
                 return known
-            if known.revision == revision and policy.immutable is not Immutable.NEVER:
+            if known.revision == revision and policy.immutable is Immutable.ON_CLOSE:
                 # Nothing to learn, and no write for each entry of each listing.
                 return known
         if known is not None and known.revision == revision:
@@ -168,6 +168,21 @@ class Namespace:
             self._catalog.put(path, entry)
             self._missing.pop(path, None)
             self._note_ancestors(path)
+        return entry
+
+    def sealed(self, path: str, revision: Revision) -> Entry:
+        """Return the entry of a file of a sealed version, whatever was known of it before.
+
+        Args:
+            path: mount-relative; `recall` was called for it.
+            revision: what the version's manifest says that it is, for ever.
+        """
+        known = self._catalog.peek(path)
+        if known is not None and known.revision == revision:
+            return known
+        entry = Entry(revision, self._wall_s())
+        self._catalog.put(path, entry)
+        self._missing.pop(path, None)
         return entry
 
     def published(self, path: str, revision: Revision, *, identity: int) -> None:
@@ -229,7 +244,7 @@ class Namespace:
         self._catalog.forget(path)
 
     def _fresh(self, entry: Entry, policy: Policy) -> bool:
-        if policy.immutable is not Immutable.NEVER:
+        if policy.immutable is Immutable.ON_CLOSE:
             return True
         # An entry from the future was written when the clock was ahead: it is worth nothing.
         return 0 <= self._wall_s() - entry.checked_s < policy.ttl_s

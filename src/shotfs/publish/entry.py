@@ -47,6 +47,8 @@ class PublishTerms:
         base: the revision that a mutable file was opened from; the upload replaces exactly that
             one. None creates.
         metadata: provenance for the object, small ASCII strings.
+        version: path below *origin* of the version directory that it lies in, where that is
+            published as a whole; "" elsewhere. Once that is sealed nothing is uploaded any more.
     """
 
     template: str
@@ -59,6 +61,7 @@ class PublishTerms:
     grace_s: float = 0.0
     base: Revision | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class OriginObject:
         key: below that root.
         revision: what it is as far as we know; None where no answer told us.
         tried: what it may be instead: contents whose uploads gave no answer.
+        version: as of `PublishTerms`: in a sealed version nothing is removed.
     """
 
     path: str
@@ -86,6 +90,7 @@ class OriginObject:
     key: str
     revision: Revision | None
     tried: tuple[Content, ...] = ()
+    version: str = ""
 
     def may_be(self, revision: Revision) -> bool:
         """Whether *revision* is, or by its size could be, this object."""
@@ -226,7 +231,8 @@ class SpoolEntry:
         if self.terms is None or self.scratch or (revision is None and not self.tried):
             return None
         tried = () if self.revision is not None else self.tried
-        return OriginObject(self.path, self.terms.origin, self.terms.key, revision, tried)
+        terms = self.terms
+        return OriginObject(self.path, terms.origin, terms.key, revision, tried, terms.version)
 
     @property
     def immutable(self) -> bool:

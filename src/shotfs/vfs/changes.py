@@ -30,8 +30,8 @@ from shotfs.vfs.attributes import Attributes, Caller, Change
 from shotfs.vfs.directories import Directories
 from shotfs.vfs.files import Files
 from shotfs.vfs.handles import Handle, SpoolHandle
-from shotfs.vfs.nodes import Directory, Missing, Node, NodeFinder, Published, Spooled
-from shotfs.vfs.terms import Terms, no_template
+from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.terms import Terms, alias_refused, no_template
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class Changes:
         """
         match = self._terms.writable_directory(path)
         await self._must_be_free(path)
+        await self._terms.check_unsealed(path)
         owner = self._terms.owner_of_directory(match, caller, mode)
         entry = await self._spool.mkdir(path, mode=owner.mode, uid=owner.uid, gid=owner.gid)
         return self._finder.directory_attributes(Directory(path, match, entry))
@@ -82,6 +83,7 @@ class Changes:
         """
         self._check_symlink(path)
         await self._must_be_free(path)
+        await self._terms.check_unsealed(path)
         entry = await self._spool.symlink(path, target, uid=caller.uid, gid=caller.gid)
         return self._finder.spooled_attributes(entry)
 
@@ -110,6 +112,8 @@ class Changes:
             raise IsADirectory(f"{path}: is a directory")
         if isinstance(node, Missing):
             raise PathNotFound(f"{path}: no such file")
+        if isinstance(node, Alias):
+            raise alias_refused(path)
         if isinstance(node, Published):
             await self._delete_published(node)
             if self._spool.get(path) is None:
@@ -121,6 +125,8 @@ class Changes:
         await self._spool.unlink(path)
 
     async def _unlink_spooled(self, node: Spooled) -> None:
+        if node.entry.publishable:
+            await self._terms.check_unsealed(node.path)
         # What the origin has of it goes first: if that fails, the local version is still there.
         await self._spool.unlink(node.path, self._publisher.remove_objects)
 
@@ -138,6 +144,7 @@ class Changes:
             raise PathNotFound(f"{path}: no such directory")
         if not isinstance(node, Directory):
             raise NotADirectory(f"{path}: not a directory")
+        await self._terms.check_unsealed(path)
         if not await self._directories.is_empty(path):
             raise DirectoryNotEmpty(f"{path}: not empty")
         if node.made is None:
@@ -151,6 +158,7 @@ class Changes:
                 f"{node.path}: published and immutable "
                 f"(template {resolution.template.name!r}); it cannot be removed"
             )
+        await self._terms.check_unsealed(node.path)
         await self._delete_revision(node.path, node.entry.revision)
 
     async def _delete_revision(self, path: str, revision: Revision) -> None:
@@ -192,6 +200,10 @@ class Changes:
             raise PathNotFound(f"{old}: no such file")
         if not replace and not isinstance(target, Missing):
             raise PathExists(f"{new}: exists")
+        if isinstance(source, Alias):
+            raise alias_refused(old)
+        self._terms.check_no_alias(new)
+        await self._check_versions(source, target)
         if isinstance(source, Directory):
             await self._rename_directory(source, target)
         elif isinstance(target, Directory):
@@ -200,6 +212,15 @@ class Changes:
             await self._rename_published(source, target)
         else:
             await self._rename_spooled(source, target)
+
+    async def _check_versions(self, source: Node, target: Node) -> None:
+        """Refuse to take anything out of a version that is published, or to put it in."""
+        if not (isinstance(source, Spooled) and not source.entry.publishable):
+            await self._terms.check_unsealed(source.path)
+        onto = isinstance(target, Published)
+        if isinstance(target, Published) and target.immutable and _is_file(source):
+            return  # the same bytes may be accepted (`rewrite: compare`)
+        await self._terms.check_unsealed(target.path, onto=onto)
 
     async def _rename_spooled(self, source: Spooled, target: Node) -> None:
         entry, old, new = source.entry, source.path, target.path
@@ -336,10 +357,17 @@ class Changes:
         if isinstance(node, Directory):
             self._terms.check_writable(path)
             return await self._change_directory(node, change)
+        if isinstance(node, Alias):
+            attributes = self._finder.attributes(node)
+            if not _changes_nothing(attributes, change):
+                raise alias_refused(path)
+            return attributes
         self._files.check_identity(node, identity)
         if isinstance(node, Published):
             return await self._change_published(node, change)
         self._terms.check_writable(path)
+        if node.entry.publishable:
+            await self._terms.check_unsealed(path)
         return await self._change_spooled(node.entry, change, None)
 
     async def _change_spooled(
@@ -378,6 +406,7 @@ class Changes:
         self._terms.writable_file(node.path)
         if node.immutable:
             raise PublishedImmutable(f"{node.path}: published and immutable")
+        await self._terms.check_unsealed(node.path)
         if change.size_bytes is None:
             raise NotPermitted(
                 f"{node.path}: mode, owner and times of published files come from the specification"
@@ -389,6 +418,7 @@ class Changes:
         if change.size_bytes is not None:
             raise IsADirectory(f"{node.path}: is a directory")
         if node.made is not None:
+            await self._terms.check_unsealed(node.path)
             await self._set_attributes(node.made, change)
             return self._finder.directory_attributes(node)
         attributes = self._finder.directory_attributes(node)
@@ -407,6 +437,10 @@ def _in_origin(node: Node) -> Revision | None:
     if isinstance(node, Spooled):
         return node.entry.revision or node.entry.base
     return None
+
+
+def _is_file(node: Node) -> bool:
+    return isinstance(node, Spooled) and node.entry.kind is EntryKind.FILE
 
 
 def _changes_nothing(attributes: Attributes, change: Change) -> bool:

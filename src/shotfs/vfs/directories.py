@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import trio
 
-from shotfs.errors import NotADirectory, PathNotFound
+from shotfs.errors import NotADirectory, PathNotFound, ShotfsError
 from shotfs.namespace import Listing
+from shotfs.namespace.aliases import AliasOf, Pointer
 from shotfs.pathspec import DirectoryMatch
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
 from shotfs.tiers.base import Revision
 from shotfs.vfs import paths
 from shotfs.vfs.attributes import Attributes
-from shotfs.vfs.nodes import Directory, NodeFinder, Published, Spooled
+from shotfs.vfs.nodes import Alias, Directory, NodeFinder, Published, Spooled
 
-Item = Revision | SpoolEntry | None
-"""A published file, something in the spool, or None for a directory."""
+Item = Revision | SpoolEntry | Pointer | None
+"""A published file, something in the spool, a version alias, or None for a directory."""
 
 
 PREPARED_ENTRIES = 256
@@ -36,13 +39,14 @@ class Snapshot:
         path: mount-relative.
         items: by name, in the order of their names.
         finder: knows the specifications and the catalog.
-        listed_at_s: when the origins were asked, seconds since the epoch.
+        listed_at_s: when the origins were asked, seconds since the epoch; None: nobody was, the
+            directory is of a published version.
     """
 
     __slots__ = ("_finder", "_items", "_listed_at_s", "_names", "_prepared", "path")
 
     def __init__(
-        self, path: str, items: dict[str, Item], finder: NodeFinder, *, listed_at_s: float
+        self, path: str, items: dict[str, Item], finder: NodeFinder, *, listed_at_s: float | None
     ) -> None:
         self.path = path
         self._finder = finder
@@ -100,11 +104,19 @@ class Snapshot:
         finder = self._finder
         if item is None:
             match = finder.match(path)
-            return None if match is None else (name, finder.attributes(Directory(path, match)))
+            if match is None:
+                return None
+            return name, finder.attributes(finder.listed_directory(path, match))
+        if isinstance(item, Pointer):
+            alias = finder.alias(path)
+            return None if alias is None else (name, finder.attributes(Alias(path, item, alias)))
         if isinstance(item, Revision):
             resolution = finder.resolve(path)
             if resolution is None or resolution.scratch or finder.hides(path, item):
                 return None
+            if self._listed_at_s is None:
+                entry = finder.namespace.sealed(path, item)
+                return name, finder.attributes(Published(path, entry, resolution, sealed=True))
             entry = finder.namespace.listed(
                 path, item, resolution.template.policy, listed_at_s=self._listed_at_s
             )
@@ -134,7 +146,7 @@ class Directories:
             return Snapshot("", names, self._finder, listed_at_s=0.0)
         node = await self._finder.find(path)
         if not isinstance(node, Directory):
-            missing = not isinstance(node, Published | Spooled)
+            missing = not isinstance(node, Published | Spooled | Alias)
             error = PathNotFound if missing else NotADirectory
             raise error(f"{path}: {'no such directory' if missing else 'not a directory'}")
         items, listed_at_s = await self._items(path, node.match)
@@ -152,20 +164,58 @@ class Directories:
 
     async def _items(
         self, path: str, match: DirectoryMatch | None
-    ) -> tuple[dict[str, Item], float]:
+    ) -> tuple[dict[str, Item], float | None]:
         place = self._finder.shows.split(path)
         items: dict[str, Item] = {}
-        listed_at_s = 0.0
+        listed_at_s: float | None = 0.0
         if place is not None and match is not None:
             show, rest = place
-            if match.origins:
-                listing = await self._finder.namespace.listing(path, rest, match)
+            sealed = None if match.version_depth is None else await self._finder.seal_of(path)
+            if sealed is not None and sealed[0].snapshot is not None:
+                listed_at_s = None
+                files, directories = sealed[0].snapshot.children(sealed[1])
+                items.update(files)
+                items.update(dict.fromkeys(directories))
+            elif match.origins:
+                listing, aliases = await self._ask(path, rest, match, show.spec.alias)
                 listed_at_s = listing.listed_at_s
+                items.update(aliases)
                 items.update(await self._origin_items(path, listing))
-            items.update(dict.fromkeys(show.spec.implied_children(rest)))
+            if listed_at_s is not None:
+                items.update(dict.fromkeys(show.spec.implied_children(rest)))
         # What this node wrote is seen at once, and shadows what the origin has.
         items.update(self._spool.children(path))
         return items, listed_at_s
+
+    async def _ask(
+        self, path: str, rest: str, match: DirectoryMatch, alias_of: AliasOf
+    ) -> tuple[Listing, Mapping[str, Pointer]]:
+        """List files and directories, and aliases where there may be some, at the same time."""
+        aliases: Mapping[str, Pointer] = {}
+        if not match.aliases:
+            return await self._finder.namespace.listing(path, rest, match), aliases
+        problems: list[ShotfsError] = []
+        listing: Listing | None = None
+
+        async def list_aliases() -> None:
+            # Kept for the caller instead of raised: an exception group says less.
+            nonlocal aliases
+            try:
+                aliases = await self._finder.aliases.listed(
+                    path, rest, match.origins, match.ttl_s, alias_of
+                )
+            except ShotfsError as exc:
+                problems.append(exc)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(list_aliases)
+            try:
+                listing = await self._finder.namespace.listing(path, rest, match)
+            except ShotfsError as exc:
+                problems.append(exc)
+        if listing is None or problems:
+            raise problems[0]
+        return listing, aliases
 
     async def _origin_items(self, path: str, listing: Listing) -> dict[str, Item]:
         items: dict[str, Item] = {}

@@ -27,7 +27,7 @@ from shotfs.publish import Publisher, Spool, SpoolEntry, SpoolFile
 from shotfs.tiers.base import Span
 from shotfs.vfs.attributes import Attributes, Caller
 from shotfs.vfs.handles import Handle, PublishedHandle, SpoolHandle
-from shotfs.vfs.nodes import Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
 from shotfs.vfs.terms import Terms
 
 COPY_BLOCK_BYTES = 4 * 1024 * 1024
@@ -146,6 +146,7 @@ class Files:
         node = await self._finder.find(path)
         if not isinstance(node, Missing):
             return await self._open_existing(node, flags)
+        await self._terms.check_unsealed(path)
         owner = self._terms.owner_of_file(resolution.template.policy, caller, mode)
         file = await self._spool.create(
             path,
@@ -181,6 +182,8 @@ class Files:
         writable = _writes(flags)
         if writable:
             self._terms.check_writable(node.path)
+            if node.entry.publishable:
+                await self._terms.check_unsealed(node.path)
         file = await self._spool.open(node.entry, writable=writable)
         if writable:
             self.writer_came(node.entry)
@@ -215,6 +218,7 @@ class Files:
                 fix="write another version",
                 errno=errno.EEXIST,
             )
+        await self._terms.check_unsealed(node.path, onto=True)
         # Once for each path: two writers share a copy, and who gives up waiting spoils nothing.
         await self._copies.do(node.path, lambda: self._copy(node, resolution, truncate=truncate))
 
@@ -269,6 +273,8 @@ def _writes(flags: int) -> bool:
 
 
 def _not_a_file(node: Node) -> IsADirectory | PathNotFound:
+    if isinstance(node, Alias):
+        return PathNotFound(f"{node.path}: a symbolic link has no content", errno=errno.ELOOP)
     if isinstance(node, Directory):
         return IsADirectory(f"{node.path}: is a directory")
     return PathNotFound(f"{node.path}: no such file")

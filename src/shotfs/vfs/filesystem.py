@@ -15,6 +15,8 @@ from shotfs.cache import Cache
 from shotfs.config import Settings
 from shotfs.errors import PathNotFound
 from shotfs.namespace import Namespace, ShowSet, TierPool
+from shotfs.namespace.aliases import Aliases
+from shotfs.namespace.versions import Versions
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Durability
 from shotfs.publish import Kind as EntryKind
@@ -25,7 +27,7 @@ from shotfs.vfs.changes import Changes
 from shotfs.vfs.directories import Directories, Snapshot
 from shotfs.vfs.files import Files
 from shotfs.vfs.handles import Handle
-from shotfs.vfs.nodes import Missing, NodeFinder, Spooled, service_user
+from shotfs.vfs.nodes import Alias, Missing, NodeFinder, Spooled, service_user
 from shotfs.vfs.paths import NAME_BYTES_MAX
 from shotfs.vfs.terms import Terms
 from shotfs.vfs.xattrs import ExtendedAttributes
@@ -58,6 +60,8 @@ class FileSystem:
         settings: of this node.
         shows: what is mounted.
         namespace: what the origins have.
+        aliases: where version aliases point.
+        versions: which versions are published.
         cache: where published content is read from.
         spool: where outputs are written.
         publisher: takes them to the origin.
@@ -73,6 +77,8 @@ class FileSystem:
         shows: ShowSet,
         *,
         namespace: Namespace,
+        aliases: Aliases,
+        versions: Versions,
         cache: Cache,
         spool: Spool,
         publisher: Publisher,
@@ -88,6 +94,8 @@ class FileSystem:
         self._finder = NodeFinder(
             shows,
             namespace,
+            aliases,
+            versions,
             spool,
             uid=uid,
             gid=gid,
@@ -157,6 +165,8 @@ class FileSystem:
             PathNotFound: there is no such link.
         """
         node = await self._finder.find(path)
+        if isinstance(node, Alias):
+            return node.pointer.target
         if isinstance(node, Spooled) and node.entry.kind is EntryKind.SYMLINK:
             assert node.entry.target is not None
             return node.entry.target

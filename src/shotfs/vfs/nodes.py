@@ -16,7 +16,9 @@ import trio
 
 from shotfs.errors import ShotfsError, TierUnavailable
 from shotfs.namespace import Entry, Namespace, ShowSet
-from shotfs.pathspec import DirectoryMatch, Flow, Immutable, Resolution
+from shotfs.namespace.aliases import Aliases, Pointer
+from shotfs.namespace.versions import Seal, SealState, Versions
+from shotfs.pathspec import AliasMatch, DirectoryMatch, Flow, Immutable, Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
 from shotfs.tiers.base import Revision
@@ -40,16 +42,25 @@ IMPOSSIBLE_TTL_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file that its origin has."""
+    """A file that its origin has.
+
+    Attributes:
+        path: mount-relative.
+        entry: its revision; in a sealed version the one that the manifest names.
+        resolution: what the specification says.
+        sealed: it is in a version that was published as a whole.
+    """
 
     path: str
     entry: Entry
     resolution: Resolution
+    sealed: bool = False
 
     @property
     def immutable(self) -> bool:
         """Whether its bytes may never change."""
-        return self.resolution.template.policy.immutable is not Immutable.NEVER
+        on_close = self.resolution.template.policy.immutable is Immutable.ON_CLOSE
+        return on_close or self.sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +79,22 @@ class Directory:
         path: mount-relative.
         match: what the specification says; None for the mount's root.
         made: its entry in the spool, if it was made here; None otherwise.
+        seal: of the published version that it is, or is in; None otherwise.
     """
 
     path: str
     match: DirectoryMatch | None
     made: SpoolEntry | None = None
+    seal: Seal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A version alias that points somewhere: a symbolic link that nobody can write."""
+
+    path: str
+    pointer: Pointer
+    match: AliasMatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +112,7 @@ class Missing:
     ttl_s: float
 
 
-Node = Published | Spooled | Directory | Missing
+Node = Published | Spooled | Directory | Alias | Missing
 
 
 class NodeFinder:
@@ -99,6 +121,8 @@ class NodeFinder:
     Args:
         shows: the specifications.
         namespace: what the origins have.
+        aliases: where version aliases point.
+        versions: which versions are published.
         spool: what this node wrote.
         uid: owner of what no policy gives to somebody else: the service's user.
         gid: likewise.
@@ -111,6 +135,8 @@ class NodeFinder:
         self,
         shows: ShowSet,
         namespace: Namespace,
+        aliases: Aliases,
+        versions: Versions,
         spool: Spool,
         *,
         uid: int,
@@ -120,6 +146,8 @@ class NodeFinder:
     ) -> None:
         self.shows = shows
         self.namespace = namespace
+        self.aliases = aliases
+        self.versions = versions
         self._spool = spool
         self.uid = uid
         self.gid = gid
@@ -139,6 +167,50 @@ class NodeFinder:
         place = self.shows.split(path)
         return place[0].spec.directory(place[1]) if place is not None else None
 
+    def alias(self, path: str) -> AliasMatch | None:
+        """Return what the specification says of *path* as a version alias; None if it is none."""
+        place = self.shows.split(path)
+        return place[0].spec.alias(place[1]) if place is not None else None
+
+    async def seal_of(self, path: str) -> tuple[Seal, str] | None:
+        """Return the seal of the version that *path* is or lies in, and its path within it.
+
+        None: it lies in none, or in one that nobody publishes or has published.
+
+        Raises:
+            TierError: the origin had to be asked and could not answer.
+        """
+        place = self.shows.split(path)
+        if place is None:
+            return None
+        show, rest = place
+        return await self._seal_of(rest, show.spec.resolve(rest), show.spec.directory(rest))
+
+    async def _seal_of(
+        self, rest: str, resolution: Resolution | None, match: DirectoryMatch | None
+    ) -> tuple[Seal, str] | None:
+        if resolution is not None and resolution.version_depth is not None:
+            policy = resolution.template.policy
+            depth, origin, ttl_s = resolution.version_depth, policy.origin, policy.ttl_s
+        elif match is not None and match.version_depth is not None and match.origins:
+            depth, origin, ttl_s = match.version_depth, match.origins[0], match.ttl_s
+        else:
+            return None
+        version, inner = cut(rest, depth)
+        seal = await self.versions.seal_of(origin, version, ttl_s)
+        return None if seal.state is SealState.OPEN else (seal, inner)
+
+    def listed_directory(self, path: str, match: DirectoryMatch) -> Directory:
+        """Return the directory that a listing shows, with its seal if that is in memory."""
+        rest = path.partition("/")[2]
+        if match.version_depth is None or not match.origins:
+            return Directory(path, match)
+        version, inner = cut(rest, match.version_depth)
+        seal = self.versions.peek(match.origins[0], version)
+        if seal is None or seal.snapshot is None or not seal.snapshot.has_directory(inner):
+            return Directory(path, match)
+        return Directory(path, match, None, seal)
+
     async def find(self, path: str) -> Node:
         """Return what lies under *path*.
 
@@ -154,6 +226,9 @@ class NodeFinder:
         local = self._spool.get(path)
         if local is not None and local.kind is not EntryKind.DIRECTORY:
             return Spooled(path, local)
+        alias = show.spec.alias(rest)
+        if alias is not None and local is None:
+            return await self._find_alias(path, alias)
         match = show.spec.directory(rest)
         if local is not None or (match is not None and self._exists_here(path, match)):
             return Directory(path, match, local)
@@ -169,6 +244,13 @@ class NodeFinder:
             log.info("taken for missing: %s", exc, extra={"path": path})
         return Missing(path, possible=True, ttl_s=0.0)
 
+    async def _find_alias(self, path: str, match: AliasMatch) -> Alias | Missing:
+        pointer = await self.aliases.find(path, match)
+        if pointer is not None:
+            return Alias(path, pointer, match)
+        ttl_s = self.aliases.fresh_for_s(path, match.negative_ttl_s, max_s=match.negative_ttl_s)
+        return Missing(path, possible=True, ttl_s=ttl_s)
+
     def _may_be_made_unseen(
         self, path: str, resolution: Resolution | None, match: DirectoryMatch | None
     ) -> bool:
@@ -182,7 +264,7 @@ class NodeFinder:
         writable = match is not None and match.writable
         if resolution is not None:
             policy = resolution.template.policy
-            if policy.immutable is Immutable.NEVER:
+            if policy.immutable is not Immutable.ON_CLOSE:
                 return False
             writable = writable or policy.flow is not Flow.IN
         made = self._spool.get(paths.parent(path))
@@ -206,6 +288,9 @@ class NodeFinder:
             return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
         if resolution is not None and resolution.scratch:
             return Missing(path, possible=True, ttl_s=SPOOL_TTL_S)
+        found_seal = await self._seal_of(rest, resolution, match)
+        if found_seal is not None and found_seal[0].snapshot is not None:
+            return await self._find_sealed(path, *found_seal, resolution, match)
         if match is None:
             assert resolution is not None
             entry = await self.namespace.find(path, resolution)
@@ -227,6 +312,24 @@ class NodeFinder:
             ttls_s.append(resolution.template.policy.negative_ttl_s)
         ttl_s = self.namespace.missing_for_s(path, min(ttls_s))
         return Missing(path, possible=True, ttl_s=ttl_s)
+
+    async def _find_sealed(
+        self,
+        path: str,
+        seal: Seal,
+        inner: str,
+        resolution: Resolution | None,
+        match: DirectoryMatch | None,
+    ) -> Node:
+        """Return what a published version has under *path*: what its manifest says."""
+        assert seal.snapshot is not None
+        if match is not None and seal.snapshot.has_directory(inner):
+            return Directory(path, match, None, seal)
+        revision = seal.snapshot.find(inner)
+        if revision is None or resolution is None:
+            return Missing(path, possible=True, ttl_s=self._ttl_s_max)
+        await self.namespace.recall((path,))
+        return Published(path, self.namespace.sealed(path, revision), resolution, sealed=True)
 
     async def _find_both(
         self, path: str, rest: str, resolution: Resolution, match: DirectoryMatch
@@ -276,8 +379,10 @@ class NodeFinder:
 
     # --- attributes ------------------------------------------------------------------------------
 
-    def attributes(self, node: Published | Spooled | Directory) -> Attributes:
+    def attributes(self, node: Published | Spooled | Directory | Alias) -> Attributes:
         """Return what stat shows of *node*."""
+        if isinstance(node, Alias):
+            return self.alias_attributes(node)
         if isinstance(node, Published):
             return self.published_attributes(node)
         if isinstance(node, Spooled):
@@ -289,7 +394,7 @@ class NodeFinder:
         policy = node.resolution.template.policy
         entry = node.entry
         revision = entry.revision
-        read_only = policy.immutable is not Immutable.NEVER or policy.flow is Flow.IN
+        read_only = node.immutable or policy.flow is Flow.IN
         return Attributes(
             identity=(
                 revision_identity(node.path, revision) if entry.identity is None else entry.identity
@@ -301,7 +406,24 @@ class NodeFinder:
             size_bytes=revision.size_bytes,
             mtime_ns=revision.mtime_ns,
             ctime_ns=revision.mtime_ns,
-            ttl_s=self.namespace.fresh_for_s(entry, policy, max_s=self._ttl_s_max),
+            ttl_s=self._ttl_s_max
+            if node.sealed
+            else self.namespace.fresh_for_s(entry, policy, max_s=self._ttl_s_max),
+        )
+
+    def alias_attributes(self, node: Alias) -> Attributes:
+        """Return what stat shows of a version alias; a move gives it another inode."""
+        moved_ns = int(node.pointer.at_s * 1e6) * 1000
+        return Attributes(
+            identity=revision_identity(node.path, node.pointer.revision),
+            kind=Kind.SYMLINK,
+            mode=0o777,
+            uid=self.uid,
+            gid=self.gid,
+            size_bytes=len(node.pointer.target.encode()),
+            mtime_ns=moved_ns,
+            ctime_ns=moved_ns,
+            ttl_s=self.aliases.fresh_for_s(node.path, node.match.ttl_s, max_s=self._ttl_s_max),
         )
 
     def spooled_attributes(self, entry: SpoolEntry) -> Attributes:
@@ -333,6 +455,8 @@ class NodeFinder:
             gid = self.gid if match.gid is None else match.gid
             mtime_ns = self._started_ns
             ttl_s = self._ttl_s_max if match.implied else min(match.ttl_s, self._ttl_s_max)
+            if node.seal is not None:
+                mode, mtime_ns, ttl_s = mode & ~0o222, node.seal.at_ns, self._ttl_s_max
         return Attributes(
             identity=directory_identity(node.path),
             kind=Kind.DIRECTORY,
@@ -344,6 +468,12 @@ class NodeFinder:
             ctime_ns=mtime_ns,
             ttl_s=ttl_s,
         )
+
+
+def cut(rest: str, depth: int) -> tuple[str, str]:
+    """Return the first *depth* elements of the path *rest*, and what follows them."""
+    elements = rest.split("/")
+    return "/".join(elements[:depth]), "/".join(elements[depth:])
 
 
 def service_user() -> tuple[int, int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from typing import NamedTuple
 
-from shotfs.errors import NoTemplate, ReadOnly
+from shotfs.errors import NoTemplate, NotPermitted, PublishedImmutable, ReadOnly
 from shotfs.pathspec import (
     DirectoryMatch,
     Durability,
@@ -17,7 +18,7 @@ from shotfs.pathspec import (
 from shotfs.publish import PublishTerms
 from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Caller
-from shotfs.vfs.nodes import NodeFinder
+from shotfs.vfs.nodes import NodeFinder, cut
 
 
 class Owner(NamedTuple):
@@ -51,14 +52,43 @@ class Terms:
         if self._read_only:
             raise ReadOnly(f"{path}: the mount is read-only", fix="mount without --read-only")
 
+    def check_no_alias(self, path: str) -> None:
+        """Raise `NotPermitted` if *path* is that of a version alias, wherever it points."""
+        if self._finder.alias(path) is not None:
+            raise alias_refused(path)
+
+    async def check_unsealed(self, path: str, *, onto: bool = False) -> None:
+        """Return unless *path* is, or lies in, a version that is published or just being so.
+
+        Args:
+            path: mount-relative.
+            onto: something published lies there, which would be overwritten.
+
+        Raises:
+            PublishedImmutable: it is; with errno EEXIST for *onto*.
+            TierError: the origin had to be asked and could not answer.
+        """
+        found = await self._finder.seal_of(path)
+        if found is None:
+            return
+        seal, _ = found
+        state = "published" if seal.snapshot is not None else "being published"
+        raise PublishedImmutable(
+            f"{path}: its version is {state} (by {seal.by}, {seal.at}); nothing in it changes",
+            fix=f"write into the next version: shotfs version new {path}",
+            errno=errno.EEXIST if onto else errno.EPERM,
+        )
+
     def writable_file(self, path: str) -> Resolution:
         """Return what the specification says of *path*, if files may be written there.
 
         Raises:
             ReadOnly: the mount or the template is.
             NoTemplate: no template can produce it.
+            NotPermitted: it is the path of a version alias.
         """
         self.check_writable(path)
+        self.check_no_alias(path)
         resolution = self._finder.resolve(path)
         if resolution is None:
             raise no_template(path)
@@ -75,6 +105,7 @@ class Terms:
         Raises: as `writable_file`.
         """
         self.check_writable(path)
+        self.check_no_alias(path)
         match = self._finder.match(path)
         if match is None:
             raise no_template(path)
@@ -91,13 +122,15 @@ class Terms:
             base: the revision that it replaces; None creates.
         """
         policy = resolution.template.policy
-        show = path.partition("/")[0]
+        show, _, rest = path.partition("/")
+        depth = resolution.version_depth
         return PublishTerms(
             template=resolution.template.name,
             origin=policy.origin,
             key=resolution.key,
             scratch=resolution.scratch,
-            immutable=policy.immutable is not Immutable.NEVER,
+            immutable=policy.immutable is Immutable.ON_CLOSE,
+            version="" if depth is None else cut(rest, depth)[0],
             rewrite_compare=policy.rewrite is Rewrite.COMPARE,
             durability_origin=(policy.durability or self._durability) is Durability.ORIGIN,
             grace_s=policy.grace_s,
@@ -133,6 +166,14 @@ class Terms:
             self._finder.uid if uid is None else uid,
             self._finder.gid if gid is None else gid,
         )
+
+
+def alias_refused(path: str) -> NotPermitted:
+    """Return the error for a change of a version alias."""
+    return NotPermitted(
+        f"{path}: is a version alias, which nothing in the mount can change",
+        fix=f"shotfs version alias {path} VERSION",
+    )
 
 
 def no_template(path: str) -> NoTemplate:

@@ -10,7 +10,7 @@ from shotfs.errors import NoAttribute
 from shotfs.namespace import TierPool
 from shotfs.pathspec import Resolution
 from shotfs.publish import Kind as EntryKind
-from shotfs.vfs.nodes import Directory, Missing, Node, Published, Spooled
+from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 
 PREFIX = "user.shotfs."
 
@@ -44,6 +44,9 @@ class ExtendedAttributes:
             return {}
         if isinstance(node, Directory):
             return {PREFIX + "state": "directory" if node.made is None else "made"}
+        if isinstance(node, Alias):
+            url = f"{node.match.origin.rstrip('/')}/{node.match.key}"
+            return {PREFIX + "origin": url, PREFIX + "state": "alias"}
         if isinstance(node, Spooled):
             return self._of_spooled(node)
         return await self._of_published(node)

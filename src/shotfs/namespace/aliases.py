@@ -1,0 +1,508 @@
+"""Aliases: where the version aliases of a show point, and how they are moved.
+
+An alias is one small object in the origin of its versions. It is asked for as seldom as the policy
+allows, once however many ask; while its origin is slow or away it points where it pointed last, on
+this node, also after a restart. It is moved with a precondition, so of two who move it at once
+neither overwrites the other's line in its history. One event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+
+import trio
+
+from shotfs.digest import Checksums
+from shotfs.errors import (
+    AliasMoved,
+    PreconditionFailed,
+    RecordInvalid,
+    TierError,
+    TierUnavailable,
+)
+from shotfs.namespace.alias_document import (
+    BYTES_MAX,
+    TEXT_MAX,
+    Move,
+    decode,
+    encode,
+    is_name,
+    parse_time,
+    time_text,
+)
+from shotfs.namespace.listing import Listing, ListingCache, list_origin
+from shotfs.namespace.own_objects import put_own, read_own, stat_own
+from shotfs.namespace.records import Records
+from shotfs.namespace.single_flight import SingleFlight
+from shotfs.namespace.tier_pool import TierPool
+from shotfs.pathspec import RESERVED, AliasMatch
+from shotfs.tiers.base import Revision, Tier
+
+log = logging.getLogger(__name__)
+
+ALIASES_MAX = 20_000
+"""Aliases that are remembered in memory; one takes about 500 bytes."""
+
+KNOWN_ALIAS_WAIT_S = 1.0
+"""How long a look-up of an alias that pointed somewhere waits for its origin (S7)."""
+
+UNREACHABLE_PAUSE_S = 5.0
+"""How long it is then taken for granted before its origin is waited for again."""
+
+READS_AT_ONCE = 16
+"""Alias objects of one listing that are read at the same time."""
+
+MOVE_ATTEMPTS = 10
+"""How often a move is tried again because somebody else moved the alias meanwhile."""
+
+DIRECTORY = f"{RESERVED}/aliases"
+
+
+class Unset(Enum):
+    """Stands for an expectation that the caller does not have."""
+
+    UNSET = 0
+
+
+UNSET = Unset.UNSET
+
+AliasOf = Callable[[str], AliasMatch | None]
+"""From a path, relative to the show, to what the specification says of it as an alias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Where an alias points.
+
+    Attributes:
+        version: text of the version.
+        target: name of the sibling that the link reads.
+        at_s: when it was moved there, seconds since the epoch.
+        revision: of the alias's object.
+    """
+
+    version: str
+    target: str
+    at_s: float
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was learned of one alias.
+
+    Attributes:
+        move: the last line of its history; None: there is no object.
+        revision: of the object that said so; None likewise.
+        asked_s: when it was asked, on the monotonic clock.
+        until_s: how long that counts, likewise.
+    """
+
+    move: Move | None
+    revision: Revision | None
+    asked_s: float
+    until_s: float
+
+
+@dataclass(slots=True)
+class _Listed:
+    """The aliases of one directory while they are looked at."""
+
+    pointers: dict[str, Pointer] = field(default_factory=dict)
+    problems: list[TierError] = field(default_factory=list)
+
+
+class Aliases:
+    """Answers where aliases point, and moves them.
+
+    Args:
+        tiers: whom to ask.
+        nursery: where questions run; it must outlive every caller.
+        records: where answers outlive a restart.
+        monotonic_s: a clock for times to live that a test may replace.
+        wall_s: the time of day, seconds since the epoch; likewise.
+        choose: which line of a history (oldest first) is in force: the newest, or that of a view.
+        view: names that choice, so that what is kept of one view answers for no other.
+    """
+
+    def __init__(
+        self,
+        tiers: TierPool,
+        nursery: trio.Nursery,
+        records: Records,
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+        choose: Callable[[Sequence[Move]], Move | None] = lambda history: (
+            history[-1] if history else None
+        ),
+        view: str = "",
+    ) -> None:
+        self._tiers = tiers
+        self._records = records
+        self._now_s = monotonic_s
+        self._wall_s = wall_s
+        self._choose = choose
+        self._view = view
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._questions: SingleFlight[str, _Known] = SingleFlight(nursery)
+        self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
+        self._listings = ListingCache()
+
+    # --- finding ---------------------------------------------------------------------------------
+
+    async def find(self, path: str, match: AliasMatch) -> Pointer | None:
+        """Return where the alias *path* points, or None if it points nowhere.
+
+        Args:
+            path: mount-relative.
+            match: what the specification says of it.
+
+        Raises:
+            TierError: its origin had to be asked and could not answer, and never did before.
+            RecordInvalid: its object is damaged.
+        """
+        known = self._known.get(path)
+        if known is None:
+            known = await self._recall(path, match)
+        if known is not None and self._now_s() < known.until_s:
+            return _pointer(known, match)
+        listing = self._fresh_listing(path, match.negative_ttl_s)
+        if (
+            listing is not None
+            and listing.covers(match.origin)
+            and listing.revision(match.origin, _file_name(path)) is None
+        ):
+            return None
+        if known is None or known.move is None:
+            return _pointer(await self._ask_once(path, match), match)
+        try:
+            with trio.move_on_after(KNOWN_ALIAS_WAIT_S):
+                return _pointer(await self._ask_once(path, match), match)
+        except TierUnavailable as exc:
+            log.info("taken for granted: %s", exc.message, extra={"path": path})
+        pause_s = self._now_s() + UNREACHABLE_PAUSE_S
+        latest = self._known.get(path, known)
+        if latest.until_s < pause_s:
+            latest = _Known(latest.move, latest.revision, latest.asked_s, pause_s)
+            self._remember(path, latest)
+        return _pointer(latest, match)
+
+    def fresh_for_s(self, path: str, ttl_s: float, *, max_s: float) -> float:
+        """Return how long the last answer of *path* may still be trusted, in seconds.
+
+        Args:
+            path: mount-relative.
+            ttl_s: what to say where nothing is remembered, as of a listing.
+            max_s: the most that is returned.
+        """
+        known = self._known.get(path)
+        left_s = ttl_s if known is None else known.until_s - self._now_s()
+        return max(0.0, min(max_s, ttl_s, left_s))
+
+    async def listed(
+        self, path: str, rest: str, origins: Sequence[str], ttl_s: float, alias_of: AliasOf
+    ) -> Mapping[str, Pointer]:
+        """Return the aliases directly in the directory *path* that point somewhere, by name.
+
+        Args:
+            path: mount-relative path of the directory.
+            rest: the same, relative to the show.
+            origins: root URLs that may hold their objects.
+            ttl_s: how long a listing is trusted, in seconds.
+            alias_of: says which names are aliases.
+
+        Raises:
+            TierError: an origin had to be asked and could not answer.
+        """
+        listing = self._listings.get(path)
+        if listing is None:
+            listing = await self._list_once(path, rest, origins)
+        elif self._now_s() - listing.listed_s >= ttl_s:
+            try:
+                with trio.move_on_after(KNOWN_ALIAS_WAIT_S):
+                    listing = await self._list_once(path, rest, origins)
+            except TierUnavailable as exc:
+                log.info("aliases as listed before: %s", exc.message, extra={"path": path})
+        return await self._pointers(path, rest, listing, alias_of)
+
+    async def _pointers(
+        self, path: str, rest: str, listing: Listing, alias_of: AliasOf
+    ) -> Mapping[str, Pointer]:
+        listed = _Listed()
+        limiter = trio.CapacityLimiter(READS_AT_ONCE)
+        async with trio.open_nursery() as nursery:
+            for part in listing.parts:
+                for file_name, revision in part.objects.items():
+                    name = file_name.removesuffix(".json")
+                    match = alias_of(f"{rest}/{name}" if rest else name)
+                    if name == file_name or match is None or match.origin != part.origin:
+                        continue
+                    await limiter.acquire_on_behalf_of(file_name)
+                    nursery.start_soon(
+                        self._learn,
+                        f"{path}/{name}",
+                        match,
+                        revision,
+                        listing.listed_s,
+                        listed,
+                        (limiter, file_name),
+                    )
+        if listed.problems and not listed.pointers:
+            raise listed.problems[0]
+        return listed.pointers
+
+    async def _learn(
+        self,
+        path: str,
+        match: AliasMatch,
+        revision: Revision,
+        listed_s: float,
+        listed: _Listed,
+        turn: tuple[trio.CapacityLimiter, str],
+    ) -> None:
+        """Put what a listing says of one alias into *listed*; read it if it was moved."""
+        try:
+            known = self._known.get(path)
+            if known is None or (known.asked_s < listed_s and known.revision != revision):
+                before = known
+                known = await self._read(match, revision, listed_s)
+                newer = self._known.get(path)
+                if newer is before or newer is None or newer.asked_s < listed_s:
+                    self._remember(path, known)
+                    await self._keep(path, match, known, before)
+                else:
+                    known = newer  # moved from here meanwhile
+            elif known.asked_s < listed_s:
+                known = _Known(known.move, known.revision, listed_s, listed_s + match.ttl_s)
+                self._remember(path, known)
+            pointer = _pointer(known, match)
+            if pointer is not None:
+                listed.pointers[path.rpartition("/")[2]] = pointer
+        except RecordInvalid as exc:
+            # One damaged alias must not hide the directory.
+            log.warning("alias is not shown: %s", exc.message, extra={"path": path})
+        except TierError as exc:
+            listed.problems.append(exc)
+        finally:
+            turn[0].release_on_behalf_of(turn[1])
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    async def _ask_once(self, path: str, match: AliasMatch) -> _Known:
+        return await self._questions.do(path, lambda: self._ask(path, match))
+
+    async def _ask(self, path: str, match: AliasMatch) -> _Known:
+        tier = await self._tiers.get(match.origin)
+        before = self._known.get(path)
+        asked_s = self._now_s()
+        revision = await stat_own(tier, match.key)
+        if revision is None:
+            known = _Known(None, None, asked_s, asked_s + match.negative_ttl_s)
+        elif before is not None and before.revision == revision:
+            known = _Known(before.move, revision, asked_s, asked_s + match.ttl_s)
+        else:
+            known = await self._read(match, revision, asked_s)
+        newer = self._known.get(path)
+        if newer is not None and newer is not before and newer.asked_s >= asked_s:
+            return newer  # moved from here while the origin was thinking
+        self._remember(path, known)
+        await self._keep(path, match, known, before)
+        return known
+
+    async def _read(self, match: AliasMatch, revision: Revision, asked_s: float) -> _Known:
+        tier = await self._tiers.get(match.origin)
+        found = await read_own(tier, revision, bytes_max=BYTES_MAX)
+        if found is None:
+            return _Known(None, None, asked_s, asked_s + match.negative_ttl_s)
+        data, revision = found
+        move = self._choose(decode(data, f"{tier.name}/{match.key}"))
+        ttl_s = match.negative_ttl_s if move is None or move.version is None else match.ttl_s
+        return _Known(move, revision, asked_s, asked_s + ttl_s)
+
+    async def _list_once(self, path: str, rest: str, origins: Sequence[str]) -> Listing:
+        return await self._lists.do(path, lambda: self._list(path, rest, origins))
+
+    async def _list(self, path: str, rest: str, origins: Sequence[str]) -> Listing:
+        listed_s, listed_at_s = self._now_s(), self._wall_s()
+        prefix = f"{DIRECTORY}/{rest}" if rest else DIRECTORY
+        parts = []
+        for origin in origins:
+            tier = await self._tiers.get(origin)
+            if tier.properties.listable:
+                parts.append(await list_origin(tier, origin, prefix))
+        listing = Listing(tuple(parts), listed_s, listed_at_s)
+        self._listings.put(path, listing)
+        return listing
+
+    def _fresh_listing(self, path: str, ttl_s: float) -> Listing | None:
+        listing = self._listings.get(path.rpartition("/")[0])
+        if listing is None or self._now_s() - listing.listed_s >= ttl_s:
+            return None
+        known = self._known.get(path)
+        return None if known is not None and known.asked_s > listing.listed_s else listing
+
+    def _remember(self, path: str, known: _Known) -> None:
+        self._known[path] = known
+        self._known.move_to_end(path)
+        if len(self._known) > ALIASES_MAX:
+            self._known.popitem(last=False)
+
+    # --- what outlives a restart -----------------------------------------------------------------
+
+    async def _recall(self, path: str, match: AliasMatch) -> _Known | None:
+        """Return what an earlier run learned; worth something only if the origin is away."""
+        data = await self._records.read(self._record(match))
+        known = None if data is None else _load(data)
+        if known is not None:
+            self._known.setdefault(path, known)
+        return self._known.get(path)
+
+    async def _keep(
+        self, path: str, match: AliasMatch, known: _Known, before: _Known | None
+    ) -> None:
+        if before is not None and before.revision == known.revision:
+            return
+        if known.move is not None and known.revision is not None:
+            await self._records.write(self._record(match), _dump(known))
+        elif before is not None:
+            log.info("alias is gone", extra={"path": path})
+            await self._records.forget(self._record(match))
+
+    def _record(self, match: AliasMatch) -> str:
+        return f"alias {self._view} {match.origin} {match.key}"
+
+    # --- history and moving ----------------------------------------------------------------------
+
+    async def history(self, match: AliasMatch) -> tuple[Move, ...]:
+        """Return every move that the alias's object remembers, oldest first; asks its origin.
+
+        Raises:
+            TierError: the origin could not answer.
+            RecordInvalid: the object is damaged.
+        """
+        history, _ = await self._current(await self._tiers.get(match.origin), match)
+        return history
+
+    async def move(
+        self,
+        path: str,
+        match: AliasMatch,
+        version: str | None,
+        *,
+        by: str,
+        why: str = "",
+        expect: str | Unset | None = UNSET,
+    ) -> tuple[Move, bool]:
+        """Let the alias *path* point to *version*; None: nowhere.
+
+        Args:
+            path: mount-relative.
+            match: what the specification says of it.
+            version: text of a version of its field; that is the caller's to check.
+            by: who moves it.
+            why: kept in the history.
+            expect: only if it points there now; without it, wherever it points.
+
+        Returns:
+            The line of the history that is in force, and whether it is new.
+
+        Raises:
+            AliasMoved: it does not point to *expect*.
+            TierError: the origin could not answer; the alias may have been moved or not.
+        """
+        assert version is None or is_name(version), version
+        tier = await self._tiers.get(match.origin)
+        mine: Move | None = None
+        for _ in range(MOVE_ATTEMPTS):
+            history, revision = await self._current(tier, match)
+            last = history[-1] if history else None
+            if mine is not None and last == mine:
+                assert revision is not None
+                return await self._moved(path, match, mine, revision), True  # an answer was lost
+            current = None if last is None else last.version
+            if expect is not UNSET and current != expect:
+                raise AliasMoved(
+                    f"{path}: points to {current or 'nothing'}, not to {expect or 'nothing'}",
+                    fix=f"shotfs spec aliases {path} shows who moved it",
+                )
+            if last is not None and current == version and revision is not None:
+                return await self._moved(path, match, last, revision), False
+            mine = Move(version, self._next_time(last), by[:TEXT_MAX], why[:TEXT_MAX])
+            shown = path.partition("/")[2]
+            content = encode(shown, (*history, mine))
+            try:
+                revision = await put_own(
+                    tier, match.key, content, expect=revision, at_s=parse_time(mine.at)
+                )
+            except PreconditionFailed:
+                continue
+            return await self._moved(path, match, mine, revision), True
+        raise AliasMoved(f"{path}: others move it faster than this node can")
+
+    async def _moved(self, path: str, match: AliasMatch, move: Move, revision: Revision) -> Move:
+        now_s = self._now_s()
+        ttl_s = match.negative_ttl_s if move.version is None else match.ttl_s
+        known = _Known(move, revision, now_s, now_s + ttl_s)
+        before = self._known.get(path)
+        self._remember(path, known)
+        self._listings.forget(path.rpartition("/")[0])
+        await self._keep(path, match, known, before)
+        return move
+
+    def _next_time(self, last: Move | None) -> str:
+        """Return the time of day, but later than *last*: another node's clock may be ahead."""
+        now_s = self._wall_s()
+        if last is not None and time_text(now_s) <= last.at:
+            now_s = parse_time(last.at) + 1e-6
+        return time_text(now_s)
+
+    async def _current(
+        self, tier: Tier, match: AliasMatch
+    ) -> tuple[tuple[Move, ...], Revision | None]:
+        revision = await stat_own(tier, match.key)
+        found = None if revision is None else await read_own(tier, revision, bytes_max=BYTES_MAX)
+        if found is None:
+            return (), None
+        return decode(found[0], f"{tier.name}/{match.key}"), found[1]
+
+
+def _pointer(known: _Known, match: AliasMatch) -> Pointer | None:
+    if known.move is None or known.move.version is None or known.revision is None:
+        return None
+    version = known.move.version
+    target = match.target(version)
+    if target in (".", ".."):
+        return None
+    return Pointer(version, target, parse_time(known.move.at), known.revision)
+
+
+def _file_name(path: str) -> str:
+    return f"{path.rpartition('/')[2]}.json"
+
+
+def _dump(known: _Known) -> bytes:
+    assert known.move is not None
+    assert known.revision is not None
+    revision = asdict(known.revision)
+    del revision["checksums"]
+    return json.dumps({"move": asdict(known.move), "revision": revision}).encode()
+
+
+def _load(data: bytes) -> _Known | None:
+    try:
+        document = json.loads(data)
+        return _Known(
+            Move(**document["move"]),
+            Revision(**document["revision"], checksums=Checksums()),
+            asked_s=float("-inf"),
+            until_s=float("-inf"),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None  # of another version of shotfs

@@ -1,0 +1,276 @@
+"""Versions: whether a version directory is open, being sealed, or sealed for ever.
+
+A version is published as a whole (`Immutable.ON_VERSION_PUBLISH`): its manifest is put into the
+origin, first as "sealing", then as "sealed". A sealed version is its manifest: what is in it is
+answered from memory, or from this node's disk after a restart, and nobody is asked again. One event
+loop; every question goes out once, however many wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum, auto
+
+import trio
+
+from shotfs.errors import RecordInvalid
+from shotfs.namespace.alias_document import parse_time
+from shotfs.namespace.manifests import BYTES_MAX, Manifest, decode, encode, key_of, snapshot_of
+from shotfs.namespace.own_objects import put_own, read_own, stat_own
+from shotfs.namespace.records import Records
+from shotfs.namespace.single_flight import SingleFlight
+from shotfs.namespace.snapshots import TreeSnapshot
+from shotfs.namespace.tier_pool import TierPool
+from shotfs.tiers.base import Revision, Tier
+
+log = logging.getLogger(__name__)
+
+OPEN_MAX = 20_000
+"""Versions of which it is remembered that they are open."""
+
+SEALED_FILES_MAX = 200_000
+"""Files of all sealed versions in memory together; one takes about 600 bytes. The version that was
+used last stays, however large; the others are read from this node's disk again."""
+
+
+class SealState(StrEnum):
+    """How far a version is."""
+
+    OPEN = auto()
+    """Whoever may write it can change it."""
+    SEALING = auto()
+    """Somebody publishes it: nobody writes, and what it will be is not known yet."""
+    SEALED = auto()
+    """Published: it is its manifest, for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What is known of a version directory.
+
+    Attributes:
+        state: how far it is.
+        by: who publishes it or has published it; "" while it is open.
+        at: since when nobody may write it, as the manifest says; "" while it is open.
+        why: in the words of whoever published it.
+        attempt: of the manifest; see `Manifest`.
+        revision: of the manifest's object; None without one, or where it came from our disk.
+        snapshot: what is in it; None unless it is sealed.
+    """
+
+    state: SealState
+    by: str = ""
+    at: str = ""
+    why: str = ""
+    attempt: str = ""
+    revision: Revision | None = None
+    snapshot: TreeSnapshot | None = None
+
+    @property
+    def at_ns(self) -> int:
+        """`at` in nanoseconds since the epoch; 0 while it is open."""
+        return int(parse_time(self.at) * 1e6) * 1000 if self.at else 0
+
+
+OPEN = Seal(SealState.OPEN)
+
+_Key = tuple[str, str]
+
+
+class Versions:
+    """Answers how far versions are, and puts their manifests.
+
+    A version is named by the root URL of its origin and its directory's path below that (which is
+    its path relative to the show).
+
+    Args:
+        tiers: whom to ask.
+        nursery: where questions run; it must outlive every caller.
+        records: where manifests of sealed versions outlive a restart.
+        monotonic_s: a clock for times to live that a test may replace.
+        wall_s: the time of day, seconds since the epoch; likewise.
+    """
+
+    def __init__(
+        self,
+        tiers: TierPool,
+        nursery: trio.Nursery,
+        records: Records,
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._tiers = tiers
+        self._records = records
+        self._now_s = monotonic_s
+        self._wall_s = wall_s
+        self._unsealed: OrderedDict[_Key, tuple[Seal, float]] = OrderedDict()
+        self._sealed: OrderedDict[_Key, Seal] = OrderedDict()
+        self._sealed_files = 0
+        self._closed_here: dict[_Key, Seal] = {}
+        self._questions: SingleFlight[_Key, Seal] = SingleFlight(nursery)
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def peek(self, origin: str, version: str) -> Seal | None:
+        """Return the sealed version if it is in memory; None says nothing."""
+        return self._sealed.get((origin, version))
+
+    async def seal_of(self, origin: str, version: str, ttl_s: float) -> Seal:
+        """Return how far the version is, as of at most *ttl_s* seconds ago.
+
+        Raises:
+            TierError: its origin had to be asked and could not answer.
+            RecordInvalid: its manifest is damaged.
+        """
+        key = (origin, version)
+        sealed = self._sealed.get(key)
+        if sealed is not None:
+            self._sealed.move_to_end(key)
+            return sealed
+        closed = self._closed_here.get(key)
+        if closed is not None:
+            return closed
+        known = self._unsealed.get(key)
+        if known is not None and self._now_s() - known[1] < ttl_s:
+            return known[0]
+        return await self._questions.do(key, lambda: self._find(key))
+
+    async def ask(self, origin: str, version: str) -> Seal:
+        """Return how far the version is now: only a sealed one is known without a question.
+
+        Raises: as `seal_of`.
+        """
+        key = (origin, version)
+        sealed = self._sealed.get(key) or await self._recalled(key)
+        # Not shared with those who asked before: their answer may be older than this question.
+        return sealed if sealed is not None else await self._ask(key)
+
+    async def _find(self, key: _Key) -> Seal:
+        recalled = None if key in self._unsealed else await self._recalled(key)
+        return recalled or await self._ask(key)
+
+    async def _ask(self, key: _Key) -> Seal:
+        origin, version = key
+        tier = await self._tiers.get(origin)
+        asked_s = self._now_s()
+        revision = await stat_own(tier, key_of(version))
+        known = self._unsealed.get(key)
+        if revision is None:
+            seal = OPEN
+        elif known is not None and known[0].revision == revision:
+            seal = known[0]
+        else:
+            seal = await self._read(tier, key, revision)
+        return self._learned(key, seal, asked_s)
+
+    async def _read(self, tier: Tier, key: _Key, revision: Revision) -> Seal:
+        found = await read_own(tier, revision, bytes_max=BYTES_MAX)
+        if found is None:
+            return OPEN
+        data, revision = found
+        seal = await trio.to_thread.run_sync(_seal, data, revision, key[1])
+        if seal.state is SealState.SEALED:
+            await self._records.write(_record(key), data)
+        return seal
+
+    async def _recalled(self, key: _Key) -> Seal | None:
+        """Return the sealed version from this node's disk; no origin is asked."""
+        data = await self._records.read(_record(key))
+        if data is None:
+            return None
+        origin, version = key
+        tier = await self._tiers.get(origin)
+        where = Revision(tier.name, key_of(version), len(data), "", 0)
+        try:
+            seal = await trio.to_thread.run_sync(_seal, data, where, version)
+        except RecordInvalid as exc:
+            log.warning("the origin is asked instead: %s", exc.message)
+            return None
+        return self._learned(key, replace(seal, revision=None), self._now_s())
+
+    def _learned(self, key: _Key, seal: Seal, asked_s: float) -> Seal:
+        sealed = self._sealed.get(key)
+        if sealed is not None:
+            return sealed  # whatever an older answer says
+        if seal.snapshot is None:
+            known = self._unsealed.get(key)
+            if known is not None and known[1] > asked_s:
+                return known[0]
+            self._unsealed[key] = (seal, asked_s)
+            self._unsealed.move_to_end(key)
+            if len(self._unsealed) > OPEN_MAX:
+                self._unsealed.popitem(last=False)
+            return seal
+        self._unsealed.pop(key, None)
+        self._sealed[key] = seal
+        self._sealed_files += _weight(seal)
+        while self._sealed_files > SEALED_FILES_MAX and len(self._sealed) > 1:
+            _, dropped = self._sealed.popitem(last=False)
+            self._sealed_files -= _weight(dropped)
+        return seal
+
+    # --- publishing ------------------------------------------------------------------------------
+
+    @contextmanager
+    def closed_here(self, origin: str, version: str, *, by: str, at: str) -> Iterator[None]:
+        """Let nothing new be written below the version on this node for the block.
+
+        What was written before is still uploaded: `ask` does not see this.
+        """
+        key = (origin, version)
+        assert key not in self._closed_here, "one publish of a version at a time"
+        self._closed_here[key] = Seal(SealState.SEALING, by=by, at=at)
+        try:
+            yield
+        finally:
+            del self._closed_here[key]
+
+    async def put_manifest(
+        self, origin: str, manifest: Manifest, *, expect: Revision | None
+    ) -> Seal:
+        """Put the manifest of a version, in place of exactly the one that *expect* is.
+
+        Raises:
+            PreconditionFailed: somebody else put another one.
+            TierError: as the tier says; it may be there or not.
+        """
+        key = (origin, manifest.path)
+        tier = await self._tiers.get(origin)
+        content = await trio.to_thread.run_sync(encode, manifest)
+        at_s = self._wall_s()
+        asked_s = self._now_s()
+        revision = await put_own(tier, key_of(manifest.path), content, expect=expect, at_s=at_s)
+        seal = await trio.to_thread.run_sync(_seal, content, revision, manifest.path)
+        if seal.state is SealState.SEALED:
+            await self._records.write(_record(key), content)
+        return self._learned(key, seal, asked_s)
+
+
+def _seal(data: bytes, revision: Revision, version: str) -> Seal:
+    where = f"{revision.tier}/{revision.key}"
+    manifest = decode(data, where, tier=revision.tier)
+    if manifest.path != version:
+        raise RecordInvalid(f"{where}: is the manifest of {manifest.path!r}, not of {version!r}")
+    return Seal(
+        state=SealState.SEALED if manifest.sealed else SealState.SEALING,
+        by=manifest.by,
+        at=manifest.at,
+        why=manifest.why,
+        attempt=manifest.attempt,
+        revision=revision,
+        snapshot=snapshot_of(manifest, where) if manifest.sealed else None,
+    )
+
+
+def _weight(seal: Seal) -> int:
+    return 1 + (0 if seal.snapshot is None else len(seal.snapshot))
+
+
+def _record(key: _Key) -> str:
+    return f"version {key[0]} {key[1]}"
