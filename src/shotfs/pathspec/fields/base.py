@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -81,6 +80,22 @@ class Texts:
         return value
 
 
+class Matcher:
+    """Matches whole texts of one shape. Compiles it when it is first asked."""
+
+    __slots__ = ("_match", "_shape")
+
+    def __init__(self, shape: Regex) -> None:
+        self._shape = shape
+        self._match: Callable[[str], re.Match[str] | None] | None = None
+
+    def __call__(self, text: str) -> bool:
+        """Return whether *text* matches."""
+        if self._match is None:
+            self._match = re.compile(regex.render(self._shape), re.ASCII).fullmatch
+        return self._match(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class VersionAlias:
     """A name for one of the versions, like ``latest``: a symbolic link beside them.
@@ -117,6 +132,7 @@ class Field:
         choice_usages: what each choice is for, or empty.
         tokens: of a compound: what it is made of; otherwise empty.
         aliases: of a version, in the order of the document; none of their names is a version.
+        matches: whether a text has the shape; None for compound and tree.
     """
 
     name: str
@@ -135,6 +151,7 @@ class Field:
     choice_usages: tuple[str, ...] = ()
     tokens: tuple[Token, ...] = ()
     aliases: tuple[VersionAlias, ...] = ()
+    matches: Matcher | None = field(default=None, compare=False, repr=False)
 
     @property
     def write(self) -> Callable[[int], str]:
@@ -150,9 +167,9 @@ class Field:
             problems = (element_problem(name) for name in text.split("/"))
             return next((one for one in problems if one is not None), None)
         reason = name_problem(text)
-        if reason is not None or self.shape is None:
+        if reason is not None or self.matches is None:
             return reason
-        if matcher(self.shape)(text) is None:
+        if not self.matches(text):
             return "it does not look like that"
         wrong = None if self.check is None else self.check(text)
         return None if wrong is None else f"it {wrong}"
@@ -242,6 +259,7 @@ class Heading:
             choice_usages=choice_usages,
             tokens=tokens,
             aliases=aliases,
+            matches=None if shape is None else Matcher(shape),
         )
 
 
@@ -260,16 +278,6 @@ def _whole_check(excluded: frozenset[str], length: Length, more: Check | None) -
         return None if more is None else more(text)
 
     return check
-
-
-@lru_cache(maxsize=4096)
-def _compiled(expression: str) -> Callable[[str], re.Match[str] | None]:
-    return re.compile(expression, re.ASCII).fullmatch
-
-
-def matcher(shape: Regex) -> Callable[[str], re.Match[str] | None]:
-    """Return what matches the texts of *shape*, whole."""
-    return _compiled(regex.render(shape))
 
 
 def shown(value: FieldValue) -> str:

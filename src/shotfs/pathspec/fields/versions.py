@@ -18,9 +18,9 @@ from shotfs.pathspec.fields.base import (
     Field,
     FieldValue,
     Heading,
+    Matcher,
     NoText,
     VersionAlias,
-    matcher,
     name_problem,
 )
 from shotfs.pathspec.fields.numbers import PAD_MAX, Numbers, number_shape
@@ -129,7 +129,7 @@ def _aliases(section: Section, shape: Regex) -> tuple[VersionAlias, ...] | None:
     if len(names) > ALIASES_MAX:
         section.problem("aliases", f"more than {ALIASES_MAX} aliases", "remove some")
         return None
-    is_version = matcher(shape)
+    is_version = Matcher(shape)
     for name in names:
         if _ALIAS_NAME.fullmatch(name) is None:
             section.problem(
@@ -138,7 +138,7 @@ def _aliases(section: Section, shape: Regex) -> tuple[VersionAlias, ...] | None:
                 "use up to 64 letters, digits, _ and -, beginning with a letter",
             )
             return None
-        if is_version(name) is not None:
+        if is_version(name):
             section.problem(
                 "aliases", f'"{name}" is a version of the scheme itself', "choose another name"
             )
