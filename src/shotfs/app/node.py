@@ -124,6 +124,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 metrics,
                 conflict=conflict,
                 removed=namespace.removed,
+                seal_of=versions.ask,
                 scratch_ttl_s=settings.spool.scratch_ttl_s,
             )
             filesystem = FileSystem(

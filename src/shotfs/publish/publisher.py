@@ -25,7 +25,7 @@ from shotfs.publish.removal import Removed, Remover
 from shotfs.publish.spool import Spool
 from shotfs.publish.states import State
 from shotfs.publish.table import unpublished
-from shotfs.publish.upload import Tiers, Uploader
+from shotfs.publish.upload import SealOf, Tiers, Uploader, all_open
 from shotfs.tiers.base import Revision
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class Publisher:
         metrics: counts outcomes.
         conflict: told of each entry that went into quarantine.
         removed: told of each path whose object was removed from the origin.
+        seal_of: says whether a version that is published as a whole still takes files.
         scratch_ttl_s: how long untouched scratch files, and partial ones of dead processes, stay.
         jitter: returns numbers in [0, 1).
     """
@@ -105,6 +106,7 @@ class Publisher:
         *,
         conflict: Conflict | None = None,
         removed: Removed = lambda _path: None,
+        seal_of: SealOf = all_open,
         scratch_ttl_s: float = 86400.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -117,8 +119,8 @@ class Publisher:
         self._metrics = metrics
         self._scratch_ttl_s = scratch_ttl_s
         self._jitter = jitter
-        self._uploader = Uploader(spool.core, tiers, metrics)
-        self._remover = Remover(spool.core, tiers, removed)
+        self._uploader = Uploader(spool.core, tiers, metrics, seal_of)
+        self._remover = Remover(spool.core, tiers, removed, seal_of)
         # Half of the connections: the other half is for reads, which applications wait for.
         self._slots = max(1, settings.connections_max // 2)
         self._running: set[SpoolEntry] = set()

@@ -12,13 +12,16 @@ from collections.abc import Callable
 from shotfs.errors import (
     ObjectNotFound,
     PreconditionFailed,
+    PublishedImmutable,
     RevisionChanged,
     TierUnavailable,
+    VersionSealing,
 )
+from shotfs.namespace.versions import SealState
 from shotfs.publish.compare import same_content
 from shotfs.publish.core import Core
 from shotfs.publish.entry import OriginObject, SpoolEntry
-from shotfs.publish.upload import Tiers
+from shotfs.publish.upload import SealOf, Tiers
 from shotfs.tiers.base import Revision, Tier
 
 log = logging.getLogger(__name__)
@@ -34,12 +37,14 @@ class Remover:
         core: of the spool.
         tiers: opens or finds the tier of an origin.
         removed: told of each path; may be told more than once.
+        seal_of: says whether a version that is published as a whole still changes.
     """
 
-    def __init__(self, core: Core, tiers: Tiers, removed: Removed) -> None:
+    def __init__(self, core: Core, tiers: Tiers, removed: Removed, seal_of: SealOf) -> None:
         self._core = core
         self._tiers = tiers
         self._removed = removed
+        self._seal_of = seal_of
 
     async def remove_all(self, entry: SpoolEntry) -> None:
         """Remove what the origin has of *entry*, under its name and under earlier ones.
@@ -47,6 +52,7 @@ class Remover:
         The caller holds its lock and its path, and no upload runs.
 
         Raises:
+            PublishedImmutable: it lies in a version that is published by now.
             TierError: some of it is there still. Not for what may not be there at all: that an
                 origin is away must not forbid removing what never got there.
         """
@@ -54,6 +60,10 @@ class Remover:
         for one in filter(None, objects):
             try:
                 if one.path == entry.path:
+                    if await self._seal(one) is not SealState.OPEN:
+                        raise PublishedImmutable(
+                            f"{one.path}: its version is published; nothing in it is removed"
+                        )
                     await self._remove(one)
                 else:
                     await self._remove_old(entry, one)
@@ -66,7 +76,7 @@ class Remover:
         """Remove the objects under earlier names of *entry*.
 
         Raises:
-            TierError: some are there still.
+            TierError, VersionSealing: some are there still.
         """
         for one in entry.delete_after:
             await self._remove_old(entry, one)
@@ -78,9 +88,20 @@ class Remover:
             return  # asked without the claim: whoever removes that file may be waiting for us
         async with self._core.claims.hold(one.path):
             if one in entry.delete_after and not self._is_replaced(one):
-                await self._remove(one)
+                seal = await self._seal(one)
+                if seal is SealState.SEALING:
+                    raise VersionSealing(f"{one.path}: its version is being published")
+                if seal is SealState.SEALED:
+                    log.warning("%s: stays: its version was published with it", one.path)
+                else:
+                    await self._remove(one)
                 # Within the claim: somebody who waited for it must not remove it again.
                 self._core.forget_objects(entry, one.path)
+
+    async def _seal(self, one: OriginObject) -> SealState:
+        if not one.version:
+            return SealState.OPEN
+        return (await self._seal_of(one.origin, one.version)).state
 
     def _is_replaced(self, one: OriginObject) -> bool:
         there = self._core.table.get(one.path)

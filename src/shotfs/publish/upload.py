@@ -6,6 +6,7 @@ whoever loses compares. Scheduling and retrying is `publish.publisher`'s.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -16,12 +17,15 @@ from shotfs.errors import (
     ObjectNotFound,
     PreconditionFailed,
     PublishConflict,
+    RevisionChanged,
     ShotfsError,
     SpoolBroken,
     Stale,
     TierReadOnly,
     TierUnavailable,
+    VersionSealing,
 )
+from shotfs.namespace.versions import OPEN, Seal, SealState
 from shotfs.observe.metrics import Metrics
 from shotfs.publish.compare import same_content, verify_upload
 from shotfs.publish.core import Core
@@ -32,7 +36,10 @@ from shotfs.tiers.base import Revision, Tier
 Tiers = Callable[[str], Awaitable[Tier]]
 """From a root URL to its open tier."""
 
-NOTHING_STORED = (AccessDenied, BucketNotFound, TierReadOnly)
+SealOf = Callable[[str, str], Awaitable[Seal]]
+"""`Versions.ask`: how far the version below a root URL is published, as of now."""
+
+NOTHING_STORED = (AccessDenied, BucketNotFound, TierReadOnly, VersionSealing)
 """After these the object is certainly not in the origin; after others it may be."""
 
 
@@ -43,12 +50,14 @@ class Uploader:
         core: of the spool.
         tiers: opens or finds the tier of an origin.
         metrics: counts outcomes.
+        seal_of: says whether a version that is published as a whole still takes files.
     """
 
-    def __init__(self, core: Core, tiers: Tiers, metrics: Metrics) -> None:
+    def __init__(self, core: Core, tiers: Tiers, metrics: Metrics, seal_of: SealOf) -> None:
         self._core = core
         self._tiers = tiers
         self._metrics = metrics
+        self._seal_of = seal_of
 
     async def upload(self, entry: SpoolEntry) -> Revision:
         """Upload a sealed (or refused) entry once. Recording the outcome is the caller's.
@@ -102,6 +111,10 @@ class Uploader:
         tried: tuple[Content, ...],
     ) -> Revision:
         tier = await self._tiers(terms.origin)
+        if terms.version:
+            sealed = await self._in_sealed_version(tier, terms, content, tried)
+            if sealed is not None:
+                return sealed
 
         async def put(expect: Revision | None) -> Revision:
             revision = await tier.put(
@@ -113,6 +126,8 @@ class Uploader:
                 metadata=terms.metadata,
             )
             await verify_upload(tier, revision, content)
+            if terms.version:
+                await self._check_not_late(tier, terms, revision)
             self._metrics.published["published"].inc()
             return revision
 
@@ -125,6 +140,63 @@ class Uploader:
             return revision
         # Ours, from an attempt whose answer never arrived, and mutable: replace it.
         return await put(revision)
+
+    async def _in_sealed_version(
+        self, tier: Tier, terms: PublishTerms, content: Content, tried: tuple[Content, ...]
+    ) -> Revision | None:
+        """Return what a published version has in our place; None while it still takes files.
+
+        Raises:
+            VersionSealing: somebody publishes it now; then we shall see.
+            PublishConflict: it has other bytes or nothing there; nothing is uploaded any more.
+        """
+        seal = await self._seal_of(terms.origin, terms.version)
+        if seal.state is SealState.OPEN:
+            return None
+        if seal.snapshot is None:
+            raise VersionSealing(
+                f"{terms.version}: is being published by {seal.by} since {seal.at}",
+                fix=f"if that never ends: shotfs version publish {terms.version}",
+            )
+        theirs = seal.snapshot.find(_within(terms))
+        if theirs is not None and await same_content(tier, theirs, content, self._core.hashing):
+            self._metrics.published["same"].inc()
+            return theirs
+        if theirs is None and content in tried:
+            await self._withdraw(tier, terms, content)
+        raise _too_late(tier, terms, seal)
+
+    async def _check_not_late(self, tier: Tier, terms: PublishTerms, revision: Revision) -> None:
+        """Return if the version was not published while we uploaded, or has what we uploaded.
+
+        Whoever publishes it says so before he looks what there is. So if nobody has said it by
+        now, he will find our object.
+
+        Raises:
+            TierUnavailable: that is not known yet.
+            PublishConflict: it was published without our object.
+        """
+        seal = await self._seal_of(terms.origin, terms.version)
+        if seal.state is SealState.OPEN:
+            return
+        if seal.snapshot is None:
+            raise TierUnavailable(
+                f"{terms.version}: is being published by {seal.by} since {seal.at}; whether with"
+                f" {terms.key} is not known yet"
+            )
+        if seal.snapshot.find(_within(terms)) == revision:
+            return
+        if terms.base is None:
+            with contextlib.suppress(ObjectNotFound, PreconditionFailed):
+                await tier.delete(terms.key, expect=revision)
+        raise _too_late(tier, terms, seal)
+
+    async def _withdraw(self, tier: Tier, terms: PublishTerms, content: Content) -> None:
+        """Remove what an earlier attempt stored too late; the version does not have it."""
+        with contextlib.suppress(ObjectNotFound, PreconditionFailed, RevisionChanged):
+            revision = await tier.stat(terms.key)
+            if await same_content(tier, revision, content, self._core.hashing):
+                await tier.delete(terms.key, expect=revision)
 
     async def _compare(
         self,
@@ -188,3 +260,20 @@ class Uploader:
             if entry.state is State.SEALED and entry.content is content and not entry.unlinked:
                 await self._core.quarantine(entry, problem.message)
                 self._metrics.published["conflict"].inc()
+
+
+async def all_open(_origin: str, _version: str) -> Seal:
+    """Answer for specifications without versions that are published as a whole."""
+    return OPEN
+
+
+def _within(terms: PublishTerms) -> str:
+    return terms.key.removeprefix(f"{terms.version}/")
+
+
+def _too_late(tier: Tier, terms: PublishTerms, seal: Seal) -> PublishConflict:
+    return PublishConflict(
+        f"{tier.name}/{terms.key}: too late: its version was published by {seal.by} at {seal.at}"
+        " without these bytes",
+        fix="publish them in another version",
+    )
