@@ -1,8 +1,9 @@
 """Path specifications: which paths exist, what their fields mean, which policy each has. Pure."""
 
 from shotfs.pathspec.documents import include_locations
-from shotfs.pathspec.explain import Explanation, FieldMeaning, Miss, PathKind, Setting
+from shotfs.pathspec.explain import Explanation, FieldMeaning, PathKind, Setting
 from shotfs.pathspec.loader import load
+from shotfs.pathspec.mismatch import Miss
 from shotfs.pathspec.model import (
     RESERVED,
     AliasMatch,

@@ -1,28 +1,27 @@
-"""Why a path is what it is: for people who wonder, and for error messages.
-
-Not made for speed: it compares a path with every template.
-"""
+"""What a path is and who says so: for people who wonder, and for error messages."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
-from shotfs.pathspec import elements, regex
-from shotfs.pathspec.elements import Fields, text_of
-from shotfs.pathspec.fields import Field
-from shotfs.pathspec.model import DirectoryMatch, Lookahead, Retention, Template
+from shotfs.pathspec.elements import Fields, leaves
+from shotfs.pathspec.matcher import split
+from shotfs.pathspec.mismatch import Miss, misses
+from shotfs.pathspec.model import (
+    RESERVED,
+    AliasMatch,
+    DirectoryMatch,
+    Lookahead,
+    Resolution,
+    Retention,
+    Template,
+)
 from shotfs.pathspec.pattern import Pattern, Place
 from shotfs.pathspec.policy import BUILT_IN, KEYS
 from shotfs.pathspec.problems import escape_pointer
-from shotfs.pathspec.tokens import FieldRef, Literal, Token
-
-MISSES_MAX = 10
-"""How many of the templates that did not match are told, nearest first."""
 
 
 class PathKind(StrEnum):
@@ -31,12 +30,18 @@ class PathKind(StrEnum):
     FILE = "file"
     SCRATCH = "scratch"
     DIRECTORY = "directory"
+    ALIAS = "alias"
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldMeaning:
-    """One field of a path: its text there, and what the document says of it."""
+    """One field of a path: its text there, and what the document says of it.
+
+    Attributes:
+        wants: what its text must look like, in words.
+        line: of the document *source*.
+    """
 
     name: str
     text: str
@@ -44,6 +49,7 @@ class FieldMeaning:
     wants: str
     usage: str
     line: int
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,51 +69,136 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Miss:
-    """Why one template does not produce the path.
-
-    Attributes:
-        template: its name.
-        matched: how many elements did match.
-        reason: which element failed and why, as a sentence without a full stop.
-    """
-
-    template: str
-    matched: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Explanation:
     """Everything that the specification says of one path.
 
     Attributes:
-        template: what produces it; None for directories and impossible paths.
+        template: what produces it; None for directories, aliases and impossible paths.
+        template_line: where *template* is declared, a line of the document `template_source`.
         directory: what it is as a directory, or None.
+        alias: what it is as a version alias, or None.
+        points_to: of an alias: the name beside it that it stands for, with the version's field in
+            braces. Which version that is, the origin knows.
         fields: in the order in which they stand in the path, compounds before their parts.
         settings: the policy in force, in the order of the documentation; empty without template.
         misses: why other templates did not match, the nearest first, at most `MISSES_MAX`.
+        note: why no template could ever produce the path, or what to ask instead; None where there
+            is nothing to say.
     """
 
     path: str
     kind: PathKind
     template: Template | None
     template_line: int | None
+    template_source: str | None
     directory: DirectoryMatch | None
+    alias: AliasMatch | None
+    points_to: str | None
     fields: tuple[FieldMeaning, ...]
     settings: tuple[Setting, ...]
     misses: tuple[Miss, ...]
+    note: str | None
 
 
-def meanings(compiled: Pattern, fields: Fields, texts: Mapping[str, str]) -> Iterator[FieldMeaning]:
-    """Yield the fields of a path of *compiled* that have *texts*, each once."""
+class Answers(Protocol):
+    """What can be asked about paths; a specification."""
+
+    fields: Fields
+    field_sources: Mapping[str, str]
+
+    @property
+    def patterns(self) -> Mapping[str, Pattern]:
+        """The templates, by name."""
+
+    def resolve(self, path: str) -> Resolution | None:
+        """Return what *path* is as a file."""
+
+    def directory(self, path: str) -> DirectoryMatch | None:
+        """Return what *path* is as a directory."""
+
+    def alias(self, path: str) -> AliasMatch | None:
+        """Return what *path* is as a version alias."""
+
+
+def explain(answers: Answers, path: str) -> Explanation:
+    """Return everything that *answers* say of *path*, possible or not."""
+    resolution, directory = answers.resolve(path), answers.directory(path)
+    alias = answers.alias(path)
+    found = None if resolution is None else answers.patterns[resolution.template.name]
+    if resolution is not None:
+        kind = PathKind.SCRATCH if resolution.scratch else PathKind.FILE
+    elif alias is not None:
+        kind = PathKind.ALIAS
+    else:
+        kind = PathKind.NONE if directory is None else PathKind.DIRECTORY
+    names = split(path)
+    compared = names if names and names[0] != RESERVED and kind is not PathKind.ALIAS else None
+    return Explanation(
+        path=path,
+        kind=kind,
+        template=None if found is None else found.template,
+        template_line=None if found is None else found.line,
+        template_source=None if found is None else found.source,
+        directory=directory,
+        alias=alias,
+        points_to=None if alias is None else alias.target(f"{{{alias.field}}}"),
+        fields=()
+        if found is None or resolution is None
+        else tuple(_meanings(found, answers, resolution.fields)),
+        settings=() if found is None else tuple(settings(found)),
+        misses=()
+        if compared is None
+        else misses(answers.patterns.values(), answers.fields, compared, found),
+        note=_note(answers, path, names) if kind is PathKind.NONE else None,
+    )
+
+
+def _note(answers: Answers, path: str, names: list[str] | None) -> str | None:
+    """Return what is to be said of the impossible *path* beside its misses."""
+    if names is None:
+        return _no_path(path.split("/"))
+    if names[0] == RESERVED:
+        return f'"{RESERVED}" holds what shotfs itself keeps in the origin, and is never shown'
+    for count in range(1, len(names)):
+        beginning = "/".join(names[:count])
+        alias = answers.alias(beginning)
+        if alias is not None:
+            return (
+                f'"{beginning}" is the alias "{alias.alias}", a symbolic link:'
+                " ask for the path with a version in its place"
+            )
+    return None
+
+
+def _no_path(names: Iterable[str]) -> str:
+    for name in names:
+        if name in ("", ".", ".."):
+            return f'a path has no element "{name}"'
+        if "\0" in name:
+            return "a name cannot hold a NUL character"
+        try:
+            if len(name.encode()) > 255:
+                return f"the name {name[:60]!r}... is longer than 255 bytes"
+        except UnicodeEncodeError:
+            return f"the name {name[:60]!r} is not UTF-8"
+    return "no path can be written like that"
+
+
+def _meanings(found: Pattern, answers: Answers, texts: Mapping[str, str]) -> Iterator[FieldMeaning]:
+    """Yield the fields of a path of *found* that have *texts*, each once."""
     told: set[str] = set()
-    for tokens in compiled.elements:
-        for field in elements.leaves(tokens, fields):
+    for tokens in found.elements:
+        for field in leaves(tokens, answers.fields):
             if field.name in texts and field.name not in told:
                 told.add(field.name)
                 yield FieldMeaning(
-                    field.name, texts[field.name], field.kind, field.wants, field.usage, field.line
+                    name=field.name,
+                    text=texts[field.name],
+                    kind=field.kind,
+                    wants=field.wants,
+                    usage=field.usage,
+                    line=field.line,
+                    source=answers.field_sources[field.name],
                 )
 
 
@@ -162,83 +253,3 @@ def shown(key: str, value: Any) -> str:
 
 def _counted(*counts: tuple[float | None, str]) -> str:
     return ", ".join(f"{count:g} {word}" for count, word in counts if count)
-
-
-def misses(compiled: list[Pattern], fields: Fields, names: list[str]) -> tuple[Miss, ...]:
-    """Return why each of *compiled* does not match the path *names*, the nearest first."""
-    scored = [_miss(one, fields, names) for one in compiled]
-    # Stable: among the equally near the order of the document stays.
-    scored.sort(key=lambda pair: -pair[0])
-    return tuple(miss for _, miss in scored[:MISSES_MAX])
-
-
-def _miss(one: Pattern, fields: Fields, names: list[str]) -> tuple[float, Miss]:
-    bound: dict[str, str] = {}
-    for index, tokens in enumerate(one.elements):
-        is_tree = one.tree is not None and index == len(one.elements) - 1
-        if index == len(names):
-            reason = f'the path ends before element {index + 1} "{text_of(tokens)}"'
-            return index, Miss(one.template.name, index, reason)
-        if is_tree:
-            return index, Miss(one.template.name, index, "it matches")
-        found = _element_problem(tokens, fields, names[index], bound)
-        if found is not None:
-            nearness, reason = found
-            where = f"element {index + 1} {names[index]!r} does not match {text_of(tokens)}: "
-            return index + nearness, Miss(one.template.name, index, where + reason)
-    count = len(one.elements)
-    if len(names) > count:
-        reason = f"the template ends at element {count}, the path goes on with {names[count]!r}"
-        return count - 0.5, Miss(one.template.name, count, reason)
-    return count, Miss(one.template.name, count, "it matches")
-
-
-def _element_problem(
-    tokens: tuple[Token, ...], fields: Fields, name: str, bound: dict[str, str]
-) -> tuple[float, str] | None:
-    """Return (nearness in 0..1, reason) why *name* does not match, or None and note its fields."""
-    tree = elements.expand(tokens, fields, set())
-    found = re.compile(regex.render(tree), re.ASCII).fullmatch(name)
-    if found is None:
-        return _where_it_fails(tokens, fields, name)
-    texts = found.groupdict()
-    for key, check in elements.checks_of(tokens, fields):
-        wrong = check(texts[key])
-        if wrong is not None:
-            return 0.9, f"{key} {texts[key]!r} {wrong}"
-    for key, text in texts.items():
-        if bound.get(key, text) != text:
-            return 0.95, f"{key} is {bound[key]!r} in an earlier element and {text!r} here"
-    bound.update(texts)
-    return None
-
-
-def _where_it_fails(tokens: tuple[Token, ...], fields: Fields, name: str) -> tuple[float, str]:
-    """Match the beginnings of the element, longest first, and name the token that comes next."""
-    flat = list(_flatten(tokens, fields))
-    for count in range(len(flat) - 1, -1, -1):
-        beginning = elements.expand(tuple(token for token, _ in flat[:count]), fields, set())
-        found = re.compile(regex.render(beginning), re.ASCII).match(name)
-        if found is None:
-            continue
-        token, field = flat[count]
-        rest = name[found.end() :]
-        nearness = 0.8 * found.end() / len(name)
-        if field is not None:
-            return nearness, f'"{field.name}" wants {field.wants}, found {rest[:60]!r}'
-        assert isinstance(token, Literal), "a token is a literal or a field"
-        nearness = max(nearness, 0.8 * difflib.SequenceMatcher(None, token.text, rest).ratio())
-        return nearness, f"expected {token.text!r}, found {rest[:60]!r}"
-    raise AssertionError("the empty beginning always matches")
-
-
-def _flatten(tokens: tuple[Token, ...], fields: Fields) -> Iterator[tuple[Token, Field | None]]:
-    for token in tokens:
-        if isinstance(token, FieldRef):
-            field = fields[token.name]
-            if field.tokens:
-                yield from _flatten(field.tokens, fields)
-            else:
-                yield token, field
-        else:
-            yield token, None

@@ -29,7 +29,7 @@ class FieldTable:
     def __init__(self, declared: Mapping[str, Section]) -> None:
         self.fields: dict[str, Field] = {}
         self.broken: set[str] = set()
-        self._declared = declared
+        self._declared = dict(declared)
         self._extents: dict[str, tuple[int, int]] = {}
         for name, section in declared.items():
             one = section.section(name)
@@ -49,6 +49,11 @@ class FieldTable:
                 self.broken.add(name)
         self._drop_broken()
 
+    def add(self, name: str, field: Field, section: Section) -> None:
+        """Take in a field of shotfs's own, which *section* gives rise to."""
+        self.fields[name] = field
+        self._declared[name] = section
+
     def sources(self) -> dict[str, str]:
         """Return the document of each field that is in order."""
         return {name: self._declared[name].source for name in self.fields}
@@ -65,7 +70,7 @@ class FieldTable:
             for field in elements.leaves(tokens, self.fields)
         }
         for name in self.fields:
-            if name in used or self._declared[name].source != source:
+            if name in used or name == UNMATCHED or self._declared[name].source != source:
                 continue
             warnings.add(
                 f"/fields/{name}",

@@ -13,9 +13,9 @@ from shotfs.digest import Digest
 from shotfs.errors import InvalidArgument, NoTemplate, Problem
 from shotfs.pathspec import explain
 from shotfs.pathspec.elements import Fields, leaves, write
-from shotfs.pathspec.explain import Explanation, PathKind
+from shotfs.pathspec.explain import Explanation
 from shotfs.pathspec.fields import Field, FieldValue
-from shotfs.pathspec.matcher import Matcher, split
+from shotfs.pathspec.matcher import Matcher
 from shotfs.pathspec.model import AliasMatch, DirectoryMatch, Resolution, Template
 from shotfs.pathspec.pattern import Pattern, Variant
 from shotfs.pathspec.problems import suggest
@@ -123,28 +123,7 @@ class Specification:
 
     def explain(self, path: str) -> Explanation:
         """Return everything that the specification says of *path*, possible or not."""
-        names = split(path)
-        resolution = self.resolve(path)
-        directory = self.directory(path)
-        if resolution is None:
-            compiled = None
-            kind = PathKind.NONE if directory is None else PathKind.DIRECTORY
-        else:
-            compiled = self._compiled[resolution.template.name]
-            kind = PathKind.SCRATCH if resolution.scratch else PathKind.FILE
-        others = [one for one in self._compiled.values() if one is not compiled]
-        return Explanation(
-            path=path,
-            kind=kind,
-            template=None if compiled is None else compiled.template,
-            template_line=None if compiled is None else compiled.line,
-            directory=directory,
-            fields=()
-            if compiled is None or resolution is None
-            else tuple(explain.meanings(compiled, self.fields, resolution.fields)),
-            settings=() if compiled is None else tuple(explain.settings(compiled)),
-            misses=explain.misses(others, self.fields, names) if names else (),
-        )
+        return explain.explain(self, path)
 
     def format(self, template: str, fields: Mapping[str, FieldValue]) -> str:
         """Return the path of *template* with *fields*.

@@ -180,16 +180,6 @@ class TemplateTexts:
                     f"the tree {text_of((trees[0],))} must be the whole last element",
                     "end the path with it, or use a str field",
                 )
-        token = elements[0][0]
-        field = self._table.fields[token.name] if isinstance(token, FieldRef) else None
-        if elements[0] == (Literal(RESERVED),) or (
-            field is not None and len(elements[0]) == 1 and RESERVED in (field.choices or ())
-        ):
-            return (
-                0,
-                f'"{RESERVED}" at the top of a show is reserved for what shotfs keeps there',
-                "choose another name",
-            )
         return None
 
     def _unproven(self, elements: Elements) -> tuple[int, str, str] | None:
@@ -260,6 +250,12 @@ def _text_problem(elements: Elements) -> tuple[int, str, str] | None:
             ELEMENTS_MAX,
             f"the path has more than {ELEMENTS_MAX} elements",
             "use a tree field for the rest",
+        )
+    if elements[0] == (Literal(RESERVED),):
+        return (
+            0,
+            f'"{RESERVED}" at the top of a show is reserved for what shotfs keeps there',
+            "choose another name",
         )
     for number, (element, literal) in enumerate(zip(elements, literals, strict=True)):
         if not element:

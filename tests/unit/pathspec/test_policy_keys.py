@@ -1,0 +1,114 @@
+"""Policy keys that came with the full form, and what they need of a template's path."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shotfs.errors import Problem, SpecInvalid
+from shotfs.pathspec import Immutable, Lookahead, Policy, Retention, load
+
+from .documents import document, spec
+
+FIELDS: dict[str, Any] = {
+    "name": {"type": "str", "pattern": "[a-z]+"},
+    "version": {"type": "version"},
+    "shot": {"type": "compound", "format": "{name}_{version}"},
+    "frame": {"type": "frame"},
+}
+
+
+def policy(path: str = "{shot}/x", **keys: Any) -> Policy:
+    return spec({"t": {"path": path, **keys}}, FIELDS).templates["t"].policy
+
+
+def mistakes(templates: dict[str, Any], **more: Any) -> list[Problem]:
+    with pytest.raises(SpecInvalid) as caught:
+        load(json.dumps(document(templates, FIELDS, **more), indent=1), source="test.json")
+    return caught.value.problems
+
+
+def test_prewarm_and_retention() -> None:
+    assert policy().prewarm == Lookahead()
+    assert policy().retention == Retention()
+    assert policy(prewarm={"frames": 5}).prewarm == Lookahead(frames=5)
+    assert policy(prewarm={"udims": 1000}).prewarm == Lookahead(udims=1000)
+    assert policy(retention={"days": 0.5, "versions": 3}).retention == Retention(0.5, 3)
+
+
+def test_retention_replaces_that_of_the_defaults_as_a_whole() -> None:
+    made = spec(
+        {"t": {"path": "{shot}/x", "retention": {"versions": 3}}, "u": "u/{shot}"}, FIELDS,
+        defaults={"retention": {"days": 3}},
+    )  # fmt: skip
+    assert made.templates["t"].policy.retention == Retention(None, 3)
+    assert made.templates["u"].policy.retention == Retention(3.0, None)
+    told = {one.key: one.value for one in made.explain("ab_v001/x").settings}
+    assert (told["retention"], told["prewarm"]) == ("3 versions", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("keys", "where", "message"),
+    [
+        ({"prewarm": 3}, "prewarm", "must be an object"),
+        ({"prewarm": {"frame": 3}}, "prewarm/frame", 'unknown name "frame"'),
+        ({"prewarm": {"frames": 1001}}, "prewarm/frames", "from 0 to 1000"),
+        ({"prewarm": {"frames": True}}, "prewarm/frames", "whole number"),
+        ({"prewarm": {"udims": -1}}, "prewarm/udims", "from 0 to 1000"),
+        ({"retention": "3d"}, "retention", "must be an object"),
+        ({"retention": {"days": 0}}, "retention/days", "over 0"),
+        ({"retention": {"days": 10**200}}, "retention/days", "at most 36600"),
+        ({"retention": {"days": "3"}}, "retention/days", "must be a number, not a string"),
+        ({"retention": {"versions": 0}}, "retention/versions", "from 1"),
+        ({"retention": {"version": 1}}, "retention/version", 'unknown name "version"'),
+        ({"immutable": "on-publish"}, "immutable", 'cannot be "on-publish"'),
+    ],
+)
+def test_mistake_is_named_with_its_place(keys: dict[str, Any], where: str, message: str) -> None:
+    (problem,) = mistakes({"t": {"path": "{shot}/x", **keys}})
+    assert problem.where == f"/templates/t/{where}"
+    assert message in problem.message
+
+
+def test_versions_to_keep_need_a_version() -> None:
+    keep = {"retention": {"versions": 3}}
+    (problem,) = mistakes({"t": {"path": "x/{name}", **keep}})
+    assert problem.where == "/templates/t/retention"
+    assert "its path names none" in problem.message
+    assert policy("{name}_{version}.x", **keep).retention.versions == 3
+    # What is inherited is for whoever has versions.
+    made = spec({"t": "x/{name}"}, FIELDS, defaults=keep)
+    assert made.templates["t"].policy.retention.versions == 3
+
+
+def test_on_version_publish_needs_a_version_in_a_directory() -> None:
+    sealed = {"immutable": "on-version-publish"}
+    for path in ("{version}/x", "a/{shot}/b/x.{frame}", "a/{shot}[/{name}]/x"):
+        assert policy(path, **sealed).immutable is Immutable.ON_VERSION_PUBLISH
+    for path in ("a/x", "a/{shot}", "{name}[/{version}]/x"):
+        (problem,) = mistakes({"t": {"path": path, **sealed}})
+        assert problem.where == "/templates/t"
+        assert "no directory in its path names a version" in problem.message
+    (problem,) = mistakes({"t": "{shot}/x", "log": "log/{name}"}, defaults=sealed)
+    assert problem.where == "/templates/log"
+
+
+def test_one_version_directory_has_one_origin() -> None:
+    templates: dict[str, Any] = {
+        "beauty": {"path": "r/{shot}/b/{frame}.x", "immutable": "on-version-publish"},
+        "log": {"path": "r/{shot}/log", "origin": "gs://log"},
+        "apart": {"path": "log/{shot}/log", "origin": "gs://log"},
+    }
+    (problem,) = mistakes(templates)
+    assert problem.where == "/templates/log"
+    assert 'templates "beauty" and "log" have files in one version directory' in problem.message
+    templates["beauty"]["immutable"] = "on-close"
+    assert spec(templates, FIELDS).show == "ant"
+
+
+def test_reserved_directory_cannot_be_a_template() -> None:
+    for path in (".shotfs", ".shotfs/{name}", "[.shotfs]/x"):
+        assert any("reserved" in one.message for one in mistakes({"t": path})), path
+    assert spec({"t": "a/.shotfs/x", "u": ".shotfs{name}"}, FIELDS).resolve(".shotfs") is None
