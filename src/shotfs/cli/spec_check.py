@@ -1,60 +1,108 @@
-"""``shotfs spec check``: every mistake of a specification at once."""
+"""``shotfs spec check`` and ``schema``: every mistake of a specification at once."""
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from shotfs.cli.output import ExitCode, emit, printable, run
-from shotfs.cli.spec_source import File, Json, problems_as_data, read
-from shotfs.errors import Problem, SpecInvalid
+from shotfs.cli.output import ExitCode, emit, printable, report, run
+from shotfs.cli.spec_source import Config, Json, Site, open_spec, problems_as_data
+from shotfs.errors import Problem, SpecInvalid, TierError
 from shotfs.pathspec import json_schema
 
 
 @run
-def check(file: File, as_json: Json = False) -> None:
-    """Name every mistake of a specification with its line and fix (exit code 3 if any)."""
+def check(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Specifications: JSON documents, files or URLs."),
+    ],
+    site: Site = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings end with 1.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Name every mistake of a specification with its line and fix (exit code 3 if any).
+
+    Included documents are looked for beside the one that includes them.
+
+    Example: shotfs spec check shows/ant.json --site lon
+    """
+    found: list[dict[str, Any]] = []
+    parts: list[RenderableType] = []
+    code = ExitCode.OK
+    for file in files:
+        try:
+            data, shown = _look_at(file, site, config)
+        except (OSError, TierError) as exc:
+            if len(files) == 1:
+                raise
+            # The others are looked at all the same.
+            code = max(code, report(exc))
+            continue
+        found.append(data)
+        parts.append(shown)
+        if not data["valid"]:
+            code = ExitCode.INVALID
+        elif strict and data["warnings"]:
+            code = max(code, ExitCode.NOT_IN_ORDER)
+    answer = found[0] if len(files) == 1 else {"valid": code == 0, "documents": found}
+    emit(answer, as_json, lambda: Group(*parts))
+    if code is not ExitCode.OK:
+        raise SystemExit(int(code))
+
+
+def _look_at(
+    file: str, site: str | None, config: str | None
+) -> tuple[dict[str, Any], RenderableType]:
+    """Return what there is to say of one document, for programs and for people."""
     try:
-        specification = read(file)
+        specification = open_spec(file, site=site, config=config).specification
     except SpecInvalid as exc:
         mistakes = exc.problems
-        data = {
-            "source": file,
-            "valid": False,
-            "mistakes": problems_as_data(mistakes),
-            "warnings": [],
-        }
+        data = {"source": file, "valid": False, "mistakes": problems_as_data(mistakes)}
+        data["warnings"] = []
         heading = f"{file}: {len(mistakes)} mistake{'' if len(mistakes) == 1 else 's'}"
-        emit(data, as_json, lambda: _problems(heading, file, mistakes, "bold red"))
-        raise SystemExit(int(ExitCode.INVALID)) from None
+        return data, _problems(heading, file, mistakes, "bold red")
     warnings = list(specification.warnings)
+    documents = [location for location, _ in specification.documents]
     summary = (
         f"{file}: in order. Show {specification.show}, {len(specification.templates)} templates, "
-        f"{len(specification.fields)} fields, {len(specification.origins)} origins."
+        f"{len(specification.fields)} fields, {len(specification.origins)} origins"
     )
+    if len(documents) > 1:
+        summary += f", {len(documents)} documents"
     data = {
         "source": file,
         "valid": True,
         "show": specification.show,
+        "site": specification.site,
         "digest": specification.digest,
+        "documents": documents,
         "templates": list(specification.templates),
         "origins": list(specification.origins),
         "mistakes": [],
         "warnings": problems_as_data(warnings),
     }
-    emit(data, as_json, lambda: _problems(summary, file, warnings, "yellow"))
+    return data, _problems(summary + ".", file, warnings, "yellow")
 
 
 def _problems(heading: str, file: str, problems: list[Problem], style: str) -> RenderableType:
     lines = [Text(printable(heading))]
     for problem in problems:
-        place = file if problem.line is None else f"{file}:{problem.line}:{problem.column}"
+        place = problem.source or file
+        if problem.line is not None:
+            place += f":{problem.line}:{problem.column}"
         lines.append(
             Text.assemble(
-                f"  {printable(place)}: ", (printable(problem.where), style),
+                f"  {printable(place)}: ",
+                (printable(problem.where), style),
                 f": {printable(problem.message)}",
             )
-        )  # fmt: skip
+        )
         if problem.fix is not None:
             lines.append(Text(f"    fix: {printable(problem.fix)}"))
     return Group(*lines)

@@ -3,49 +3,83 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from shotfs.cli.output import ExitCode, emit, printable, run
-from shotfs.cli.spec_source import Config, Json, Path, Spec, find, row, table
-from shotfs.pathspec import Explanation, PathKind, Specification
+from shotfs.cli.spec_source import Config, Json, Path, Site, Spec, find, row, table
+from shotfs.pathspec import AliasMatch, DirectoryMatch, Explanation, PathKind, Specification
+from shotfs.pathspec.repair import suggest_path
 
 
 @run
-def explain(path: Path, spec: Spec = None, config: Config = None, as_json: Json = False) -> None:
+def explain(
+    path: Path,
+    spec: Spec = None,
+    site: Site = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
     """Say what a path is: template, fields, policy and who set it; or why it is impossible.
 
     Ends with 1 when no template can produce the path.
+
+    Example: shotfs spec explain /shows/ant/render/xy_1_100_030_00_v005 --spec ant.json
     """
-    specification, relative = find(path, spec, config)
+    opened, relative = find(path, spec, config, site)
+    specification = opened.specification
     explanation = specification.explain(relative)
-    data = {"show": specification.show, "source": specification.source}
+    alias = specification.alias(relative)
+    is_nothing = explanation.kind is PathKind.NONE and alias is None
+    nearest = tuple(miss.template for miss in explanation.misses)
+    suggestion = suggest_path(specification, relative, nearest) if is_nothing else None
+    data: dict[str, Any] = {"show": specification.show, "source": specification.source}
     data |= dataclasses.asdict(explanation)
-    emit(data, as_json, lambda: _explained(specification, explanation))
-    if explanation.kind is PathKind.NONE:
+    data["site"] = specification.site
+    data["alias"] = None if alias is None else dataclasses.asdict(alias)
+    data["suggestion"] = suggestion
+    for field in data["fields"]:
+        field["source"] = specification.field_sources.get(field["name"], specification.source)
+    if alias is not None and explanation.kind is PathKind.NONE:
+        data["kind"] = "alias"
+    emit(data, as_json, lambda: _explained(specification, explanation, alias, suggestion))
+    if is_nothing:
         raise SystemExit(int(ExitCode.NOT_IN_ORDER))
 
 
-def _explained(specification: Specification, explanation: Explanation) -> RenderableType:
-    parts: list[RenderableType] = [Text(printable(_headline(specification, explanation)))]
+def _explained(
+    specification: Specification,
+    explanation: Explanation,
+    alias: AliasMatch | None,
+    suggestion: str | None,
+) -> RenderableType:
+    parts: list[RenderableType] = [_line(_headline(specification, explanation, alias))]
     if explanation.template is not None:
-        parts.append(Text(printable(f"  {explanation.template.pattern}")))
+        parts.append(_line(f"  {explanation.template.pattern}"))
         if explanation.template.usage:
-            parts.append(Text(printable(f"  {explanation.template.usage}")))
+            parts.append(_line(f"  {explanation.template.usage}"))
+    if alias is not None:
+        parts += [_line(f"  {text}") for text in _about_alias(alias)]
+    elif explanation.template is None and explanation.directory is not None:
+        parts += [_line(f"  {text}") for text in _about_directory(explanation.directory)]
+    if suggestion is not None:
+        parts.append(_line(f"  perhaps {suggestion}"))
     if explanation.fields:
         shown = table("field", "text", "type", "wants", "usage", "line")
         for field in explanation.fields:
-            row(
-                shown, field.name, field.text, field.kind, field.wants, field.usage, str(field.line)
-            )
+            source = specification.field_sources.get(field.name)
+            place = _place(specification, source, field.line)
+            row(shown, field.name, field.text, field.kind, field.wants, field.usage, place)
         parts += [Text(""), shown]
     if explanation.settings:
         shown = table("policy", "value", "set by", "line")
         for one in explanation.settings:
-            row(shown, one.key, one.value, one.where, "" if one.line is None else str(one.line))
+            place = "" if one.line is None else _place(specification, one.source, one.line)
+            row(shown, one.key, one.value, one.where, place)
         parts += [Text(""), shown]
-    if explanation.misses:
+    if explanation.misses and alias is None:
         shown = table("other template", "why not")
         for miss in explanation.misses:
             row(shown, miss.template, miss.reason)
@@ -53,14 +87,51 @@ def _explained(specification: Specification, explanation: Explanation) -> Render
     return Group(*parts)
 
 
-def _headline(specification: Specification, explanation: Explanation) -> str:
+def _line(text: str) -> Text:
+    return Text(printable(text))
+
+
+def _place(specification: Specification, source: str | None, line: int) -> str:
+    """Return the line; with its document where that is not the main one."""
+    return str(line) if source in (None, specification.source) else f"{source}:{line}"
+
+
+def _headline(
+    specification: Specification, explanation: Explanation, alias: AliasMatch | None
+) -> str:
     path = f"{specification.show}/{explanation.path}".rstrip("/")
     if explanation.template is not None:
-        line = f"{specification.source}:{explanation.template_line}"
+        pattern = specification.patterns.get(explanation.template.name)
+        source = pattern.source if pattern is not None and pattern.source else specification.source
+        place = f"{source}:{explanation.template_line}"
+        if pattern is not None and pattern.fallback:
+            return f"{path}: outside every template, allowed by unmatched ({place})"
         if explanation.kind is PathKind.SCRATCH:
-            return f"{path}: a scratch name of template {explanation.template.name} ({line})"
-        return f"{path}: template {explanation.template.name} ({line})"
+            return f"{path}: a scratch name of template {explanation.template.name} ({place})"
+        return f"{path}: template {explanation.template.name} ({place})"
+    if alias is not None:
+        return f"{path}: the alias {alias.alias} of versions ({alias.field})"
     if explanation.directory is not None:
         implied = "exists always" if explanation.directory.implied else "exists when it holds files"
         return f"{path}: a directory, which {implied}"
     return f"{path}: impossible, no template can produce it"
+
+
+def _about_alias(alias: AliasMatch) -> list[str]:
+    moves = "when a version is published" if alias.follows_publish else "by hand"
+    lines = [alias.usage] if alias.usage else []
+    kind = "directory" if alias.directory else "file"
+    lines.append(f"a symbolic link to the {kind} {alias.target('VERSION')} beside it")
+    lines.append(f"moves {moves}")
+    lines.append(f"its history is {alias.origin}/{alias.key}")
+    return lines
+
+
+def _about_directory(directory: DirectoryMatch) -> list[str]:
+    lines = ["jobs may write below it" if directory.writable else "read only"]
+    lines.append(f"mode {directory.mode:04o}, its files are in {', '.join(directory.origins)}")
+    if directory.version_depth is not None:
+        lines.append("published and sealed as a whole version")
+    if directory.aliases:
+        lines.append("version aliases lie in it")
+    return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -13,16 +14,18 @@ from rich.text import Text
 from shotfs import config as configuration
 from shotfs.cli.output import printable
 from shotfs.errors import InvalidArgument, PathNotFound, Problem
-from shotfs.pathspec import Specification, load
+from shotfs.pathspec import Specification, include_locations, load
+from shotfs.pathspec.documents import DOCUMENT_BYTES_MAX, DOCUMENTS_MAX
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="The specification, a JSON document.")]
 Path = Annotated[
     str,
     typer.Argument(metavar="PATH", help="Relative to the show, or with the show's name before it."),
 ]
 Spec = Annotated[
     str | None,
-    typer.Option("--spec", "-s", metavar="FILE", help="The specification.", show_default=False),
+    typer.Option(
+        "--spec", "-s", metavar="FILE", help="The specification: a file or URL.", show_default=False
+    ),
 ]
 Config = Annotated[
     str | None,
@@ -35,34 +38,112 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+Site = Annotated[
+    str | None,
+    typer.Option("--site", metavar="NAME", help="Take the roots of this site.", show_default=False),
+]
+ShowName = Annotated[
+    str | None,
+    typer.Option(
+        "--show", help="The show, where the configuration has several.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def read(path: str, show: str | None = None) -> Specification:
-    """Return the specification in the file *path*, which must be of *show* where that is given.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opened:
+    """A specification and the documents that it was read from.
+
+    Attributes:
+        location: of the main document, as `texts` names it.
+        texts: of all documents, by location.
+    """
+
+    specification: Specification
+    location: str
+    texts: Mapping[str, str]
+
+
+def open_spec(
+    location: str,
+    *,
+    show: str | None = None,
+    site: str | None = None,
+    config: str | None = None,
+) -> Opened:
+    """Return the specification at *location*, a file or a URL, with all that it includes.
+
+    Args:
+        location: of the main document.
+        show: its name in the configuration; None takes the document's word.
+        site: whose roots to take; None takes each root's URL, else that of its first site.
+        config: says how to reach origins, where a document is in one.
 
     Raises:
         SpecInvalid: it has mistakes; all of them are in `problems`.
-        PathNotFound: it is a directory.
+        OSError, PathNotFound: the main document cannot be read.
+        TierError: an origin that holds a document does not answer.
     """
+    texts = read_texts(location, config)
+    included = {name: text for name, text in texts.items() if name != location}
+    specification = load(texts[location], source=location, show=show, site=site, documents=included)
+    return Opened(specification, location, texts)
+
+
+def read_texts(location: str, config: str | None = None) -> Mapping[str, str]:
+    """Return the text of the document *location* and of every one that it includes and is there.
+
+    Raises:
+        As `open_spec`.
+    """
+    texts: dict[str, str] = {}
+    waiting = [location]
+    while waiting:
+        current = waiting.pop(0)
+        if "://" in current and not current.startswith("file:///"):
+            return _read_remote(location, config)
+        if current in texts or len(texts) > DOCUMENTS_MAX:
+            continue
+        try:
+            texts[current] = _read_file(current)
+        except (OSError, PathNotFound):
+            if current == location:
+                raise
+            continue  # `load` says which line wants it
+        waiting += include_locations(texts[current], current)
+    return texts
+
+
+def _read_remote(location: str, config: str | None) -> Mapping[str, str]:
+    # Imported here: tiers bring their libraries, and most documents are files.
+    from shotfs.namespace.documents import read_blocking
+
+    return read_blocking(location, configuration.load(config, os.environ).settings).texts
+
+
+def _read_file(location: str) -> str:
+    path = location.removeprefix("file://")
     try:
         # surrogateescape keeps a document that is no UTF-8 readable, so that it gets a message
-        # with a line instead of a decoding error.
+        # with a line instead of a decoding error. One more than `load` takes is as good as all.
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            text = file.read()
+            return file.read(DOCUMENT_BYTES_MAX + 1)
     except IsADirectoryError:
         raise PathNotFound(f"{path} is a directory, not a document") from None
-    return load(text, source=path, show=show)
 
 
-def specification_of(spec: str | None, config: str | None, show: str | None) -> Specification:
+def specification_of(
+    spec: str | None, config: str | None, show: str | None, site: str | None = None
+) -> Opened:
     """Return the specification *spec*, or that of *show* in the configuration *config*.
 
     Raises:
         InvalidArgument: which show is meant is not clear.
+        SpecInvalid, OSError, TierError: as `open_spec`.
     """
     if spec is not None:
-        return read(spec)
+        return open_spec(spec, site=site, config=config)
     loaded = configuration.load(config, os.environ)
     shows = loaded.settings.shows
     if show is None and len(shows) == 1:
@@ -73,33 +154,40 @@ def specification_of(spec: str | None, config: str | None, show: str | None) -> 
             fix=f"name one of {', '.join(sorted(shows)) or '(none)'}, or give --spec FILE",
         )
     place = shows[show].spec
-    if "://" in place:
-        raise InvalidArgument(
-            f"the specification of show {show!r} is at {place}, and this command reads files only",
-            fix="copy it here and give --spec FILE",
-        )
-    return read(os.path.join(os.path.dirname(loaded.path or ""), place), show)
+    if "://" not in place:
+        place = os.path.join(os.path.dirname(loaded.path or ""), place)
+    return open_spec(
+        place, show=show, site=site or loaded.settings.node.site or None, config=config
+    )
 
 
-def find(path: str, spec: str | None, config: str | None) -> tuple[Specification, str]:
-    """Return the specification for *path*, and the path relative to the show's directory."""
+def find(
+    path: str, spec: str | None, config: str | None, site: str | None = None
+) -> tuple[Opened, str]:
+    """Return the specification for *path*, and the path relative to the show's directory.
+
+    Raises:
+        As `specification_of`.
+    """
     names = [name for name in path.split("/") if name]
     if spec is not None:
-        specification = read(spec)
+        opened = open_spec(spec, site=site, config=config)
     else:
         shows = configuration.load(config, os.environ).settings.shows
-        specification = specification_of(None, config, next((n for n in names if n in shows), None))
-    return specification, _below(specification.show, names, absolute=path.startswith("/"))
+        show = next((name for name in names if name in shows), None)
+        opened = specification_of(None, config, show, site)
+    show = opened.specification.show
+    return opened, "/".join(_below(show, names, absolute=path.startswith("/")))
 
 
-def _below(show: str, names: list[str], *, absolute: bool) -> str:
+def _below(show: str, names: list[str], *, absolute: bool) -> list[str]:
     """Drop the show's name where the path begins with it, and a mount point before it."""
     if show in (names if absolute else names[:1]):
-        names = names[names.index(show) + 1 :]
-    return "/".join(names)
+        return names[names.index(show) + 1 :]
+    return names
 
 
-def problems_as_data(problems: list[Problem]) -> list[dict[str, Any]]:
+def problems_as_data(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     """Return *problems* as JSON shows them."""
     return [dataclasses.asdict(problem) for problem in problems]
 
