@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import trio
 
+from shotfs.app.views import open_past, see
 from shotfs.cache import Cache, open_cache
 from shotfs.config import Loaded, Settings
 from shotfs.errors import ShotfsError, TierUnavailable
-from shotfs.namespace import Namespace, ShowSet, TierPool, load_shows
-from shotfs.namespace.aliases import Aliases
+from shotfs.namespace import Namespace, ShowSet, SpecLoader, TierPool
 from shotfs.namespace.catalog import open_catalog
-from shotfs.namespace.records import Records
-from shotfs.namespace.versions import Versions
+from shotfs.namespace.spec_cache import SpecCache
 from shotfs.observe.metrics import Metrics
+from shotfs.pathspec import Specification
 from shotfs.publish import Publisher, Spool, SpoolEntry, open_spool
-from shotfs.tiers.base import Revision
+from shotfs.tiers.base import Revision, Tier
 from shotfs.vfs import FileSystem
 from shotfs.vfs.attributes import spool_identity
 
@@ -44,6 +44,7 @@ class Node:
         loaded: the configuration.
         metrics: what is counted.
         shows: what is mounted.
+        loader: where its specifications come from.
         tiers: the origins.
         cache: published content.
         spool: outputs.
@@ -55,6 +56,7 @@ class Node:
     loaded: Loaded
     metrics: Metrics
     shows: ShowSet
+    loader: SpecLoader
     tiers: TierPool
     cache: Cache
     spool: Spool
@@ -96,24 +98,29 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 os.path.join(settings.cache.directory, "catalog"),
                 paths_max=settings.cache.catalog_paths_max,
             ) as catalog,
+            open_past(settings) as past,
             open_spool(settings.spool, spool_directory(settings), metrics) as spool,
             trio.open_nursery() as nursery,
         ):
-            shows = await load_shows(settings, os.path.dirname(loaded.path or ""), tiers)
-            await _check_origins(shows, tiers)
+            loader = SpecLoader(
+                settings,
+                os.path.dirname(loaded.path or ""),
+                tiers,
+                SpecCache(os.path.join(settings.cache.directory, "specs")),
+            )
+            shows = await loader.load_all()
+            await check_origins([show.spec for show in shows], tiers)
             namespace = Namespace(catalog, tiers, nursery, metrics)
 
-            records = Records(os.path.join(settings.cache.directory, "records"))
-            aliases = Aliases(tiers, nursery, records)
-            versions = Versions(tiers, nursery, records)
+            seen = await see(settings, shows, tiers, nursery, metrics, namespace, past)
 
             async def published(entry: SpoolEntry, revision: Revision) -> None:
                 identity = spool_identity(spool.identity, entry.serial)
-                namespace.published(entry.path, revision, identity=identity)
+                seen.namespace.published(entry.path, revision, identity=identity)
 
             def conflict(entry: SpoolEntry) -> None:
                 # The path belongs to whoever published first: ask the origin who that is.
-                namespace.removed(entry.path)
+                seen.namespace.removed(entry.path)
 
             publisher = Publisher(
                 spool,
@@ -123,16 +130,17 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 settings.network,
                 metrics,
                 conflict=conflict,
-                removed=namespace.removed,
+                removed=seen.namespace.removed,
                 seal_of=versions.ask,
                 scratch_ttl_s=settings.spool.scratch_ttl_s,
             )
             filesystem = FileSystem(
                 settings,
                 shows,
-                namespace=namespace,
-                aliases=aliases,
-                versions=versions,
+                namespace=seen.namespace,
+                aliases=seen.aliases,
+                versions=seen.versions,
+                view=seen.view,
                 cache=cache,
                 spool=spool,
                 publisher=publisher,
@@ -146,6 +154,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 loaded,
                 metrics,
                 shows,
+                loader,
                 tiers,
                 cache,
                 spool,
@@ -171,25 +180,50 @@ def _offer(channel: trio.MemorySendChannel[Revision], revision: Revision) -> Non
         log.warning("pages of a corrupt file stay in memory", extra={"key": revision.key})
 
 
-async def _check_origins(shows: ShowSet, tiers: TierPool) -> None:
-    """Raise for what only a person can mend; go on without an origin that is only away."""
+async def check_origins(specs: Iterable[Specification], tiers: TierPool) -> None:
+    """Ask every root that *specs* name whether it works.
+
+    Raises:
+        ShotfsError: an origin needs a person to mend it. One that is only away is logged, and so is
+            a faster tier, whatever is wrong with it.
+    """
+    origins: dict[str, None] = {}
+    nears: dict[str, None] = {}
+    for spec in specs:
+        records = dict.fromkeys(one.policy.origin for one in spec.templates.values())
+        origins |= records
+        nears |= dict.fromkeys(url for url in spec.origins if url not in records)
     problems: list[ShotfsError] = []
 
-    async def check(url: str) -> None:
+    async def check_origin(url: str) -> None:
         # Kept for the caller instead of raised: an exception group says less.
         try:
-            tier = await tiers.get(url)
-            with trio.move_on_after(ORIGIN_CHECK_S) as scope:
-                await tier.check()
-            if scope.cancelled_caught:
-                log.warning("origin does not answer; what is cached still works: %s", url)
+            await _check(await tiers.get(url), url)
         except TierUnavailable as exc:
             log.warning("origin unreachable; what is cached still works: %s", exc)
         except ShotfsError as exc:
             problems.append(exc)
 
+    async def check_near(url: str) -> None:
+        near = await tiers.near(url)
+        if near is None:
+            return
+        try:
+            await _check(near.tier, url)
+        except ShotfsError as exc:
+            log.warning("faster tier %s does not work; its origins serve: %s", url, exc)
+
     async with trio.open_nursery() as nursery:
-        for url in shows.origins:
-            nursery.start_soon(check, url)
+        for url in origins:
+            nursery.start_soon(check_origin, url)
+        for url in nears:
+            nursery.start_soon(check_near, url)
     if problems:
         raise problems[0]
+
+
+async def _check(tier: Tier, url: str) -> None:
+    with trio.move_on_after(ORIGIN_CHECK_S) as scope:
+        await tier.check()
+    if scope.cancelled_caught:
+        log.warning("%s does not answer; what is cached still works", url)

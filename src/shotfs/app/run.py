@@ -12,18 +12,20 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import trio
 
-from shotfs.app.node import Node, open_node
+from shotfs.app.node import Node, check_origins, open_node
 from shotfs.app.service import NodeService
 from shotfs.config import Loaded
 from shotfs.control.server import serve as serve_control
 from shotfs.errors import ShotfsError
 from shotfs.fuse.mount import Mount
+from shotfs.namespace import SpecWatch
 from shotfs.observe import logs, loop_lag
 from shotfs.observe.metrics import Metrics
+from shotfs.pathspec import Specification
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +65,15 @@ def run_mount(
             read_only=read_only,
         )
         async with trio.open_nursery() as nursery:
-            service = NodeService(node, mount, mount.stop)
+            specs = watch_specs(node, mount)
+            service = NodeService(node, mount, mount.stop, specs)
             # Before the mount: a signal that comes while it is made must not leave a dead one.
             nursery.start_soon(service.run)
             nursery.start_soon(_handle_signals, service, nursery.cancel_scope)
             serving = functools.partial(_serve_mount, mount, nursery.cancel_scope)
             await nursery.start(serving)
             nursery.start_soon(_drop_corrupt_pages, node, mount)
+            nursery.start_soon(specs.run)
             await _start_around(nursery, node, service)
             ready()
 
@@ -81,10 +85,12 @@ def run_serve(loaded: Loaded, *, ready: Callable[[], None]) -> int:
 
     async def serve(node: Node) -> None:
         async with trio.open_nursery() as nursery:
-            service = NodeService(node, None, nursery.cancel_scope.cancel)
+            specs = watch_specs(node, None)
+            service = NodeService(node, None, nursery.cancel_scope.cancel, specs)
             nursery.start_soon(service.run)
             nursery.start_soon(_handle_signals, service, nursery.cancel_scope)
             nursery.start_soon(_discard_corrupt, node)
+            nursery.start_soon(specs.run)
             await _start_around(nursery, node, service)
             ready()
 
@@ -146,17 +152,57 @@ def _is_user(node: Node, uid: int, gid: int, pid: int) -> bool:
     return node.settings.mount.allow_other or uid == os.getuid()
 
 
+def watch_specs(node: Node, mount: Mount | None) -> SpecWatch:
+    """Return what keeps the specifications of *node* in step with their documents."""
+
+    async def validate(spec: Specification) -> None:
+        known = node.shows.origins
+        if any(url not in known for url in spec.origins):
+            await check_origins([spec], node.tiers)
+
+    async def swapped(show: str) -> None:
+        node.filesystem.respecified(show)
+        if mount is not None:
+            await mount.forget_show(show)
+
+    return SpecWatch(
+        node.shows,
+        node.loader,
+        node.metrics,
+        check_s=node.settings.network.spec_check_s,
+        validate=validate,
+        swapped=swapped,
+    )
+
+
 async def _handle_signals(service: NodeService, scope: trio.CancelScope) -> None:
-    """Drain and end on the first SIGTERM or SIGINT; end at once on the second."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-        count = 0
-        async for number in received:
-            count += 1
-            log.info("signal", extra={"signal": signal.Signals(number).name, "count": count})
-            if count > 1:
-                scope.cancel()
-                return
-            await service.stop(drain=True, deadline_s=SIGNAL_DRAIN_S)
+    """Drain and end on the first SIGTERM or SIGINT; end at once on the second.
+
+    SIGHUP looks whether the specifications changed.
+    """
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+        async with trio.open_nursery() as nursery:
+            await _heed(received, service, scope, nursery)
+
+
+async def _heed(
+    received: AsyncIterator[int],
+    service: NodeService,
+    scope: trio.CancelScope,
+    nursery: trio.Nursery,
+) -> None:
+    count = 0
+    async for number in received:
+        if number == signal.SIGHUP:
+            log.info("signal", extra={"signal": "SIGHUP"})
+            nursery.start_soon(service.reload_specs, ())
+            continue
+        count += 1
+        log.info("signal", extra={"signal": signal.Signals(number).name, "count": count})
+        if count > 1:
+            scope.cancel()
+            return
+        await service.stop(drain=True, deadline_s=SIGNAL_DRAIN_S)
 
 
 async def _drop_corrupt_pages(node: Node, mount: Mount) -> None:

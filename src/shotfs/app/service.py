@@ -12,6 +12,7 @@ import trio
 
 from shotfs.app.node import Node
 from shotfs.fuse.mount import Mount
+from shotfs.namespace import SpecWatch
 from shotfs.observe.notify import STOPPING, notify
 
 
@@ -22,12 +23,16 @@ class NodeService:
         node: what is asked.
         mount: its mount; None for `shotfs serve`.
         end: called once, when the service shall end.
+        specs: knows which specifications are in force, and loads new ones.
     """
 
-    def __init__(self, node: Node, mount: Mount | None, end: Callable[[], None]) -> None:
+    def __init__(
+        self, node: Node, mount: Mount | None, end: Callable[[], None], specs: SpecWatch
+    ) -> None:
         self._node = node
         self._mount = mount
         self._end = end
+        self._specs = specs
         self._started_s = time.monotonic()
         self._state = "serving"
         self._stopping = trio.Event()
@@ -47,10 +52,8 @@ class NodeService:
             "read_only": None if mount is None else mount.read_only,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "config": node.loaded.path,
-            "shows": {
-                show.name: {"spec": show.spec.source, "templates": len(show.spec.templates)}
-                for show in node.shows
-            },
+            "shows": {show.name: self._specs.status(show.name) for show in node.shows},
+            "view": node.filesystem.view.status(),
             "origins": {url: self._origin(url) for url in node.shows.origins},
             "cache": self._cache(),
             "spool": self._spool(),
@@ -70,6 +73,10 @@ class NodeService:
         return self._node.metrics.text()
 
     # --- changing --------------------------------------------------------------------------------
+
+    async def reload_specs(self, shows: Sequence[str]) -> Sequence[Any]:
+        """Load what changed of the specifications; see `control.service.Service.reload_specs`."""
+        return await self._specs.check(shows, force=True)
 
     async def evict(self, bytes_wanted: int | None) -> Any:
         """Free bytes of the cache."""
@@ -100,6 +107,9 @@ class NodeService:
 
     def _origin(self, url: str) -> Mapping[str, Any]:
         tier = self._node.tiers.opened(url)
+        near = self._node.tiers.opened_near(url)
+        if tier is None and near is not None:
+            return {"opened": True, "faster_tier": True, "paused": near.paused}
         return {
             "opened": tier is not None,
             "writable": None if tier is None else tier.properties.writable,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from shotfs.cli import spec_check, spec_explain, spec_paths
+from shotfs.cli import spec_check, spec_explain, spec_paths, spec_reload
 
 app = typer.Typer(help="Check and try out a path specification.", no_args_is_help=True)
 
@@ -16,3 +16,4 @@ app.command()(spec_check.schema)
 app.command()(spec_explain.explain)
 app.command("format")(spec_paths.format_path)
 app.command()(spec_paths.parse)
+app.command()(spec_reload.reload)

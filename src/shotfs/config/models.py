@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shotfs.config.mistake import Mistake
+from shotfs.config.moments import parse_moment
 from shotfs.config.units import Seconds, SizeBytes, format_duration
 
 KIB = 1024
@@ -88,8 +90,9 @@ class NodeSettings(Section):
     site: str = Field(
         default="",
         max_length=NAME_BYTES_MAX,
-        description="Name of the site (building, cloud region) that this node is in; recorded with"
-        " what it publishes. Empty: not recorded.",
+        description="Name of the site (building, cloud region) that this node is in: chooses among"
+        " the URLs that a specification gives a root for its sites. Empty: the URL without a"
+        " site.",
     )
     preemptible: bool = Field(
         default=False,
@@ -112,6 +115,25 @@ class MountSettings(Section):
     read_only: bool = Field(
         default=False,
         description="Refuse every write with EROFS, whatever the specification says.",
+    )
+    at: str | None = Field(
+        default=None,
+        examples=["2026-11-21T06:00:00Z", "-2h"],
+        max_length=100,
+        description="Show mutable paths and version aliases as they were at this time: ISO 8601"
+        " with a zone, or a duration with a minus before it, counted from the start of the service."
+        " Immutable paths are as ever. Needs buckets that keep object versions. Default: now.",
+    )
+    at_without_versions: Literal["refuse", "live", "deny"] = Field(
+        default="refuse",
+        description="What mount.at does with an origin that keeps no versions: 'refuse' to start,"
+        " show its mutable paths as they are now ('live'), or not at all ('deny').",
+    )
+    pin: LocalPath | None = Field(
+        default=None,
+        examples=["/jobs/1234/shots.pin.json"],
+        description="A pin file (shotfs pin create): below the trees that it names, the mount shows"
+        " exactly what it says. Default: nothing is pinned.",
     )
     request_deadline_s: Seconds = Field(
         default=60.0,
@@ -143,6 +165,13 @@ class MountSettings(Section):
         " without asking again. A day: immutable paths never change, and an unmount forgets them"
         " anyway.",
     )
+
+    @field_validator("at")
+    @classmethod
+    def _is_a_moment(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_moment(text, time.time_ns())
+        return text
 
     @model_validator(mode="after")
     def _room_for_warm_files(self) -> MountSettings:
@@ -254,6 +283,13 @@ class NetworkSettings(Section):
         default=10.0,
         description="How many retries a second one origin gets from this node. Beyond it errors"
         " are reported at once: a farm that retries without limit keeps a sick store down.",
+    )
+    spec_check_s: Seconds = Field(
+        default=30.0,
+        description="How often, in seconds, the documents of the specifications are looked at for"
+        " changes: one request for each document in an origin, one stat for each file. A farm sees"
+        " a new specification within half a minute; 1,000 nodes ask 33 times a second for each"
+        " document. 0 looks only when told to (SIGHUP, `shotfs spec reload`).",
     )
     range_bytes: SizeBytes = Field(
         default=8 * MIB,

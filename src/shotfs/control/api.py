@@ -7,6 +7,7 @@
 | GET /v1/metrics                            | read   | Prometheus text                          |
 | GET /v1/queue?limit=1000                   | change | {count, items}                           |
 | POST /v1/cache/evict {bytes: n or null}    | change | what was freed                           |
+| POST /v1/specs/reload {shows: [name, ...]} | change | {shows: what was found of each}          |
 | POST /v1/drain {deadline_s}                | change | {count, items} of what remains           |
 | POST /v1/stop {drain, deadline_s}          | change | {stopping: true}, before it has ended    |
 
@@ -82,6 +83,7 @@ def application(service: Service) -> Application:
             _route("GET", "/v1/metrics", Right.READ, endpoints.metrics),
             _route("GET", "/v1/queue", Right.CHANGE, endpoints.queue),
             _route("POST", "/v1/cache/evict", Right.CHANGE, endpoints.evict),
+            _route("POST", "/v1/specs/reload", Right.CHANGE, endpoints.reload_specs),
             _route("POST", "/v1/drain", Right.CHANGE, endpoints.drain),
             _route("POST", "/v1/stop", Right.CHANGE, endpoints.stop),
         ],
@@ -116,6 +118,13 @@ class _Endpoints:
         if wanted is not None:
             wanted = _whole_number("bytes", wanted, 2**63 - 1)
         return _json(await self._service.evict(wanted))
+
+    async def reload_specs(self, request: Request) -> Response:
+        body = await _body(request, {"shows"})
+        shows = body.get("shows", [])
+        if not isinstance(shows, list) or not all(isinstance(name, str) for name in shows):
+            raise InvalidArgument("'shows' must be a list of names")
+        return _json({"shows": list(await self._service.reload_specs(shows))})
 
     async def drain(self, request: Request) -> Response:
         body = await _body(request, {"deadline_s"})

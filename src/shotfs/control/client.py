@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -21,6 +22,9 @@ ANSWER_TIMEOUT_S = 10.0
 
 EVICT_TIMEOUT_S = 600.0
 """How long an eviction may take: it deletes files, a million of them at most."""
+
+RELOAD_TIMEOUT_S = 300.0
+"""How long a specification may take to be read from its origin and proven."""
 
 DRAIN_SLACK_S = 15.0
 """How much longer than its deadline a drain may take to answer."""
@@ -79,6 +83,13 @@ class Client:
     def evict(self, bytes_wanted: int | None) -> dict[str, Any]:
         """Free bytes of the cache; None frees everything that may go."""
         return self._json("POST", "/v1/cache/evict", {"bytes": bytes_wanted}, EVICT_TIMEOUT_S)
+
+    def reload_specs(self, shows: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Load what changed of the specifications of *shows* (none: of all); return what was found
+        of each (`control.service.Service.reload_specs`).
+        """
+        answer = self._json("POST", "/v1/specs/reload", {"shows": list(shows)}, RELOAD_TIMEOUT_S)
+        return list(answer["shows"])
 
     def drain(self, deadline_s: float) -> dict[str, Any]:
         """Publish what is in the spool; return {count, items} of what remains."""

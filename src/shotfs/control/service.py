@@ -41,6 +41,19 @@ class Service(Protocol):
         """Return all metrics in the Prometheus text format."""
         ...
 
+    async def reload_specs(self, shows: Sequence[str]) -> Sequence[Any]:
+        """Look now whether the specifications of *shows* (none: of all) changed; load what did.
+
+        Returns:
+            For each show a dataclass or a mapping with ``show``, ``spec`` (where it is),
+            ``outcome`` (unchanged, changed, refused, unreadable), ``digest`` and ``loaded_at`` of
+            the one in force, ``message`` (why a newer one is not; None) and ``mistakes``.
+
+        Raises:
+            InvalidArgument: there is no such show.
+        """
+        ...
+
     async def evict(self, bytes_wanted: int | None) -> Any:
         """Free at least *bytes_wanted* bytes of the cache; None: everything that may go.
 

@@ -16,7 +16,7 @@ import trio
 
 from shotfs.config import MountSettings
 from shotfs.errors import MountFailed
-from shotfs.fuse import handshake, tuning
+from shotfs.fuse import forgetting, handshake, tuning
 from shotfs.fuse.mountpoint import ensure_ready
 from shotfs.fuse.operations import Operations
 from shotfs.observe.metrics import Metrics
@@ -59,6 +59,7 @@ class Mount:
         self.read_only = read_only
         self.tuned = tuning.Tuned(None, None)
         self._settings = settings
+        self._descriptor = -1
         self._session = trio.Event()
         self._ending = trio.Event()
         self.operations = Operations(
@@ -75,9 +76,9 @@ class Mount:
             MountFailed: it cannot be mounted; nothing is left mounted.
         """
         await trio.to_thread.run_sync(ensure_ready, self.mountpoint)
-        descriptor = await self._mount()
+        self._descriptor = await self._mount()
         try:
-            await self._open_session(descriptor)
+            await self._open_session(self._descriptor)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run, nursery)
                 nursery.start_soon(self._cut, nursery)
@@ -85,6 +86,7 @@ class Mount:
                 log.info("serving", extra={"mountpoint": self.mountpoint})
                 task_status.started()
         finally:
+            self._descriptor = -1
             with trio.CancelScope(shield=True):
                 # In a thread: it waits for the kernel, which may wait for an answer of ours.
                 await trio.to_thread.run_sync(pyfuse3.close)
@@ -105,6 +107,22 @@ class Mount:
                 await trio.to_thread.run_sync(pyfuse3.invalidate_inode, number)
             except OSError as exc:
                 log.info("pages not dropped: %s", exc, extra={"inode": number})
+
+    async def forget_show(self, show: str) -> None:
+        """Make the kernel ask again about every path of *show*: another specification is in force.
+
+        What is open stays open; files keep their inodes and their pages.
+        """
+        if self._descriptor < 0:
+            return
+        nodes = self.operations.inodes()
+        # One of our own: the session's may be closed meanwhile, and stand for another file.
+        descriptor = os.dup(self._descriptor)
+        try:
+            await trio.to_thread.run_sync(forgetting.forget_names, descriptor, show)
+            await trio.to_thread.run_sync(forgetting.forget_directories, nodes, show)
+        finally:
+            os.close(descriptor)
 
     async def _run(self, nursery: trio.Nursery) -> None:
         await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=self._settings.requests_max)

@@ -99,6 +99,10 @@ class Operations(pyfuse3.Operations):
         numbers = (self._inodes.number(identity) for identity in identities)
         return [InodeT(number) for number in numbers if self._inodes.get(number) is not None]
 
+    def inodes(self) -> list[Node]:
+        """Return the inodes that the kernel knows now. A copy: a thread may go through it."""
+        return list(self._inodes)
+
     def init(self) -> None:
         """Note that the kernel has opened the session."""
         self._serving()
@@ -118,14 +122,15 @@ class Operations(pyfuse3.Operations):
     ) -> EntryAttributes:
         """Look a name up; a miss is remembered by the kernel as long as the policy says."""
         path = self._path(parent_inode, name)
+        generation = self._filesystem.generation
         found = await self._filesystem.lookup(path)
         if isinstance(found, Missing):
             # An entry with inode 0 is a negative entry; ENOENT would not be cached.
             missing = EntryAttributes()
             missing.st_ino = InodeT(0)
             missing.entry_timeout = found.ttl_s
-            return missing
-        return self._remembered(path, found)
+            return self._current(missing, generation)
+        return self._current(self._remembered(path, found), generation)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Take references back."""
@@ -136,7 +141,8 @@ class Operations(pyfuse3.Operations):
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """Answer stat."""
         node = self._node(inode)
-        return self._entry(await self._attributes(node), inode)
+        generation = self._filesystem.generation
+        return self._current(self._entry(await self._attributes(node), inode), generation)
 
     @upcall("setattr")
     async def setattr(
@@ -406,6 +412,17 @@ class Operations(pyfuse3.Operations):
 
     def _remembered(self, path: str, attributes: Attributes) -> EntryAttributes:
         return self._entry(attributes, InodeT(self._inodes.remember(path, attributes).number))
+
+    def _current(self, entry: EntryAttributes, generation: int) -> EntryAttributes:
+        """Return *entry*, of which the kernel keeps nothing if a specification was swapped since.
+
+        Args:
+            entry: what was found.
+            generation: `FileSystem.generation` when the question came.
+        """
+        if generation != self._filesystem.generation:
+            entry.entry_timeout = entry.attr_timeout = 0.0
+        return entry
 
     @staticmethod
     def _entry(attributes: Attributes, number: InodeT) -> EntryAttributes:

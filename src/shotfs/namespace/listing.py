@@ -127,6 +127,12 @@ class ListingCache:
             _, dropped = self._listings.popitem(last=False)
             self._entries -= len(dropped)
 
+    def forget_below(self, path: str) -> None:
+        """Drop the listings of *path* and of everything in it."""
+        prefix = f"{path}/"
+        for kept in [kept for kept in self._listings if kept == path or kept.startswith(prefix)]:
+            self.forget(kept)
+
     def forget(self, path: str) -> None:
         """Drop the listing of *path*."""
         dropped = self._listings.pop(path, None)

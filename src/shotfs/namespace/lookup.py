@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 import trio
 
@@ -21,7 +22,7 @@ from shotfs.errors import ObjectNotFound, TierError, TierUnavailable
 from shotfs.namespace.catalog import Catalog, Entry
 from shotfs.namespace.listing import Listing, ListingCache, OriginListing, list_origin
 from shotfs.namespace.single_flight import SingleFlight
-from shotfs.namespace.tier_pool import TierPool
+from shotfs.namespace.tier_pool import TierSource, tier_name
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import DirectoryMatch, Immutable, Policy, Resolution
 from shotfs.tiers.base import Revision
@@ -60,7 +61,7 @@ class Namespace:
     def __init__(
         self,
         catalog: Catalog,
-        tiers: TierPool,
+        tiers: TierSource,
         nursery: trio.Nursery,
         metrics: Metrics,
         *,
@@ -72,6 +73,7 @@ class Namespace:
         self._metrics = metrics
         self._now_s = monotonic_s
         self._wall_s = wall_s
+        self._generation = 0
         self._stats: SingleFlight[str, Entry | None] = SingleFlight(nursery)
         self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
         self._probes: SingleFlight[str, bool] = SingleFlight(nursery)
@@ -83,6 +85,22 @@ class Namespace:
         # What was published (None: removed) while a question about the directory is under way.
         self._since_listing: dict[str, list[tuple[str, Revision | None]]] = {}
         self._since_probing: dict[str, bool] = {}
+
+    def respecified(self, show: str) -> None:
+        """Note that another specification is in force for *show*.
+
+        Forgets what was believed about names under the one before. Revisions stay known: they are
+        of a tier and a key, whatever the specification says.
+        """
+        self._generation += 1
+        for questions in (self._stats, self._lists, self._probes):
+            questions.restart()
+        self._listings.forget_below(show)
+        prefix = f"{show}/"
+        tables: tuple[OrderedDict[str, Any], ...] = (self._missing, self._directories, self._noted)
+        for table in tables:
+            for path in [path for path in table if path == show or path.startswith(prefix)]:
+                del table[path]
 
     # --- files -----------------------------------------------------------------------------------
 
@@ -144,6 +162,11 @@ class Namespace:
         await self._catalog.load(paths)
         await self._catalog.settle()
 
+    def remembered(self, path: str) -> Revision | None:
+        """Return the revision that is in memory for *path*, however old; see `recall`."""
+        entry = self._catalog.peek(path)
+        return None if entry is None else entry.revision
+
     def listed(self, path: str, revision: Revision, policy: Policy, *, listed_at_s: float) -> Entry:
         """Return the entry of a file that a listing shows, and learn it if the listing is news.
 
@@ -154,7 +177,7 @@ class Namespace:
             listed_at_s: when the listing began, seconds since the epoch.
         """
         known = self._catalog.peek(path)
-        if known is not None:
+        if known is not None and known.revision.tier == revision.tier:
             if listed_at_s <= known.checked_s <= self._wall_s():
                 return known
             if known.revision == revision and policy.immutable is Immutable.ON_CLOSE:
@@ -244,6 +267,9 @@ class Namespace:
         self._catalog.forget(path)
 
     def _fresh(self, entry: Entry, policy: Policy) -> bool:
+        if entry.revision.tier != tier_name(policy.origin):
+            # Learned when the specification said another origin.
+            return False
         if policy.immutable is Immutable.ON_CLOSE:
             return True
         # An entry from the future was written when the clock was ahead: it is worth nothing.
@@ -261,6 +287,7 @@ class Namespace:
 
     async def _ask(self, path: str, resolution: Resolution) -> Entry | None:
         policy = resolution.template.policy
+        generation = self._generation
         tier = await self._tiers.get(policy.origin)
         while True:
             before, removed_before = self._catalog.peek(path), self._removed.get(path)
@@ -278,7 +305,8 @@ class Namespace:
                 break
         if revision is None:
             self._catalog.forget(path)
-            self._remember_missing(path, policy.negative_ttl_s)
+            if generation == self._generation:
+                self._remember_missing(path, policy.negative_ttl_s)
             return None
         entry = Entry(revision, asked_at_s, _kept_identity(known, revision))
         self._catalog.put(path, entry)
@@ -362,15 +390,17 @@ class Namespace:
         return False if all(listing.covers(origin) for origin in match.origins) else None
 
     async def _probe(self, path: str, prefix: str, match: DirectoryMatch) -> bool:
+        generation = self._generation
         self._since_probing[path] = False
         try:
             found = await self._holds_objects(prefix, match)
         finally:
             published = self._since_probing.pop(path)
         found = found or published
-        self._remember_directory(
-            path, exists=found, ttl_s=match.ttl_s if found else match.negative_ttl_s
-        )
+        if generation == self._generation:
+            self._remember_directory(
+                path, exists=found, ttl_s=match.ttl_s if found else match.negative_ttl_s
+            )
         return found
 
     async def _holds_objects(self, prefix: str, match: DirectoryMatch) -> bool:
@@ -409,7 +439,7 @@ class Namespace:
             self._noted.popitem(last=False)
 
     async def _list(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
-        listed_s, listed_at_s = self._now_s(), self._wall_s()
+        generation, listed_s, listed_at_s = self._generation, self._now_s(), self._wall_s()
         since = self._since_listing[path] = []
         try:
             parts = await self._list_origins(prefix, match)
@@ -421,7 +451,8 @@ class Namespace:
             for name, revision in since:
                 part.correct(name, revision, tier=tier.name)
         listing = Listing(tuple(parts), listed_s, listed_at_s)
-        self._listings.put(path, listing)
+        if generation == self._generation:
+            self._listings.put(path, listing)
         return listing
 
     async def _list_origins(self, prefix: str, match: DirectoryMatch) -> list[OriginListing]:

@@ -1,7 +1,8 @@
 """Single flight: the same question is asked once, however many callers wait for its answer.
 
 The work runs in a task of the given nursery, not in a caller's: a caller that gives up (deadline,
-cancelled request) leaves the others' answer alone.
+cancelled request) leaves the others' answer alone. After `restart` nobody joins what is under way:
+he waits until it has ended, and asks anew.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ V = TypeVar("V")
 
 
 class _Flight(Generic[V]):
-    __slots__ = ("done", "result")
+    __slots__ = ("done", "epoch", "result")
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
         self.done = trio.Event()
         self.result: outcome.Outcome[V] | None = None
 
@@ -32,6 +34,7 @@ class SingleFlight(Generic[K, V]):
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._flights: dict[K, _Flight[V]] = {}
+        self._epoch = 0
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -42,14 +45,24 @@ class SingleFlight(Generic[K, V]):
         Raises:
             Exception: what *work* raised, for each of the waiting callers.
         """
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = _Flight()
-            self._nursery.start_soon(self._fly, key, flight, work)
-        await flight.done.wait()
-        if flight.result is None:
-            raise TierUnavailable("the service is shutting down")
-        return _unwrap(flight.result)
+        asked = self._epoch
+        while True:
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = self._flights[key] = _Flight(self._epoch)
+                self._nursery.start_soon(self._fly, key, flight, work)
+            await flight.done.wait()
+            if flight.result is None:
+                raise TierUnavailable("the service is shutting down")
+            if flight.epoch >= asked:
+                return _unwrap(flight.result)
+
+    def restart(self) -> None:
+        """From now on the answers of calls that are under way are theirs only.
+
+        Two calls for one key are never under way together all the same.
+        """
+        self._epoch += 1
 
     async def _fly(self, key: K, flight: _Flight[V], work: Callable[[], Awaitable[V]]) -> None:
         try:

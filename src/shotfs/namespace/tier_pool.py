@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from typing import Protocol
 
 import trio
 
@@ -11,10 +13,29 @@ from shotfs.errors import ShotfsError
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Policy
 from shotfs.tiers.base import Revision, Tier
+from shotfs.tiers.keys import parse_root
 from shotfs.tiers.nearest import Near, NearestTier
 from shotfs.tiers.registry import open_near_tier, open_tier
 
 log = logging.getLogger(__name__)
+
+
+@functools.lru_cache(maxsize=10_000)
+def tier_name(url: str) -> str:
+    """Return the name of the tier that a pool gives for the root *url*."""
+    return parse_root(url).name
+
+
+class TierSource(Protocol):
+    """Gives tiers by their URLs; `TierPool` does."""
+
+    def opened(self, url: str) -> Tier | None:
+        """Return the tier of *url* if it was opened before. Does not wait."""
+        ...
+
+    async def get(self, url: str) -> Tier:
+        """Return the tier of the root *url*. Raises as `TierPool.get`."""
+        ...
 
 
 class TierPool:
@@ -68,7 +89,7 @@ class TierPool:
         urls = policy.tiers[:-1]
         if not urls:
             return origin
-        nears = [near for url in urls if (near := await self._near(url)) is not None]
+        nears = [near for url in urls if (near := await self.near(url)) is not None]
         return self._readers.setdefault(policy.tiers, NearestTier(origin, nears))
 
     def serving(self, policy: Policy, revision: Revision) -> str:
@@ -82,7 +103,12 @@ class TierPool:
             if reader.name == revision.tier:
                 reader.distrust(revision)
 
-    async def _near(self, url: str) -> Near | None:
+    def opened_near(self, url: str) -> Near | None:
+        """Return the faster tier of *url* if it was opened before. Does not wait."""
+        return self._nears.get(url)
+
+    async def near(self, url: str) -> Near | None:
+        """Return the faster tier of *url*; None if it cannot be opened, which the log says."""
         async with self._lock:
             if url not in self._nears:
                 self._nears[url] = await self._open_near(url)

@@ -62,6 +62,15 @@ class Metrics:
         self.opens = self._counters(
             "shotfs_opens", "Files opened: cold, warm, streaming, spool.", "temperature"
         )
+        self.spec_checks = self._counters(
+            "shotfs_spec_checks",
+            "Looks at the documents of a specification: unchanged, changed, refused, unreadable.",
+            "show",
+            "outcome",
+        )
+        self.spec_refused = self._gauges(
+            "shotfs_spec_refused", "1 while a newer specification cannot come into force.", "show"
+        )
         self._add_tiers()
         self._add_cache()
         self._add_outputs()

@@ -14,9 +14,11 @@ import trio
 from shotfs.cache import Cache
 from shotfs.config import Settings
 from shotfs.errors import PathNotFound
-from shotfs.namespace import Namespace, ShowSet, TierPool
+from shotfs.namespace import ShowSet, TierPool
 from shotfs.namespace.aliases import Aliases
 from shotfs.namespace.versions import Versions
+from shotfs.namespace.view import View
+from shotfs.namespace.viewed import Lookup
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Durability
 from shotfs.publish import Kind as EntryKind
@@ -62,6 +64,7 @@ class FileSystem:
         namespace: what the origins have.
         aliases: where version aliases point.
         versions: which versions are published.
+        view: what is pinned; None: nothing.
         cache: where published content is read from.
         spool: where outputs are written.
         publisher: takes them to the origin.
@@ -76,7 +79,7 @@ class FileSystem:
         settings: Settings,
         shows: ShowSet,
         *,
-        namespace: Namespace,
+        namespace: Lookup,
         aliases: Aliases,
         versions: Versions,
         cache: Cache,
@@ -86,6 +89,7 @@ class FileSystem:
         metrics: Metrics,
         nursery: trio.Nursery,
         read_only: bool,
+        view: View | None = None,
     ) -> None:
         uid, gid = service_user()
         self._settings = settings
@@ -97,6 +101,7 @@ class FileSystem:
             aliases,
             versions,
             spool,
+            view=view or View(shows),
             uid=uid,
             gid=gid,
             attribute_ttl_s_max=settings.mount.attribute_ttl_s_max,
@@ -130,6 +135,22 @@ class FileSystem:
             tiers=tiers,
         )
         self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
+
+    @property
+    def view(self) -> View:
+        """What is pinned."""
+        return self._finder.view
+
+    # --- specifications --------------------------------------------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """How many specifications were swapped; see `ShowSet.generation`."""
+        return self._finder.shows.generation
+
+    def respecified(self, show: str) -> None:
+        """Note that another specification is in force for *show*. What is open stays as it is."""
+        self._finder.namespace.respecified(show)
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from shotfs.app import node as node_module
-from shotfs.app.node import ORIGIN_CHECK_S, _check_origins, _offer, open_node, spool_directory
+from shotfs.app.node import ORIGIN_CHECK_S, _offer, check_origins, open_node, spool_directory
 from shotfs.config import Settings, load
 from shotfs.errors import (
     AccessDenied,
@@ -26,8 +26,6 @@ from shotfs.errors import (
     TierUnavailable,
     Unsupported,
 )
-from shotfs.namespace import ShowSet
-from shotfs.namespace.shows import Show
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import load as load_spec
 from shotfs.publish import State
@@ -36,7 +34,7 @@ from tests.unit.namespace.origin import Origin, Pool
 from tests.unit.namespace.spec import DOCUMENT, FRAME, MAIN, SECOND, SHOT, TEXT
 from tests.unit.vfs.world import Site
 
-SHOWS = ShowSet({"ant": Show("ant", load_spec(TEXT, source="spec.json", show="ant"))})
+SPECS = [load_spec(TEXT, source="spec.json", show="ant")]
 
 
 # --- order ---------------------------------------------------------------------------------------
@@ -218,7 +216,7 @@ def raises(error: Exception) -> Callable[[str, str], None]:
 
 async def test_every_origin_is_checked() -> None:
     pool = origins(lambda _operation, _key: None)
-    await _check_origins(SHOWS, pool)
+    await check_origins(SPECS, pool)
     assert [origin.asked for origin in pool.all()] == [[("check", "")]] * 2
 
 
@@ -227,7 +225,7 @@ async def test_s07_an_origin_that_is_only_away_is_a_warning(
     error: ShotfsError, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        await _check_origins(SHOWS, origins(raises(error)))
+        await check_origins(SPECS, origins(raises(error)))
     assert "what is cached still works" in caplog.text
     assert error.message in caplog.text
 
@@ -238,7 +236,7 @@ async def test_s07_an_origin_that_does_not_answer_holds_the_start_up_only_so_lon
     pool = origins(lambda _operation, _key: None)
     pool.origins[MAIN].gate("check")
     with caplog.at_level(logging.WARNING):
-        await _check_origins(SHOWS, pool)
+        await check_origins(SPECS, pool)
     assert trio.current_time() == ORIGIN_CHECK_S
     assert MAIN in caplog.text
     assert SECOND not in caplog.text
@@ -247,7 +245,7 @@ async def test_s07_an_origin_that_does_not_answer_holds_the_start_up_only_so_lon
 @pytest.mark.parametrize("error", [AccessDenied("who are you"), BucketNotFound("no such bucket")])
 async def test_what_only_a_person_can_mend_ends_the_start(error: ShotfsError) -> None:
     with pytest.raises(type(error), match=error.message):
-        await _check_origins(SHOWS, origins(raises(error)))
+        await check_origins(SPECS, origins(raises(error)))
 
 
 async def test_a_kind_of_origin_that_nobody_can_open_ends_the_start(

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from shotfs.app import service as service_module
+from shotfs.app.run import watch_specs
 from shotfs.app.service import NodeService
 from shotfs.control.service import Service
 from shotfs.fuse.tuning import Tuned
@@ -54,7 +55,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def service_of(world: World, *, mounted: bool = True, end: Any = lambda: None) -> NodeService:
-    service = NodeService(world.node, FakeMount() if mounted else None, end)
+    mount = FakeMount() if mounted else None
+    service = NodeService(world.node, mount, end, watch_specs(world.node, mount))
     checked: Service = service  # the seam that control knows
     assert checked is service
     return service

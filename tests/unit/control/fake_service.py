@@ -61,6 +61,10 @@ class FakeService:
         self.calls.append(("evict", bytes_wanted))
         return {"bytes_freed": bytes_wanted}
 
+    async def reload_specs(self, shows: Sequence[str]) -> Sequence[Any]:
+        self.calls.append(("reload_specs", list(shows)))
+        return [{"show": name, "outcome": "unchanged"} for name in shows or ("ant",)]
+
     async def drain(self, deadline_s: float) -> Sequence[Any]:
         self.calls.append(("drain", deadline_s))
         if self.hang is not None:

@@ -1,4 +1,4 @@
-"""Shows: where specifications come from, and what is said when they cannot be read."""
+"""Shows: how they are loaded at the start and replaced later, and the pool of tiers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from shotfs.config import Settings
 from shotfs.errors import ConfigInvalid, SpecInvalid, TierUnavailable, Unsupported
-from shotfs.namespace import ShowSet, TierPool, load_shows
-from shotfs.namespace import shows as shows_module
+from shotfs.namespace import Show, ShowSet, SpecLoader, TierPool
 from shotfs.observe.metrics import Metrics
+from shotfs.pathspec import load as load_spec
 from tests.unit.namespace.origin import Origin, Pool
 from tests.unit.namespace.spec import MAIN, SECOND, TEXT
 
@@ -28,7 +28,8 @@ def origin() -> Origin:
 
 
 async def load(origin: Origin, directory: Path, **specs: str) -> ShowSet:
-    return await load_shows(settings(**specs), str(directory), Pool({"mem://specs": origin}))
+    pool = Pool({"mem://specs": origin})
+    return await SpecLoader(settings(**specs), str(directory), pool).load_all()
 
 
 async def test_a_document_beside_the_configuration(tmp_path: Path, origin: Origin) -> None:
@@ -67,55 +68,23 @@ async def test_several_shows_each_with_its_own_specification(
     assert shows.split("") is None
 
 
+async def test_a_replaced_show_is_what_everybody_sees_from_then_on() -> None:
+    spec = load_spec(TEXT, source="spec.json", show="ant")
+    shows = ShowSet({"ant": Show("ant", spec), "bee": Show("bee", spec)})
+    new = Show("ant", load_spec(TEXT, source="new.json", show="ant"))
+    shows.renew(Show("ant", spec, {"spec.json": "1"}))
+    assert shows.generation == 0
+    shows.replace(new)
+    assert shows.generation == 1
+    assert shows.split("ant/library")[0] is new is shows.get("ant")
+    assert [show.name for show in shows] == ["ant", "bee"]
+    with pytest.raises(KeyError):
+        shows.replace(Show("cat", spec))
+
+
 async def test_no_show_at_all_says_what_to_add(tmp_path: Path, origin: Origin) -> None:
     with pytest.raises(ConfigInvalid, match=r"\[shows\.NAME\]"):
         await load(origin, tmp_path)
-
-
-async def _refused(origin: Origin, directory: Path, spec: str) -> ConfigInvalid:
-    with pytest.raises(ConfigInvalid) as caught:
-        await load(origin, directory, ant=spec)
-    (problem,) = caught.value.problems
-    assert problem.fix is not None
-    assert "[shows.NAME]" in problem.fix
-    return caught.value
-
-
-async def test_a_missing_file_is_named(tmp_path: Path, origin: Origin) -> None:
-    error = await _refused(origin, tmp_path, "none.json")
-    assert str(tmp_path / "none.json") in str(error)
-    assert "No such file" in str(error)
-
-
-async def test_a_missing_object_is_named(tmp_path: Path, origin: Origin) -> None:
-    error = await _refused(origin, tmp_path, "mem://specs/none.json")
-    assert "mem://specs/none.json" in str(error)
-    assert "no such object" in str(error)
-
-
-async def test_an_object_that_is_too_large_is_not_read(
-    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shows_module, "SPEC_BYTES_MAX", 100)
-    origin.add("ant.json", bytes(101))
-    assert "larger than 100 bytes" in str(await _refused(origin, tmp_path, "mem://specs/ant.json"))
-    assert origin.count("read") == 0
-
-
-async def test_a_file_that_is_too_large_is_not_read_whole(tmp_path: Path, origin: Origin) -> None:
-    with (tmp_path / "ant.json").open("wb") as file:
-        file.truncate(10 * shows_module.SPEC_BYTES_MAX)
-    with pytest.raises((ConfigInvalid, SpecInvalid), match=r"16 MiB|16777216|larger"):
-        await load(origin, tmp_path, ant="ant.json")
-
-
-@pytest.mark.parametrize("where", ["ant.json", "mem://specs/ant.json"])
-async def test_bytes_that_are_no_text_are_a_mistake_of_the_document(
-    tmp_path: Path, origin: Origin, where: str
-) -> None:
-    (tmp_path / "ant.json").write_bytes(b'{"spec": "\xff\xfe"}')
-    origin.add("ant.json", b'{"spec": "\xff\xfe"}')
-    assert "decode" in str(await _refused(origin, tmp_path, where))
 
 
 async def test_a_document_with_mistakes_lists_them_by_line(tmp_path: Path, origin: Origin) -> None:
