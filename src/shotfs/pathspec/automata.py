@@ -206,7 +206,8 @@ def _steps(state: _State, one: Automaton, other: Automaton) -> Iterator[tuple[_S
                 yield (first, second, marked), shared
 
 
-def _readable(ranges: Ranges) -> str:
+def readable(ranges: Ranges) -> str:
+    """Return one of the characters of *ranges*, one that people like to read where there is one."""
     for wanted in "axAX01_-.":
         if intersect(ranges, ((ord(wanted), ord(wanted)),)):
             return wanted
@@ -217,5 +218,5 @@ def _text(state: _State, came_from: dict[_State, tuple[_State, Ranges]]) -> str:
     characters: list[str] = []
     while state in came_from:
         state, shared = came_from[state]
-        characters.append(_readable(shared))
+        characters.append(readable(shared))
     return "".join(reversed(characters))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shotfs.errors import Problem, SpecInvalid
+from shotfs.errors import SpecInvalid
 from shotfs.pathspec import proof, publishing, trie
 from shotfs.pathspec.documents import Document, Documents
 from shotfs.pathspec.field_table import UNMATCHED, FieldTable
@@ -20,7 +20,6 @@ from shotfs.pathspec.section import Section
 from shotfs.pathspec.specification import Specification
 from shotfs.pathspec.templates import TemplateTexts
 from shotfs.pathspec.tokens import NAME, FieldRef, Token
-from shotfs.pathspec.trie import Node
 
 TEMPLATE_KEYS = ("path", "usage", "abstract", "before", *KEYS)
 ABSTRACT_KEYS = ("path", "usage", "abstract")
@@ -84,7 +83,16 @@ class _Loader:
         publishing.check(self._compiled, self._table.fields, self._offsets(), self._report)
         if self._report.problems:
             return None
-        root = trie.build(self._compiled, self._table.fields)
+        fields = self._table.fields
+        root = trie.build(self._compiled, fields)
+        warnings = self._report.beside()
+        crossing = proof.prove(
+            self._compiled, root, fields, self._report, warnings, self._offsets()
+        )
+        if self._report.problems:
+            return None
+        proven = [one for one in self._compiled if not one.fallback]
+        self._table.warn_unused(proven, self._source, warnings)
         return Specification(
             show=name,
             source=self._source,
@@ -96,7 +104,8 @@ class _Loader:
             fields=self._table.fields,
             compiled=self._compiled,
             root=root,
-            warnings=self._warnings(root),
+            warnings=tuple(warnings.problems),
+            crossing=crossing,
         )
 
     def _read_templates(self, main: Document) -> None:
@@ -259,8 +268,7 @@ class _Loader:
         home = self._roots.home(own, section, UNMATCHED)
         if home is None:
             return
-        field = _tree_field(section)
-        self._table.fields[UNMATCHED] = field
+        self._table.add(UNMATCHED, _tree_field(section), section)
         usage = section.text("usage") or "Paths that no template produces"
         template = Template(UNMATCHED, f"{{{UNMATCHED}}}", usage, self._policy(own, home))
         variant = Variant(((FieldRef(UNMATCHED),),), UNMATCHED)
@@ -271,15 +279,6 @@ class _Loader:
 
     def _offsets(self) -> list[int]:
         return [self._sections[one.template.name].offset for one in self._compiled]
-
-    def _warnings(self, root: Node) -> tuple[Problem, ...]:
-        warnings = self._report.beside()
-        offsets = self._offsets()
-        proven = [one for one in self._compiled if not one.fallback]
-        proof.warn_overlaps(root, self._proofs, warnings, offsets)
-        proof.warn_hidden(proven, self._proofs, warnings, offsets)
-        self._table.warn_unused(proven, self._source, warnings)
-        return tuple(warnings.problems)
 
 
 def _tree_field(section: Section) -> Field:

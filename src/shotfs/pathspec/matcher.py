@@ -49,6 +49,10 @@ class Matcher:
         self._crossing = frozenset(crossing)
         self._fallback = next((one for one in compiled if one.fallback), None)
 
+    def is_contested(self, pattern: Pattern) -> bool:
+        """Return whether other templates may match what *pattern* does; `before` settles it."""
+        return pattern.index in self._order.contested
+
     def resolve(self, path: str) -> Resolution | None:
         """Return what *path* is as a file, or None when no template can produce it."""
         names = split(path)
@@ -194,6 +198,8 @@ class Matcher:
         )
 
     def _alias_edge(self, names: list[str]) -> FoundAlias | None:
+        if not names:
+            return None
         for node, bound in walk.nodes_at(self._root, names[:-1], 0, {}):
             for edge in node.alias_candidates(names[-1]):
                 found = edge.element.find(names[-1])

@@ -24,6 +24,11 @@ class Order:
             for name in sorted(one.before):
                 following.setdefault(place, []).append(places[name])
                 waits[places[name]] += 1
+        self._following = {
+            compiled[place].index: [compiled[later].index for later in laters]
+            for place, laters in following.items()
+        }
+        self._after: dict[int, frozenset[int]] = {}
         self.contested = frozenset(
             compiled[place].index
             for place in {*following, *(later for ones in following.values() for later in ones)}
@@ -42,3 +47,22 @@ class Order:
     def rank(self, pattern: Pattern) -> int:
         """Return the place of *pattern*: the smaller wins."""
         return self._ranks.get(pattern.index, 0)
+
+    def settles(self, one: Pattern, other: Pattern) -> bool:
+        """Return whether `before` leads from one of the two to the other."""
+        return other.index in self._all_after(one.index) or one.index in self._all_after(
+            other.index
+        )
+
+    def _all_after(self, index: int) -> frozenset[int]:
+        known = self._after.get(index)
+        if known is None:
+            found: set[int] = set()
+            waiting = [index]
+            while waiting:
+                for later in self._following.get(waiting.pop(), ()):
+                    if later not in found:
+                        found.add(later)
+                        waiting.append(later)
+            known = self._after[index] = frozenset(found)
+        return known

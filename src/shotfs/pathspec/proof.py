@@ -1,29 +1,29 @@
 """What is proven about a specification when it is loaded.
 
-Errors: an element whose matching could be slow (`backtracking`), and one whose text could be dealt
-to its fields in two ways, because then parse(format(fields)) would not give the fields back.
-Warnings: two templates that can both produce one path (the more literal one wins), files that their
-own scratch patterns hide, fields that no template uses.
+Of each element: that no name can make matching slow (`backtracking`), and that no text could be
+dealt to its fields in two ways. Of all templates: that no two can produce one path but where
+`before` settles it (`conflicts`), and that examples of each read back as they were written
+(`examples`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from shotfs.pathspec import elements
-from shotfs.pathspec.automata import Automaton, TooComplex, automaton_of, common_text, two_readings
+from shotfs.pathspec.automata import Automaton, TooComplex, automaton_of, two_readings
 from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
-from shotfs.pathspec.elements import Fields, text_of
+from shotfs.pathspec.conflicts import find as find_conflicts
+from shotfs.pathspec.conflicts import warn_needless
+from shotfs.pathspec.elements import Fields, Tokens, text_of
+from shotfs.pathspec.examples import check_examples
+from shotfs.pathspec.languages import Languages
+from shotfs.pathspec.matcher import Matcher
+from shotfs.pathspec.order import Order
 from shotfs.pathspec.pattern import Pattern
 from shotfs.pathspec.problems import Report
-from shotfs.pathspec.tokens import Literal, Token
-from shotfs.pathspec.trie import Edge, Node
-
-WARNINGS_MAX = 100
-COMPARISONS_MAX = 200_000
-"""Pairs of trie nodes that are compared for overlap: some seconds of work."""
-
-Tokens = tuple[Token, ...]
+from shotfs.pathspec.tokens import Literal
+from shotfs.pathspec.trie import Node
 
 
 class ElementProofs:
@@ -33,7 +33,6 @@ class ElementProofs:
         self._fields = fields
         self._automata: dict[Tokens, Automaton] = {}
         self._problems: dict[Tokens, tuple[str, str] | None] = {}
-        self._common: dict[tuple[Tokens, Tokens], str | None] = {}
 
     def problem(self, tokens: Tokens) -> tuple[str, str] | None:
         """Return (what is wrong with the element *tokens*, its fix), or None."""
@@ -73,153 +72,45 @@ class ElementProofs:
             self._automata[tokens] = known
         return known
 
-    def common(self, one: Tokens, other: Tokens) -> str | None:
-        """Return a text that both elements match, "?" if that cannot be decided, or None."""
-        key = (one, other)
-        if key not in self._common:
-            try:
-                self._common[key] = common_text(self.automaton(one), self.automaton(other))
-            except TooComplex:
-                self._common[key] = "?"
-        return self._common[key]
 
-    def sample(self, tokens: Tokens) -> str:
-        """Return a shortest text of the element *tokens*."""
-        return self.common(tokens, tokens) or ""
+def prove(
+    compiled: Sequence[Pattern],
+    root: Node,
+    fields: Fields,
+    report: Report,
+    warnings: Report,
+    offsets: Sequence[int],
+) -> frozenset[int]:
+    """Prove the templates *compiled*, each of whose elements is proven; note what is wrong.
 
+    Args:
+        compiled: all templates, each at its index, a fallback last.
+        root: of their trie.
+        fields: of the specification.
+        report: takes the mistakes.
+        warnings: takes what is allowed and probably not meant.
+        offsets: where each template is declared, by its index.
 
-def find_overlaps(root: Node, proofs: ElementProofs) -> Iterator[tuple[Pattern, Pattern, str]]:
-    """Yield pairs of templates that may both produce one path, with such a path.
-
-    Walks the trie beside itself. Fields that repeat, ranges and exclusions are not taken into
-    account between two patterns, so a pair may be a false alarm; a pair that is not there is
-    proven not to overlap.
-
-    Raises:
-        TooComplex: `COMPARISONS_MAX` was reached; the pairs after that are not known.
+    Returns:
+        What `Specification` takes as `crossing`.
     """
-    waiting: list[tuple[Node, Node, tuple[str, ...]]] = [(root, root, ())]
-    compared = 0
-    while waiting:
-        if compared >= COMPARISONS_MAX:
-            raise TooComplex
-        one, other, path = waiting.pop()
-        compared += 1
-        yield from _at(one, other, path)
-        for first, second, name in _steps(one, other, proofs):
-            compared += 1
-            waiting.append((first, second, (*path, name)))
-
-
-def _at(one: Node, other: Node, path: tuple[str, ...]) -> Iterator[tuple[Pattern, Pattern, str]]:
-    if one is not other and one.template is not None and other.template is not None:
-        yield one.template, other.template, "/".join(path)
-    for node, beside in ((one, other), (other, one)):
-        for _, tree in node.trees:
-            for found, names in _all_below(beside, tree):
-                yield tree, found, "/".join((*path, *names))
-        if one is other:
-            break
-
-
-def _all_below(node: Node, but: Pattern) -> Iterator[tuple[Pattern, tuple[str, ...]]]:
-    """Yield the templates below *node* that are not *but*, with names that lead to them."""
-    for _, tree in node.trees:
-        if tree is not but:
-            yield tree, ("x",)
-    children = list(node.literals.items())
-    children.extend((text_of(edge.element.tokens), edge.child) for edge in node.patterns)
-    for name, child in children:
-        if child.template is not None:
-            yield child.template, (name,)
-        for found, names in _all_below(child, but):
-            yield found, (name, *names)
-
-
-def _steps(one: Node, other: Node, proofs: ElementProofs) -> Iterator[tuple[Node, Node, str]]:
-    for name, child in one.literals.items():
-        if name in other.literals:
-            yield child, other.literals[name], name
-        for edge in other.patterns:
-            if _takes(edge, name):
-                yield child, edge.child, name
-    if one is not other:
-        for name, child in other.literals.items():
-            for edge in one.patterns:
-                if _takes(edge, name):
-                    yield edge.child, child, name
-    for index, edge in enumerate(one.patterns):
-        for beside in other.patterns[index:] if one is other else other.patterns:
-            shared = proofs.common(edge.element.tokens, beside.element.tokens)
-            if shared is not None:
-                yield edge.child, beside.child, shared
-
-
-def _takes(edge: Edge, name: str) -> bool:
-    return edge.element.find(name) is not None
-
-
-def warn_overlaps(root: Node, proofs: ElementProofs, warnings: Report, offsets: list[int]) -> None:
-    """Note each pair of templates that can produce one path, at the later one of them."""
-    try:
-        _warn_overlaps(root, proofs, warnings, offsets)
-    except TooComplex:
-        warnings.add(
-            "/templates",
-            f"more than {COMPARISONS_MAX} pairs of elements: not all templates were compared",
-            offsets[0],
-            "begin paths with different literals",
+    order = Order(list(compiled))
+    if order.circle:
+        names = " before ".join((*order.circle[:10], order.circle[0]))
+        first = next(one for one in compiled if one.template.name == order.circle[0])
+        report.add(
+            f"/templates/{first.template.name}/before",
+            f'"before" goes in a circle: {names}',
+            offsets[first.index],
+            "remove one of them",
         )
-
-
-def _warn_overlaps(root: Node, proofs: ElementProofs, warnings: Report, offsets: list[int]) -> None:
-    seen: set[tuple[int, int]] = set()
-    for one, other, path in find_overlaps(root, proofs):
-        early, late = (one, other) if one.index < other.index else (other, one)
-        if (early.index, late.index) in seen:
-            continue
-        seen.add((early.index, late.index))
-        warnings.add(
-            f"/templates/{late.template.name}/path",
-            f'templates "{early.template.name}" and "{late.template.name}" may both produce'
-            f" {path!r}; the one with more literal text wins",
-            offsets[late.index],
-            "narrow a field, or add a literal that tells them apart",
-        )
-        if len(seen) >= WARNINGS_MAX:
-            return
-
-
-def warn_hidden(
-    compiled: list[Pattern], proofs: ElementProofs, warnings: Report, offsets: list[int]
-) -> None:
-    """Note each template whose own files its scratch patterns match."""
-    for one in compiled:
-        if one.is_scratch is None or one.tree is not None:
-            continue
-        name = proofs.sample(one.elements[-1])
-        if one.is_scratch(name) is not None:
-            warnings.add(
-                f"/templates/{one.template.name}/scratch",
-                f"files like {name!r} match the template's own scratch patterns:"
-                " they would never be published",
-                offsets[one.index],
-                'give the template a "scratch" list without that pattern',
-            )
-
-
-def warn_unused(
-    compiled: list[Pattern], fields: Fields, warnings: Report, lines: dict[str, int]
-) -> None:
-    """Note each field that no template uses."""
-    used = {
-        field.name
-        for one in compiled
-        for tokens in one.elements
-        for field in elements.leaves(tokens, fields)
-    }
-    for name in fields:
-        if name not in used:
-            warnings.add(
-                f"/fields/{name}", f'no template uses the field "{name}"', lines[name], "remove it"
-            )
+        return frozenset()
+    languages = Languages()
+    conflicts = find_conflicts(compiled, fields, languages, order, report, offsets)
+    if report.problems:
+        return frozenset()
+    warn_needless(compiled, conflicts.settled, warnings, offsets)
+    crossing = frozenset(conflicts.crossing)
+    matcher = Matcher(list(compiled), root, fields, crossing)
+    check_examples(compiled, fields, languages, matcher, report, warnings, offsets)
+    return crossing

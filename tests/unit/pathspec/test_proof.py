@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shotfs.errors import SpecInvalid
-from shotfs.pathspec import proof, regex
+from shotfs.errors import Problem, SpecInvalid
+from shotfs.pathspec import overlap, regex
 from shotfs.pathspec.automata import automaton_of, common_text
 from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
 
@@ -33,35 +34,215 @@ def test_example_of_the_documentation_has_no_warnings() -> None:
     assert dna().warnings == ()
 
 
-def test_overlap_is_warned_of_with_a_path_that_both_templates_match() -> None:
-    made = spec(
-        {"one": "{name}/x_{name2}.y", "two": "a/x_{name}.y"}, {**NAME, "name2": NAME["name"]}
-    )
-    (warning,) = made.warnings
-    assert warning.where == "/templates/two/path"
-    assert '"one" and "two" may both produce' in warning.message
-    found = re.search(r"'(.*)'", warning.message)
+def refused(
+    templates: dict[str, Any], fields: dict[str, Any] | None = None, **more: Any
+) -> list[Problem]:
+    with pytest.raises(SpecInvalid) as caught:
+        spec(templates, fields, **more)
+    return caught.value.problems
+
+
+def test_overlap_is_refused_with_a_path_that_both_templates_match() -> None:
+    fields = {**NAME, "name2": NAME["name"]}
+    (problem,) = refused({"one": "{name}/x_{name2}.y", "two": "a/x_{name}.y"}, fields)
+    assert problem.where == "/templates/two/path"
+    assert '"one" (line ' in problem.message
+    assert '"two" (line ' in problem.message
+    found = re.search(r"'(.*)'", problem.message)
     assert found is not None
-    assert made.parse(found[1]).template.name == "two"
+    for path in ("{name}/x_{name2}.y", "a/x_{name}.y"):
+        assert spec({"t": path}, fields).resolve(found[1]) is not None
+
+
+@pytest.mark.parametrize(("winner", "loser"), [("one", "two"), ("two", "one")])
+def test_before_settles_an_overlap_in_either_direction(winner: str, loser: str) -> None:
+    paths = {"one": "{name}.png", "two": "th_{name}.png"}
+    made = spec({**paths, winner: {"path": paths[winner], "before": [loser]}}, NAME)
+    assert made.parse("th_x.png").template.name == winner
+    assert made.warnings == ()
+
+
+def test_before_reaches_over_others() -> None:
+    templates = {
+        "a": {"path": "{name}.x", "before": ["b"]},
+        "b": {"path": "a{name}.x", "before": ["c"]},
+        "c": "ab{name}.x",
+    }
+    made = spec(templates, NAME)
+    assert made.parse("abc.x").template.name == "a"
+    assert made.warnings == ()
+
+
+def test_circle_of_before_is_refused() -> None:
+    templates = {
+        "a": {"path": "{name}.x", "before": ["b"]},
+        "b": {"path": "a{name}.x", "before": ["c"]},
+        "c": {"path": "ab{name}.x", "before": ["a"]},
+    }
+    (problem,) = refused(templates, NAME)
+    assert problem.message == '"before" goes in a circle: a before b before c before a'
+
+
+def test_before_without_an_overlap_is_warned_of() -> None:
+    (warning,) = spec({"a": {"path": "a/x", "before": ["b"]}, "b": "b/x"}).warnings
+    assert warning.where == "/templates/a/before"
+    assert "not needed" in warning.message
 
 
 def test_tree_overlaps_with_what_lies_below_its_directory() -> None:
-    made = spec({"tree": "a/{rest}", "one": "a/b/c"}, {"rest": {"type": "tree"}})
-    assert ["'a/b/c'" in one.message for one in made.warnings] == [True]
-    apart = spec({"tree": "a/{rest}", "one": "b/c"}, {"rest": {"type": "tree"}})
-    assert apart.warnings == ()
+    (problem,) = refused({"tree": "a/{rest}", "one": "a/b/c"}, {"rest": {"type": "tree"}})
+    assert "'a/b/c'" in problem.message
+    spec({"tree": "a/{rest}", "one": "b/c"}, {"rest": {"type": "tree"}})
 
 
-def test_comparison_that_is_given_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "COMPARISONS_MAX", 3)
-    (warning,) = spec({"t": "a/b/c/d/{name}"}, NAME).warnings
-    assert "not all templates were compared" in warning.message
+def test_list_of_overlaps_is_cut_off_and_says_so() -> None:
+    fields = {f"f{index}": {"type": "str"} for index in range(30)}
+    problems = refused({f"t{index}": f"{{f{index}}}" for index in range(30)}, fields)
+    assert len(problems) == 101
+    assert any("more than 100 overlaps" in one.message for one in problems)
 
 
-def test_exclusion_settles_an_overlap_with_a_literal() -> None:
-    fields = {"name": {"type": "str", "exclusions": ["lib"]}}
-    assert spec({"one": "{name}/x", "two": "lib/x"}, fields).warnings == ()
-    assert len(spec({"one": "{name}/x", "two": "lib/x"}, NAME).warnings) == 1
+def test_comparison_that_is_given_up_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "PAIRS_MAX", 3)
+    (problem,) = refused({"t": "{name}/a", "u": "{name}_/b"}, NAME)
+    assert "too many paths to prove" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ({"type": "str", "exclusions": ["lib"]}, "lib"),
+        ({"type": "str", "length": 4}, "lib"),
+        ({"type": "str", "length": {"min": 2, "max": 3}}, "a"),
+        ({"type": "str", "length": {"max": 3}}, "libs"),
+        ({"type": "str", "case": "upper"}, "lib"),
+        ({"type": "int", "min": 10, "max": 250}, "251"),
+        ({"type": "int", "min": 10, "max": 250}, "9"),
+        ({"type": "int", "pad": 3, "max": 99}, "100"),
+        ({"type": "udim"}, "1000"),
+        ({"type": "version"}, "v01"),
+        ({"type": "timestamp"}, "20261121_240000"),
+    ],
+)
+def test_what_a_field_refuses_is_no_overlap(one: dict[str, Any], two: str) -> None:
+    assert spec({"one": "x/{f}", "two": f"x/{two}"}, {"f": one}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ({"type": "str", "exclusions": ["lib", "li"]}, "libs"),
+        ({"type": "str", "exclusions": ["lib", "libs"]}, "li"),
+        ({"type": "str", "length": {"min": 2, "max": 3}}, "ab"),
+        ({"type": "int", "min": 10, "max": 250}, "250"),
+        ({"type": "udim"}, "1001"),
+    ],
+)
+def test_what_a_field_allows_is_an_overlap(one: dict[str, Any], two: str) -> None:
+    (problem,) = refused({"one": "x/{f}", "two": f"x/{two}"}, {"f": one})
+    assert f"'x/{two}'" in problem.message
+    assert "perhaps" not in problem.message
+
+
+def test_repeated_field_is_looked_at_closely() -> None:
+    fields = {"a": {"type": "str", "pattern": "[a-z]+"}, "b": {"type": "str", "pattern": "[a-z]+"}}
+    # {a} must be "foo", and then the file is foo.x: no path of both.
+    assert spec({"one": "{a}/{a}.x", "two": "foo/bar{b}.x"}, fields).warnings == ()
+    (problem,) = refused({"one": "{a}/{a}.x", "two": "foo/f{b}.x"}, fields)
+    assert "can produce both 'foo/foo.x'" in problem.message
+
+
+def test_overlap_that_cannot_be_decided_says_so() -> None:
+    fields = {"a": {"type": "str", "pattern": "[a-z]+"}, "b": {"type": "str", "pattern": "[a-z]+"}}
+    (problem,) = refused({"one": "{a}/{a}.x", "two": "{b}/{b}z.x"}, fields)
+    assert "can perhaps produce both" in problem.message
+    assert "several times" in problem.message
+    one = {"path": "{a}/{a}.x", "before": ["two"]}
+    assert spec({"one": one, "two": "{b}/{b}z.x"}, fields).warnings == ()
+
+
+def test_variants_of_one_template_must_not_meet() -> None:
+    fields = {"name": {"type": "str"}, "view": {"type": "view"}}
+    (problem,) = refused({"t": "{name}[_{view}].exr"}, fields)
+    assert "in two ways: with and without optional parts" in problem.message
+    narrow = {**fields, "name": {"type": "str", "pattern": "[a-z]+"}}
+    assert spec({"t": "{name}[_{view}].exr"}, narrow).warnings == ()
+
+
+VERSIONS = {
+    "version": {"type": "version", "aliases": ["latest"]},
+    "name": {"type": "str", "pattern": "[a-z_]+"},
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("a_{name}", "a path of"),
+        ("a_{name}/x", "a directory of"),
+        ("a_latest", "a path of"),
+        ("a_latest/b/c", "a directory of"),
+    ],
+)
+def test_alias_must_be_no_other_path(other: str, words: str) -> None:
+    (problem,) = refused({"t": "a_{version}/f", "other": other}, VERSIONS)
+    assert problem.where == "/templates/t/path"
+    assert "'a_latest', an alias of the versions" in problem.message
+    assert words in problem.message
+
+
+@pytest.mark.parametrize("other", ["a_{name}", "a_{name}/x"])
+def test_before_settles_whether_a_path_is_an_alias(other: str) -> None:
+    first = spec({"t": {"path": "a_{version}/f", "before": ["o"]}, "o": other}, VERSIONS)
+    assert first.alias("a_latest") is not None
+    assert first.resolve("a_latest") is None
+    assert first.directory("a_latest") is None
+    second = spec({"t": "a_{version}/f", "o": {"path": other, "before": ["t"]}}, VERSIONS)
+    assert second.alias("a_latest") is None
+    assert second.resolve("a_latest") or second.directory("a_latest")
+
+
+def test_version_twice_in_a_name_has_no_alias() -> None:
+    (problem,) = refused({"t": "{version}_{version}/x"}, VERSIONS)
+    assert "stands twice in one name" in problem.message
+
+
+CROSSED = {"version": {"type": "version"}, "any": {"type": "str", "pattern": "[a-z0-9]+"}}
+
+
+def test_other_branches_know_the_version_directory_that_they_cross() -> None:
+    templates = {
+        "t": {"path": "{version}/{name}", "immutable": "on-version-publish"},
+        "log": "{any}/log/{name}.txt",
+    }
+    fields = {**CROSSED, "name": VERSIONS["name"]}
+    made = spec(templates, fields)
+    assert made.parse("v001/log/a.txt").version_depth == 1
+    assert made.parse("other/log/a.txt").version_depth is None
+    match = made.directory("v001/log")
+    assert match is not None
+    assert match.version_depth == 1
+
+
+def test_version_directory_has_one_origin_whoever_reaches_it() -> None:
+    templates = {
+        "t": {"path": "{version}/{name}", "immutable": "on-version-publish", "origin": "main"},
+        "log": {"path": "{any}/log/{name}.txt", "origin": "other"},
+    }
+    fields = {**CROSSED, "name": VERSIONS["name"]}
+    roots = {"main": "gs://bucket/ant", "other": "gs://other"}
+    (problem,) = refused(templates, fields, roots=roots)
+    assert problem.where == "/templates/log"
+    assert "another origin" in problem.message
+    apart = {**fields, "any": {"type": "str", "pattern": "[a-z]+"}}
+    assert spec(templates, apart, roots=roots).warnings == ()
+
+
+def test_paths_that_are_too_long_to_exist_are_refused() -> None:
+    fields = {"a": {"type": "str", "length": 255}}
+    (problem,) = refused({"t": "{a}.x"}, fields)
+    assert "has no path that can exist" in problem.message
+    assert spec({"t": "{a}"}, fields).warnings == ()
 
 
 def test_files_that_their_own_scratch_patterns_hide_are_warned_of() -> None:
