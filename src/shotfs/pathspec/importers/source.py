@@ -182,8 +182,7 @@ class _Builder:
         return self._root
 
     def _refuse(self, message: str, event: yaml.Event, fix: str | None = None) -> ImportInvalid:
-        mark = event.start_mark
-        return refusal(self._source, message, fix, mark.line + 1, mark.column + 1)
+        return refusal(self._source, message, fix, *_position(event))
 
     def _start(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         if len(self._open) >= NESTING_MAX:
@@ -193,7 +192,7 @@ class _Builder:
             raise self._tagged(event.tag, event)
         if event.anchor is not None:
             self._anchors[event.anchor] = None  # not known until it ends
-        value = Value({} if is_mapping else [], event.start_mark.line + 1, _column(event))
+        value = Value({} if is_mapping else [], *_position(event))
         self._open.append(_Open(value, event.anchor))
 
     def _tagged(self, tag: str, event: yaml.Event) -> ImportInvalid:
@@ -254,6 +253,7 @@ class _Builder:
             raise refusal(self._source, f"more than {VALUES_MAX} values", "split it")
 
     def _known(self, event: yaml.AliasEvent) -> Value:
+        assert event.anchor is not None, "an alias has a name"
         value = self._anchors.get(event.anchor)
         if value is None:
             reason = "contains itself" if event.anchor in self._anchors else "is not defined above"
@@ -263,10 +263,14 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> Value:
         tag = event.tag
         if tag in (None, "!"):
-            tag = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+            tag = str(self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit))  # type: ignore[no-untyped-call]  # typeshed leaves it out
         elif tag not in _PLAIN_TAGS:
             raise self._tagged(tag, event)
-        return Value(self._convert(tag, event), event.start_mark.line + 1, _column(event))
+        try:
+            event.value.encode()
+        except UnicodeEncodeError as error:
+            raise self._refuse("a text holds half of a surrogate pair", event) from error
+        return Value(self._convert(tag, event), *_position(event))
 
     def _convert(self, tag: str, event: yaml.ScalarEvent) -> Scalar:
         text: str = event.value
@@ -275,9 +279,9 @@ class _Builder:
             return text  # timestamps, too: nothing here needs a date
         if kind == "null":
             return None
+        if len(text) > _INTEGER_CHARACTERS_MAX:
+            raise self._refuse(f"a number of more than {_INTEGER_CHARACTERS_MAX} digits", event)
         try:
-            if len(text) > _INTEGER_CHARACTERS_MAX:
-                raise ValueError
             node = yaml.ScalarNode(tag, text)
             if kind == "bool":
                 return bool(self._resolver.construct_yaml_bool(node))
@@ -288,5 +292,8 @@ class _Builder:
             raise self._refuse(f"{text[:60]!r} cannot be read as {kind}", event) from error
 
 
-def _column(event: yaml.Event) -> int:
-    return int(event.start_mark.column) + 1
+def _position(event: yaml.Event) -> tuple[int, int]:
+    """Return line and column of *event*, both from 1."""
+    mark = event.start_mark
+    assert mark is not None, "the parser marks every event"
+    return mark.line + 1, mark.column + 1
