@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import typer
 
-from shotfs.cli import spec_check, spec_explain, spec_import, spec_paths, spec_reload
+from shotfs.cli import (
+    spec_check,
+    spec_diff,
+    spec_explain,
+    spec_export,
+    spec_import,
+    spec_lint,
+    spec_paths,
+    spec_reload,
+)
 
 app = typer.Typer(help="Check and try out a path specification.", no_args_is_help=True)
 
@@ -16,5 +25,8 @@ app.command()(spec_check.schema)
 app.command()(spec_explain.explain)
 app.command("format")(spec_paths.format_path)
 app.command()(spec_paths.parse)
+app.command()(spec_diff.diff)
+app.command()(spec_export.export)
+app.command()(spec_lint.lint)
 app.command()(spec_reload.reload)
 app.add_typer(spec_import.app, name="import")
