@@ -87,6 +87,10 @@ class SpecInvalid(DocumentInvalid):
     """A path specification has mistakes."""
 
 
+class PinInvalid(DocumentInvalid):
+    """A pin file has mistakes, or cannot be read."""
+
+
 class ImportInvalid(DocumentInvalid):
     """A document of another system (templates.yml, anatomy) has mistakes, or cannot be read."""
 

@@ -131,7 +131,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 metrics,
                 conflict=conflict,
                 removed=seen.namespace.removed,
-                seal_of=versions.ask,
+                seal_of=seen.versions_today.ask,
                 scratch_ttl_s=settings.spool.scratch_ttl_s,
             )
             filesystem = FileSystem(

@@ -33,6 +33,7 @@ _PATHS = (
     ("spool", "directory"),
     ("control", "socket"),
     ("log", "file"),
+    ("mount", "pin"),
 )
 
 

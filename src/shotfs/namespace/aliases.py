@@ -40,7 +40,7 @@ from shotfs.namespace.listing import Listing, ListingCache, list_origin
 from shotfs.namespace.own_objects import put_own, read_own, stat_own
 from shotfs.namespace.records import Records
 from shotfs.namespace.single_flight import SingleFlight
-from shotfs.namespace.tier_pool import TierPool
+from shotfs.namespace.tier_pool import TierSource
 from shotfs.pathspec import RESERVED, AliasMatch
 from shotfs.tiers.base import Revision, Tier
 
@@ -133,7 +133,7 @@ class Aliases:
 
     def __init__(
         self,
-        tiers: TierPool,
+        tiers: TierSource,
         nursery: trio.Nursery,
         records: Records,
         *,

@@ -222,13 +222,15 @@ def _encode(entry: Entry) -> list[object]:
         [checksums.md5, checksums.crc32c, checksums.xxh128],
         entry.checked_s,
         None if entry.identity is None else f"{entry.identity:x}",
+        revision.pin,
     ]
 
 
 def _decode(path: str, row: Any) -> Entry | None:
     """Return the entry, or None for a row that another version of shotfs may have written."""
     try:
-        tier, key, size_bytes, version, mtime_ns, sums, checked_s, identity = row
+        # Before 2026-11-21 a row had no pin.
+        tier, key, size_bytes, version, mtime_ns, sums, checked_s, identity, *later = row
         return Entry(
             Revision(
                 tier=tier,
@@ -239,6 +241,7 @@ def _decode(path: str, row: Any) -> Entry | None:
                 checksums=Checksums(
                     md5=sums[0], crc32c=sums[1], xxh128=Digest(sums[2]) if sums[2] else None
                 ),
+                pin=later[0] if later else None,
             ),
             checked_s=float(checked_s),
             identity=None if identity is None else int(identity, 16),

@@ -8,6 +8,7 @@ loop; every question goes out once, however many wait for it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -18,14 +19,14 @@ from enum import StrEnum, auto
 
 import trio
 
-from shotfs.errors import RecordInvalid
+from shotfs.errors import ObjectNotFound, PreconditionFailed, RecordInvalid
 from shotfs.namespace.alias_document import parse_time
 from shotfs.namespace.manifests import BYTES_MAX, Manifest, decode, encode, key_of, snapshot_of
 from shotfs.namespace.own_objects import put_own, read_own, stat_own
 from shotfs.namespace.records import Records
 from shotfs.namespace.single_flight import SingleFlight
 from shotfs.namespace.snapshots import TreeSnapshot
-from shotfs.namespace.tier_pool import TierPool
+from shotfs.namespace.tier_pool import TierSource
 from shotfs.tiers.base import Revision, Tier
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class Versions:
 
     def __init__(
         self,
-        tiers: TierPool,
+        tiers: TierSource,
         nursery: trio.Nursery,
         records: Records,
         *,
@@ -150,6 +151,16 @@ class Versions:
         sealed = self._sealed.get(key) or await self._recalled(key)
         # Not shared with those who asked before: their answer may be older than this question.
         return sealed if sealed is not None else await self._ask(key)
+
+    async def look(self, origin: str, version: str) -> Seal:
+        """Return what the origin says now, whatever is known. Learns nothing from it.
+
+        Raises: as `seal_of`.
+        """
+        tier = await self._tiers.get(origin)
+        revision = await stat_own(tier, key_of(version))
+        found = None if revision is None else await read_own(tier, revision, bytes_max=BYTES_MAX)
+        return OPEN if found is None else await trio.to_thread.run_sync(_seal, *found, version)
 
     async def _find(self, key: _Key) -> Seal:
         recalled = None if key in self._unsealed else await self._recalled(key)
@@ -250,6 +261,18 @@ class Versions:
         if seal.state is SealState.SEALED:
             await self._records.write(_record(key), content)
         return self._learned(key, seal, asked_s)
+
+    async def withdraw(self, origin: str, version: str, marker: Seal) -> None:
+        """Remove the manifest *marker*, which says that the version is being published.
+
+        Raises:
+            TierError: it may be there still. Not if somebody else replaced or removed it.
+        """
+        assert marker.state is SealState.SEALING
+        tier = await self._tiers.get(origin)
+        self._unsealed.pop((origin, version), None)
+        with contextlib.suppress(ObjectNotFound, PreconditionFailed):
+            await tier.delete(key_of(version), expect=marker.revision)
 
 
 def _seal(data: bytes, revision: Revision, version: str) -> Seal:

@@ -35,4 +35,5 @@ def merge(
         negative_ttl_s=min(policy.negative_ttl_s for policy in policies),
         version_depth=version_depth,
         aliases=aliases,
+        immutable=frozenset(policy.immutable for policy in policies),
     )

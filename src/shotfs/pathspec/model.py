@@ -180,6 +180,7 @@ class DirectoryMatch:
         negative_ttl_s: the shortest below, in seconds.
         version_depth: as `Resolution.version_depth`; the path itself may be the version directory.
         aliases: version aliases may lie directly in it.
+        immutable: when the files below stop changing; every way that some template below has.
     """
 
     implied: bool
@@ -193,6 +194,7 @@ class DirectoryMatch:
     negative_ttl_s: float
     version_depth: int | None = None
     aliases: bool = False
+    immutable: frozenset[Immutable] = frozenset(Immutable)
 
 
 @dataclass(frozen=True, slots=True)

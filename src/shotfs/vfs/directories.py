@@ -16,9 +16,11 @@ from shotfs.tiers.base import Revision
 from shotfs.vfs import paths
 from shotfs.vfs.attributes import Attributes
 from shotfs.vfs.nodes import Alias, Directory, NodeFinder, Published, Spooled
+from shotfs.vfs.pinned import PinnedFile, children, tops
 
-Item = Revision | SpoolEntry | Pointer | None
-"""A published file, something in the spool, a version alias, or None for a directory."""
+Item = Revision | PinnedFile | SpoolEntry | Pointer | None
+"""A published file, one that a pin file names, something in the spool, a version alias, or None for
+a directory."""
 
 
 PREPARED_ENTRIES = 256
@@ -84,6 +86,8 @@ class Snapshot:
         path = paths.join(self.path, self._names[index])
         if item is None:
             return self._finder.match(path) is not None
+        if isinstance(item, PinnedFile):
+            return self._finder.resolve(path) is not None
         if isinstance(item, Revision):
             resolution = self._finder.resolve(path)
             return (
@@ -110,6 +114,12 @@ class Snapshot:
         if isinstance(item, Pointer):
             alias = finder.alias(path)
             return None if alias is None else (name, finder.attributes(Alias(path, item, alias)))
+        if isinstance(item, PinnedFile):
+            resolution = finder.resolve(path)
+            if resolution is None or resolution.scratch:
+                return None
+            node = Published(path, item.entry, resolution, pinned=True)
+            return name, finder.attributes(node)
         if isinstance(item, Revision):
             resolution = finder.resolve(path)
             if resolution is None or resolution.scratch or finder.hides(path, item):
@@ -170,6 +180,9 @@ class Directories:
         listed_at_s: float | None = 0.0
         if place is not None and match is not None:
             show, rest = place
+            pinned = self._finder.view.pinned(path)
+            if pinned is not None:
+                return {**children(pinned, show.spec)}, listed_at_s
             sealed = None if match.version_depth is None else await self._finder.seal_of(path)
             if sealed is not None and sealed[0].snapshot is not None:
                 listed_at_s = None
@@ -183,8 +196,13 @@ class Directories:
                 items.update(await self._origin_items(path, listing))
             if listed_at_s is not None:
                 items.update(dict.fromkeys(show.spec.implied_children(rest)))
+            above = self._finder.view.above_pins(path)
+            if above is not None:
+                items.update(tops(above, show.spec))
         # What this node wrote is seen at once, and shadows what the origin has.
-        items.update(self._spool.children(path))
+        local = self._spool.children(path)
+        holds = self._finder.view.holds
+        items.update({name: local[name] for name in local if not holds(paths.join(path, name))})
         return items, listed_at_s
 
     async def _ask(

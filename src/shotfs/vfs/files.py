@@ -13,6 +13,7 @@ from shotfs.cache import Cache, FileState
 from shotfs.digest import Checksums
 from shotfs.errors import (
     IsADirectory,
+    ObjectNotFound,
     PathExists,
     PathNotFound,
     PublishedImmutable,
@@ -122,10 +123,25 @@ class Files:
         """
         if await self._cache.known(node.entry.revision):
             return node
+        if node.pinned:
+            return await self._pinned_with_checksums(node)
         entry = await self._finder.namespace.confirm(node.path, node.resolution)
         if entry is None or entry.revision != node.entry.revision:
             raise Stale(f"{node.path}: another revision lies here now; look it up again")
         return replace(node, entry=entry)
+
+    async def _pinned_with_checksums(self, node: Published) -> Published:
+        """As `_with_checksums`, as far as the store still has this revision as its newest one."""
+        entry, revision = node.entry, node.entry.revision
+        tier = await self._tiers.get(node.resolution.template.policy.origin)
+        try:
+            now = await tier.stat(revision.key)
+        except ObjectNotFound:
+            return node
+        if (now.version, now.size_bytes) != (revision.version, revision.size_bytes):
+            return node
+        checked = replace(revision, checksums=now.checksums)
+        return replace(node, entry=replace(entry, revision=checked))
 
     async def create(
         self, path: str, mode: int, flags: int, caller: Caller

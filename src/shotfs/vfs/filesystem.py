@@ -31,7 +31,10 @@ from shotfs.vfs.files import Files
 from shotfs.vfs.handles import Handle
 from shotfs.vfs.nodes import Alias, Missing, NodeFinder, Spooled, service_user
 from shotfs.vfs.paths import NAME_BYTES_MAX
+from shotfs.vfs.publishing import VersionDesk
 from shotfs.vfs.terms import Terms
+from shotfs.vfs.version_aliases import AliasDesk
+from shotfs.vfs.version_reports import VersionReports
 from shotfs.vfs.xattrs import ExtendedAttributes
 
 BLOCK_BYTES = 4096
@@ -72,6 +75,11 @@ class FileSystem:
         metrics: counts opens.
         nursery: where short background work runs; it must outlive every call.
         read_only: refuse every change.
+
+    Attributes:
+        aliases: moves version aliases.
+        versions: publishes versions.
+        reports: answers questions about versions.
     """
 
     def __init__(
@@ -133,6 +141,19 @@ class FileSystem:
             spool=spool,
             publisher=publisher,
             tiers=tiers,
+        )
+        self.aliases = AliasDesk(self._finder, terms, spool)
+        self.versions = VersionDesk(
+            self._finder,
+            terms,
+            self.aliases,
+            namespace=namespace,
+            spool=spool,
+            publisher=publisher,
+            tiers=tiers,
+        )
+        self.reports = VersionReports(
+            self._finder, spool=spool, tiers=tiers, site=settings.node.site
         )
         self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
 

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import trio
 
 from shotfs.errors import ShotfsError, TierUnavailable
-from shotfs.namespace import Entry, Namespace, ShowSet
+from shotfs.namespace import Entry, ShowSet
 from shotfs.namespace.aliases import Aliases, Pointer
 from shotfs.namespace.versions import Seal, SealState, Versions
+from shotfs.namespace.view import View
+from shotfs.namespace.viewed import Lookup
 from shotfs.pathspec import AliasMatch, DirectoryMatch, Flow, Immutable, Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
@@ -30,6 +32,7 @@ from shotfs.vfs.attributes import (
     revision_identity,
     spool_identity,
 )
+from shotfs.vfs.pinned import PinnedAnswer, look_up
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +52,14 @@ class Published:
         entry: its revision; in a sealed version the one that the manifest names.
         resolution: what the specification says.
         sealed: it is in a version that was published as a whole.
+        pinned: a pin file says that it is this revision.
     """
 
     path: str
     entry: Entry
     resolution: Resolution
     sealed: bool = False
+    pinned: bool = False
 
     @property
     def immutable(self) -> bool:
@@ -124,6 +129,7 @@ class NodeFinder:
         aliases: where version aliases point.
         versions: which versions are published.
         spool: what this node wrote.
+        view: what is pinned.
         uid: owner of what no policy gives to somebody else: the service's user.
         gid: likewise.
         attribute_ttl_s_max: the longest that the kernel is told to keep anything, seconds.
@@ -134,11 +140,12 @@ class NodeFinder:
     def __init__(
         self,
         shows: ShowSet,
-        namespace: Namespace,
+        namespace: Lookup,
         aliases: Aliases,
         versions: Versions,
         spool: Spool,
         *,
+        view: View,
         uid: int,
         gid: int,
         attribute_ttl_s_max: float,
@@ -149,6 +156,7 @@ class NodeFinder:
         self.aliases = aliases
         self.versions = versions
         self._spool = spool
+        self.view = view
         self.uid = uid
         self.gid = gid
         self._ttl_s_max = attribute_ttl_s_max
@@ -196,7 +204,7 @@ class NodeFinder:
             depth, origin, ttl_s = match.version_depth, match.origins[0], match.ttl_s
         else:
             return None
-        version, inner = cut(rest, depth)
+        version, inner = paths.cut(rest, depth)
         seal = await self.versions.seal_of(origin, version, ttl_s)
         return None if seal.state is SealState.OPEN else (seal, inner)
 
@@ -205,7 +213,7 @@ class NodeFinder:
         rest = path.partition("/")[2]
         if match.version_depth is None or not match.origins:
             return Directory(path, match)
-        version, inner = cut(rest, match.version_depth)
+        version, inner = paths.cut(rest, match.version_depth)
         seal = self.versions.peek(match.origins[0], version)
         if seal is None or seal.snapshot is None or not seal.snapshot.has_directory(inner):
             return Directory(path, match)
@@ -223,14 +231,19 @@ class NodeFinder:
         if place is None:
             return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
         show, rest = place
-        local = self._spool.get(path)
+        pinned = self.view.pinned(path)
+        if pinned is not None:
+            return self._pinned_node(path, look_up(pinned, show.spec))
+        # What was written before the view began, and is not published yet, is no part of it.
+        local = None if self.view.holds(path) else self._spool.get(path)
         if local is not None and local.kind is not EntryKind.DIRECTORY:
             return Spooled(path, local)
         alias = show.spec.alias(rest)
         if alias is not None and local is None:
             return await self._find_alias(path, alias)
         match = show.spec.directory(rest)
-        if local is not None or (match is not None and self._exists_here(path, match)):
+        exists = match is not None and self._exists_here(path, match)
+        if local is not None or exists or (match and self.view.above_pins(path)):
             return Directory(path, match, local)
         resolution = show.spec.resolve(rest)
         if resolution is not None and resolution.scratch:
@@ -243,6 +256,15 @@ class NodeFinder:
         except TierUnavailable as exc:
             log.info("taken for missing: %s", exc, extra={"path": path})
         return Missing(path, possible=True, ttl_s=0.0)
+
+    def _pinned_node(self, path: str, answer: PinnedAnswer) -> Node:
+        if answer.directory is not None:
+            return Directory(path, answer.directory)
+        if answer.entry is not None and answer.resolution is not None:
+            return Published(path, answer.entry, answer.resolution, pinned=True)
+        if answer.pointer is not None and answer.alias is not None:
+            return Alias(path, answer.pointer, answer.alias)
+        return Missing(path, possible=True, ttl_s=self._ttl_s_max)
 
     async def _find_alias(self, path: str, match: AliasMatch) -> Alias | Missing:
         pointer = await self.aliases.find(path, match)
@@ -407,7 +429,7 @@ class NodeFinder:
             mtime_ns=revision.mtime_ns,
             ctime_ns=revision.mtime_ns,
             ttl_s=self._ttl_s_max
-            if node.sealed
+            if node.sealed or node.pinned
             else self.namespace.fresh_for_s(entry, policy, max_s=self._ttl_s_max),
         )
 
@@ -468,12 +490,6 @@ class NodeFinder:
             ctime_ns=mtime_ns,
             ttl_s=ttl_s,
         )
-
-
-def cut(rest: str, depth: int) -> tuple[str, str]:
-    """Return the first *depth* elements of the path *rest*, and what follows them."""
-    elements = rest.split("/")
-    return "/".join(elements[:depth]), "/".join(elements[depth:])
 
 
 def service_user() -> tuple[int, int]:

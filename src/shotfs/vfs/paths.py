@@ -22,6 +22,17 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
+def cut(path: str, depth: int) -> tuple[str, str]:
+    """Return the first *depth* elements of *path*, and what follows them."""
+    elements = path.split("/")
+    return "/".join(elements[:depth]), "/".join(elements[depth:])
+
+
+def name(path: str) -> str:
+    """Return the last element of *path*."""
+    return path.rpartition("/")[2]
+
+
 def child(directory: str, name: bytes) -> str:
     """Return the path of *name* in *directory*, for a lookup.
 

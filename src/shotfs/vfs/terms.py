@@ -18,7 +18,8 @@ from shotfs.pathspec import (
 from shotfs.publish import PublishTerms
 from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Caller
-from shotfs.vfs.nodes import NodeFinder, cut
+from shotfs.vfs.nodes import NodeFinder
+from shotfs.vfs.paths import cut
 
 
 class Owner(NamedTuple):
@@ -48,9 +49,12 @@ class Terms:
         self._node = node
 
     def check_writable(self, path: str) -> None:
-        """Raise `ReadOnly` if the whole mount is."""
+        """Raise `ReadOnly` if the whole mount is, or if a view says what *path* is."""
         if self._read_only:
             raise ReadOnly(f"{path}: the mount is read-only", fix="mount without --read-only")
+        refusal = self._finder.view.refusal(path)
+        if refusal is not None:
+            raise refusal
 
     def check_no_alias(self, path: str) -> None:
         """Raise `NotPermitted` if *path* is that of a version alias, wherever it points."""

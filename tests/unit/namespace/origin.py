@@ -135,10 +135,9 @@ class Origin:
             raise ObjectNotFound(f"{self.name}/{key}: no such object")
         return found[0]
 
-    async def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
+    def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
         now = {key: revision for key, (revision, _) in self.objects.items()}
-        async for page in self._pages("list", prefix, now):
-            yield page
+        return self._pages("list", prefix, now)
 
     async def keeps_versions(self) -> bool:
         await self._request("keeps_versions", "")
@@ -151,9 +150,8 @@ class Origin:
             raise ObjectNotFound(f"{self.name}/{key}: no such object at {at_ns}")
         return found
 
-    async def list_at(self, prefix: str, at_ns: int) -> AsyncGenerator[ListPage, None]:
-        async for page in self._pages("list_at", prefix, self._as_of(at_ns)):
-            yield page
+    def list_at(self, prefix: str, at_ns: int) -> AsyncGenerator[ListPage, None]:
+        return self._pages("list_at", prefix, self._as_of(at_ns))
 
     def _as_of(self, at_ns: int) -> dict[str, Revision]:
         if not self.versioned:
