@@ -162,11 +162,6 @@ class Namespace:
         await self._catalog.load(paths)
         await self._catalog.settle()
 
-    def remembered(self, path: str) -> Revision | None:
-        """Return the revision that is in memory for *path*, however old; see `recall`."""
-        entry = self._catalog.peek(path)
-        return None if entry is None else entry.revision
-
     def listed(self, path: str, revision: Revision, policy: Policy, *, listed_at_s: float) -> Entry:
         """Return the entry of a file that a listing shows, and learn it if the listing is news.
 

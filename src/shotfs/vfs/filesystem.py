@@ -147,7 +147,6 @@ class FileSystem:
             self._finder,
             terms,
             self.aliases,
-            namespace=namespace,
             spool=spool,
             publisher=publisher,
             tiers=tiers,
