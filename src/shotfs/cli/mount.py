@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import typer
 
@@ -47,6 +47,28 @@ StartTimeoutOption = Annotated[
         "--start-timeout", metavar="S", min=1, help="Seconds that coming up may take at most."
     ),
 ]
+AtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="TIME",
+        help="Show mutable paths and aliases as of then: 2026-11-21T06:00:00Z, or -2h.",
+    ),
+]
+WithoutVersionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at-without-versions",
+        metavar="refuse|live|deny",
+        help="What --at does with an origin that keeps no versions.",
+    ),
+]
+PinOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pin", metavar="FILE", help="Below its trees, show exactly what this pin file says."
+    ),
+]
 
 
 @app.command(name="mount")
@@ -60,6 +82,9 @@ def mount(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Refuse every change through this mount.")
     ] = False,
+    at: AtOption = None,
+    at_without_versions: WithoutVersionsOption = None,
+    pin: PinOption = None,
     start_timeout: StartTimeoutOption = START_TIMEOUT_S,
     ready_fd: ReadyOption = None,
 ) -> None:
@@ -70,23 +95,31 @@ def mount(
 
     Example: shotfs mount --config /etc/shotfs/shotfs.toml /shows
     """
+    view = _View.of(at, at_without_versions, pin)
     if foreground:
-        _mount_in_foreground(mountpoint, config, read_only=read_only, ready_fd=ready_fd)
+        _mount_in_foreground(mountpoint, config, view, read_only=read_only, ready_fd=ready_fd)
     else:
-        _mount_in_background(mountpoint, config, read_only=read_only, timeout_s=start_timeout)
+        _mount_in_background(mountpoint, config, view, read_only=read_only, timeout_s=start_timeout)
 
 
 @app.command(name="serve")
 @output.run
-def serve(config: ConfigOption = None, ready_fd: ReadyOption = None) -> None:
+def serve(
+    config: ConfigOption = None,
+    at: AtOption = None,
+    at_without_versions: WithoutVersionsOption = None,
+    pin: PinOption = None,
+    ready_fd: ReadyOption = None,
+) -> None:
     """Run the same service without a mount, in the foreground, until it is told to stop.
 
     The cache, its limits and the queue of outputs are served; every command but mount works.
 
     Example: shotfs serve --config /etc/shotfs/shotfs.toml
     """
+    view = _View.of(at, at_without_versions, pin)
     with _reporting(ready_fd) as ready:
-        loaded = _load(config)
+        loaded = _load(config, view)
         from shotfs import app as application
 
         raise typer.Exit(application.run_serve(loaded, ready=ready))
@@ -146,17 +179,58 @@ def unmount(
         )
 
 
-def _load(config: str | None) -> Loaded:
+class _View(NamedTuple):
+    """What the command line pins; it wins over the configuration."""
+
+    at: str | None = None
+    at_without_versions: str | None = None
+    pin: str | None = None
+
+    @classmethod
+    def of(cls, at: str | None, at_without_versions: str | None, pin: str | None) -> Self:
+        """Return the view, its time counted from now and its path absolute."""
+        from shotfs.config.mistake import Mistake
+        from shotfs.config.moments import format_moment, parse_moment
+
+        choices = ("refuse", "live", "deny")
+        if at_without_versions not in (None, *choices):
+            raise typer.BadParameter(
+                f"{at_without_versions!r} is not one of {', '.join(choices)}",
+                param_hint="--at-without-versions",
+            )
+        try:
+            moment = None if at is None else format_moment(parse_moment(at, time.time_ns()))
+        except Mistake as exc:
+            raise typer.BadParameter(str(exc), param_hint="--at") from exc
+        return cls(moment, at_without_versions, None if pin is None else os.path.abspath(pin))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that stand for it."""
+        return {
+            f"SHOTFS_MOUNT__{name.upper()}": value
+            for name, value in self._asdict().items()
+            if value is not None
+        }
+
+    @property
+    def options(self) -> list[str]:
+        """The options that hand it to the service."""
+        pairs = ((f"--{name.replace('_', '-')}", value) for name, value in self._asdict().items())
+        return [part for pair in pairs if pair[1] is not None for part in pair]
+
+
+def _load(config: str | None, view: _View | None = None) -> Loaded:
     from shotfs.config import load
 
-    return load(config, os.environ)
+    return load(config, {**os.environ, **(view or _View()).environment})
 
 
 def _mount_in_foreground(
-    mountpoint: str, config: str | None, *, read_only: bool, ready_fd: int | None
+    mountpoint: str, config: str | None, view: _View, *, read_only: bool, ready_fd: int | None
 ) -> None:
     with _reporting(ready_fd) as ready:
-        loaded = _load(config)
+        loaded = _load(config, view)
         from shotfs import app as application
         from shotfs.fuse import mountpoint as mountpoints
 
@@ -165,14 +239,14 @@ def _mount_in_foreground(
 
 
 def _mount_in_background(
-    mountpoint: str, config: str | None, *, read_only: bool, timeout_s: float
+    mountpoint: str, config: str | None, view: _View, *, read_only: bool, timeout_s: float
 ) -> None:
     from shotfs.fuse import mountpoint as mountpoints
 
     # The background service checks all this again; here it fails at once, and in plain sight.
-    loaded = _load(config)
+    loaded = _load(config, view)
     path = mountpoints.ensure_ready(mountpoint)
-    options = ["--foreground", *_config_arguments(config, loaded)]
+    options = ["--foreground", *_config_arguments(config, loaded), *view.options]
     options += ["--read-only"] if read_only else []
     try:
         pid = _launch([*options, "--", path], loaded, timeout_s)
