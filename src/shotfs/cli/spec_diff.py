@@ -13,7 +13,7 @@ from shotfs.cli.output import ExitCode, emit, printable, run
 from shotfs.cli.spec_source import Config, Json, Site, open_spec
 
 if TYPE_CHECKING:
-    from shotfs.pathspec.compare import Changed, Comparison, Example, TemplateChange, Value
+    from shotfs.pathspec.comparison import Changed, Comparison, Example, TemplateChange, Value
 
 
 @run

@@ -222,11 +222,16 @@ def _shown(directory: str, report: Report) -> Iterator[RenderableType]:
             yield Text(f"{kind} ({report.counts[kind]})", style=style)
             for one in found:
                 about = f" ({one.files} files)" if one.files > 1 else ""
-                yield _line(f"  {one.path}{about}: {one.message}")
+                yield _line(f"  {_name(one.path)}{about}: {one.message}")
                 if one.suggestion is not None:
-                    yield _line(f"    rename: {one.suggestion}")
+                    yield _line(f"    rename: {_name(one.suggestion)}")
     for note in report.notes:
         yield _line(f"\nnote: {note}")
+
+
+def _name(path: str) -> str:
+    """Return *path* on one line: a name may hold line ends and tabs."""
+    return printable(path).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _line(text: str) -> Text:

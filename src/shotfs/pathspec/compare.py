@@ -12,11 +12,19 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from shotfs.pathspec import elements, regex
 from shotfs.pathspec.automata import TooComplex, automaton_of
+from shotfs.pathspec.comparison import (
+    Changed,
+    Comparison,
+    Example,
+    FieldChange,
+    Paths,
+    TemplateChange,
+    Value,
+)
 from shotfs.pathspec.declarations import Declarations, Declared, meaning, words
 from shotfs.pathspec.differences import text_only_in
 from shotfs.pathspec.explain import Setting, settings
@@ -28,111 +36,6 @@ from shotfs.pathspec.trials import trial_texts
 
 PATHS_MAX = 400
 """Generated paths that are tried for one pair of templates."""
-
-
-class Paths(StrEnum):
-    """What became of the paths of a template."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    SAME = "same"
-    GREW = "grew"
-    SHRANK = "shrank"
-    CHANGED = "changed"
-    """Some paths went and others came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A path that shows a difference. `before` and `after`: the template it has, None for none."""
-
-    path: str
-    before: str | None
-    after: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One value in either document. `where` is "document:line", or "built in"."""
-
-    text: str
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A key whose value differs; None where a document does not have it."""
-
-    key: str
-    old: Value | None
-    new: Value | None
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateChange:
-    """What differs in one template.
-
-    Attributes:
-        name: in the new document; in the old one where it was removed.
-        old_name: where it was renamed, else None.
-        paths: what became of its paths.
-        exact: False: told by examples only, there may be differences that none of them shows.
-        examples: at most one path for each direction.
-        fields: the fields of its paths read differently (other names, other order).
-        policy: keys with another value.
-        words: `path` as written, and `usage`.
-    """
-
-    name: str
-    old_name: str | None
-    paths: Paths
-    exact: bool
-    examples: tuple[Example, ...] = ()
-    fields: bool = False
-    policy: tuple[Changed, ...] = ()
-    words: tuple[Changed, ...] = ()
-
-    @property
-    def same_meaning(self) -> bool:
-        """Whether no path, policy or name differs: nothing but words."""
-        return self.paths is Paths.SAME and not (self.policy or self.fields or self.old_name)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """What differs in the declaration of one field; `added` or `removed`: all of it."""
-
-    name: str
-    added: bool
-    removed: bool
-    keys: tuple[Changed, ...]
-    words: tuple[Changed, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """All that differs between two specifications.
-
-    Attributes:
-        document: the show's name.
-        templates: in the order of the new document, removed ones last; only those that differ.
-        fields: in the same way.
-        limits: what this comparison could not see, as sentences.
-    """
-
-    document: tuple[Changed, ...]
-    templates: tuple[TemplateChange, ...]
-    fields: tuple[FieldChange, ...]
-    limits: tuple[str, ...]
-
-    @property
-    def same_meaning(self) -> bool:
-        """Whether every path means what it meant: nothing but words differs."""
-        return (
-            not self.document
-            and all(one.same_meaning for one in self.templates)
-            and not any(one.keys or one.added or one.removed for one in self.fields)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +208,7 @@ class _Comparing:
             text = None
         else:
             proven = text is None and self._says_all(side, other, beside)
+        proven = proven or self._fields_fit(side, pattern, other, beside)
         for trial in self._paths(side, pattern):
             if is_one(trial):
                 return trial, False
@@ -322,6 +226,26 @@ class _Comparing:
                     if (field.check is not None or field.name in seen) and not known:
                         return False
                     seen.add(field.name)
+        return True
+
+    def _fields_fit(self, side: Side, pattern: Pattern, other: Side, beside: Pattern) -> bool:
+        """Return whether both are written alike and each field of *beside* takes all of ours.
+
+        Then it does not matter which fields repeat.
+        """
+        if [one.elements for one in pattern.variants] != [one.elements for one in beside.variants]:
+            return False
+        for name in {name for reading in self._reading(side, pattern) for name in reading}:
+            ours, theirs = side.specification.fields[name], other.specification.fields[name]
+            if self._declared(side, name) == self._declared(other, name):
+                continue
+            if ours.shape is None or theirs.shape is None or theirs.check is not None:
+                return False
+            try:
+                if text_only_in(automaton_of(ours.shape), automaton_of(theirs.shape)) is not None:
+                    return False
+            except TooComplex:
+                return False
         return True
 
     def _signature(self, side: Side, pattern: Pattern) -> object:
