@@ -1,0 +1,234 @@
+"""Pinned views through a real mount: as of a time (`--at`), and as a pin file says (`--pin`)."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fuse.conftest import NewNode, gcs_settings
+from tests.fuse.node import SPEC, ShotfsNode
+from tests.servers.handles import GcsBucket
+
+pytestmark = pytest.mark.kernel
+
+NOW = datetime.now(UTC)
+YESTERDAY = NOW - timedelta(days=1)
+MORNING = NOW - timedelta(hours=8)
+NOON = NOW - timedelta(hours=4)
+AT = (NOW - timedelta(hours=6)).isoformat()
+"""Between morning and noon."""
+
+SHOT = "render/xy_1_100_030_00"
+
+
+def _spec() -> dict[str, Any]:
+    spec = copy.deepcopy(SPEC)
+    spec["fields"]["version"]["aliases"] = ["latest"]
+    spec["templates"]["mixed"] = {"path": "mixed/{name}.json", "flow": "inout", "ttl": "0s"}
+    spec["templates"]["settled"] = {"path": "mixed/{name}.exr", "immutable": "on-close"}
+    return spec
+
+
+@pytest.fixture
+def bucket(gcs: GcsBucket) -> GcsBucket:
+    """A bucket that keeps versions, with a past."""
+    gcs.keep_versions()
+    return gcs
+
+
+@pytest.fixture
+def new(new_node: NewNode, gcs: GcsBucket) -> Callable[[], ShotfsNode]:
+    """Return a function that makes a node, not mounted, with the bucket as its origin."""
+
+    def make() -> ShotfsNode:
+        return new_node(f"gs://{gcs.bucket}/ant", spec=_spec(), settings=gcs_settings(gcs))
+
+    return make
+
+
+def put(gcs: GcsBucket, name: str, data: bytes, now: datetime) -> None:
+    gcs.put(f"ant/{name}", data, now=now)
+
+
+def alias(gcs: GcsBucket, *moves: tuple[str, datetime]) -> None:
+    """Let the alias of the shot point where *moves* say."""
+    path = f"{SHOT}_latest"
+    history = []
+    for version, when in moves:
+        at = when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        history.append({"version": version, "at": at, "by": "anna@node", "why": ""})
+        document = {"alias": "shotfs-alias/1", "path": path, "history": history}
+        put(gcs, f".shotfs/aliases/{path}.json", json.dumps(document).encode(), when)
+
+
+def past_of(gcs: GcsBucket) -> None:
+    """Make the past that the tests look at."""
+    put(gcs, "config/changed.json", b"old", YESTERDAY)
+    put(gcs, "config/changed.json", b"newer", NOON)
+    put(gcs, "config/deleted.json", b"was here", YESTERDAY)
+    gcs.delete("ant/config/deleted.json", now=NOON)
+    put(gcs, "config/later.json", b"not yet", NOON)
+    put(gcs, f"{SHOT}_v004/beauty.0001.exr", b"four", YESTERDAY)
+    put(gcs, f"{SHOT}_v005/beauty.0001.exr", b"five", NOON)
+    alias(gcs, ("v004", MORNING), ("v005", NOON))
+
+
+def test_as_of_a_time_what_was_overwritten_deleted_and_moved_is_as_it_was(
+    new: Callable[[], ShotfsNode], bucket: GcsBucket
+) -> None:
+    past_of(bucket)
+    live, then = new().mount(), new().mount("--at", AT)
+
+    assert (live.show / "config/changed.json").read_bytes() == b"newer"
+    assert (then.show / "config/changed.json").read_bytes() == b"old"
+    assert sorted(os.listdir(live.show / "config")) == ["changed.json", "later.json"]
+    assert sorted(os.listdir(then.show / "config")) == ["changed.json", "deleted.json"]
+    assert (then.show / "config/deleted.json").read_bytes() == b"was here"
+    assert not (then.show / "config/later.json").exists()
+    assert os.readlink(live.show / f"{SHOT}_latest") == "xy_1_100_030_00_v005"
+    assert os.readlink(then.show / f"{SHOT}_latest") == "xy_1_100_030_00_v004"
+    assert (then.show / f"{SHOT}_latest/beauty.0001.exr").read_bytes() == b"four"
+    # What never changes is as ever.
+    assert (then.show / f"{SHOT}_v005/beauty.0001.exr").read_bytes() == b"five"
+
+    status = then.status()["view"]
+    assert status["mutable_paths"] == {f"gs://{bucket.bucket}/ant": "as of the time"}
+    assert live.status()["view"] is None
+
+
+def test_what_a_view_showed_once_it_shows_for_ever_and_asks_no_more(
+    new: Callable[[], ShotfsNode], bucket: GcsBucket
+) -> None:
+    past_of(bucket)
+    node = new().mount("--at", AT)
+    changed = node.show / "config/changed.json"
+    assert changed.read_bytes() == b"old"
+    assert not (node.show / "config/later.json").exists()
+    assert sorted(os.listdir(node.show / "config")) == ["changed.json", "deleted.json"]
+
+    asked = len(bucket.requests())
+    for _ in range(3):
+        assert changed.read_bytes() == b"old"
+        assert not (node.show / "config/later.json").exists()
+        assert sorted(os.listdir(node.show / "config")) == ["changed.json", "deleted.json"]
+    assert len(bucket.requests()) == asked
+
+    # The live catalog of the same cache directory learned nothing of it, nor this of that one.
+    node.unmount()
+    live = node.mount()
+    assert changed.read_bytes() == b"newer"
+    live.unmount()
+    node.mount("--at", AT)
+    asked = len(bucket.requests("read"))
+    assert changed.read_bytes() == b"old"
+    assert len(bucket.requests("read")) == asked
+
+
+def test_mutable_paths_of_a_view_are_read_only_and_new_outputs_are_not(
+    new: Callable[[], ShotfsNode], bucket: GcsBucket
+) -> None:
+    past_of(bucket)
+    node = new().mount("--at", AT)
+    for path, flags in (
+        ("config/changed.json", os.O_WRONLY),
+        ("config/new.json", os.O_CREAT | os.O_WRONLY),
+    ):
+        with pytest.raises(OSError) as refused:
+            os.open(node.show / path, flags)
+        assert refused.value.errno == errno.EROFS, path
+    for change in (
+        lambda: os.unlink(node.show / "config/changed.json"),
+        lambda: os.truncate(node.show / "config/changed.json", 0),
+    ):
+        with pytest.raises(OSError) as refused:
+            change()
+        assert refused.value.errno == errno.EROFS
+    node.wait_logged("config/changed.json", "shown as of")
+
+    os.mkdir(node.show / f"{SHOT}_v006")
+    output = node.show / f"{SHOT}_v006/beauty.0001.exr"
+    output.write_bytes(b"six")
+    assert output.read_bytes() == b"six"
+    node.wait_published()
+    assert bucket.read(f"ant/{SHOT}_v006/beauty.0001.exr") == b"six"
+    assert "xy_1_100_030_00_v006" in os.listdir(node.show / "render")
+
+
+def test_a_directory_of_both_kinds_shows_each_file_as_its_kind_is_shown(
+    new: Callable[[], ShotfsNode], bucket: GcsBucket
+) -> None:
+    put(bucket, "mixed/a.json", b"old", YESTERDAY)
+    put(bucket, "mixed/a.json", b"newer", NOON)
+    put(bucket, "mixed/b.json", b"later", NOON)
+    put(bucket, "mixed/c.exr", b"later", NOON)
+    node = new().mount("--at", AT)
+    assert sorted(os.listdir(node.show / "mixed")) == ["a.json", "c.exr"]
+    assert os.stat(node.show / "mixed/a.json").st_size == 3
+    assert (node.show / "mixed/c.exr").read_bytes() == b"later"
+
+
+def test_a_bucket_without_versions_keeps_a_view_from_starting_and_says_why(
+    new: Callable[[], ShotfsNode], gcs: GcsBucket
+) -> None:
+    put(gcs, "config/changed.json", b"live", YESTERDAY)
+    node = new()
+    refused = node.command("mount", "--at", "-6h", str(node.mountpoint), check=False)
+    assert refused.returncode != 0
+    said = " ".join(refused.stderr.split())
+    assert f"gs://{gcs.bucket}/ant keeps no versions" in said
+    assert f"gcloud storage buckets update gs://{gcs.bucket} --versioning" in said
+    assert "--at-without-versions" in said
+    assert not os.path.ismount(node.mountpoint)
+
+    node.mount("--at", "-6h", "--at-without-versions", "live")
+    assert (node.show / "config/changed.json").read_bytes() == b"live"
+    (node.show / "config/changed.json").write_bytes(b"written")
+    assert "live" in node.status()["view"]["mutable_paths"][f"gs://{gcs.bucket}/ant"]
+    node.unmount()
+    node.mount("--at", "-6h", "--at-without-versions", "deny")
+    assert os.listdir(node.show / "config") == []
+    assert not (node.show / "config/changed.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("tomorrow", "is not a time"),
+        ("2026-01-01T00:00:00", "time zone"),
+        ("2999-01-01T00:00:00Z", "not in the past"),
+    ],
+)
+def test_a_time_that_is_none_is_refused_with_an_example(
+    new: Callable[[], ShotfsNode], at: str, said: str
+) -> None:
+    node = new()
+    refused = node.command("mount", "--at", at, str(node.mountpoint), check=False)
+    assert refused.returncode == 2
+    shown = " ".join(refused.stderr.replace("│", " ").split())
+    assert said in shown
+    assert "2026-11-21T06:00:00Z" in shown
+
+
+def test_an_old_version_that_the_bucket_dropped_is_stale_with_the_reason(
+    new: Callable[[], ShotfsNode], bucket: GcsBucket
+) -> None:
+    past_of(bucket)
+    node = new().mount("--at", AT)
+    assert os.stat(node.show / "config/changed.json").st_size == 3
+    versions = bucket.server.store.bucket(bucket.bucket).objects["ant/config/changed.json"]
+    bucket.delete("ant/config/changed.json", generation=versions[0].generation)
+    with pytest.raises(OSError) as gone:
+        (node.show / "config/changed.json").read_bytes()
+    assert gone.value.errno == errno.ESTALE
+    node.wait_logged("config/changed.json", "any more")
+    assert os.stat(node.show / "config/changed.json").st_size == 3
+
+
