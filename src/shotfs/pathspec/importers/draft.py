@@ -51,6 +51,7 @@ class TemplateDraft:
         file: it names files for certain; otherwise it may name a directory.
         abstract: only to be referred to.
         before: templates that it is preferred to.
+        twin_of: the template of which it is the shorter half.
     """
 
     name: str
@@ -62,6 +63,7 @@ class TemplateDraft:
     file: bool = False
     abstract: bool = False
     before: list[str] = field(default_factory=list)
+    twin_of: str | None = None
 
 
 class Draft:

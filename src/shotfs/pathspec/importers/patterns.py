@@ -178,13 +178,22 @@ def class_text(ranges: Ranges) -> str:
 
 
 def _members(ranges: Ranges) -> str:
-    parts: list[str] = []
+    letters, others = "", ""
     for low, high in ranges:
-        if high - low < 2:
-            parts.extend(_member(code) for code in range(low, high + 1))
+        wide = high - low > 1
+        members = f"{_member(low)}-{_member(high)}" if wide else _single(low, high)
+        if chr(low).isalpha() and chr(low).isascii():
+            letters += members
         else:
-            parts.append(f"{_member(low)}-{_member(high)}")
-    return "".join(parts)
+            others += members
+    # "-" stands for itself at the end.
+    dash = "-" if r"\-" in others else ""
+    digits = "0-9" if "0-9" in others else ""
+    return letters + digits + others.replace(r"\-", "", 1).replace("0-9", "", 1) + dash
+
+
+def _single(low: int, high: int) -> str:
+    return "".join(_member(code) for code in range(low, high + 1))
 
 
 def _member(code: int) -> str:

@@ -7,14 +7,23 @@ and in the report, for a person to decide.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from shotfs.errors import Problem, SpecInvalid
-from shotfs.pathspec.importers.draft import Body, Draft, FieldDraft, TemplateDraft, unique
+from shotfs.pathspec.importers.draft import (
+    Body,
+    Draft,
+    FieldDraft,
+    TemplateDraft,
+    document_text,
+    unique,
+)
 from shotfs.pathspec.importers.parts import (
+    Maybe,
     Part,
     Parts,
     Text,
@@ -23,6 +32,7 @@ from shotfs.pathspec.importers.parts import (
     elements,
     inlined,
     mapped,
+    merged,
     variants,
     written,
 )
@@ -37,6 +47,12 @@ ROUNDS_MAX = 20
 
 TRIALS_MAX = 24
 """Ways to narrow that are tried for one template."""
+
+Patterns = dict[str, str]
+"""Patterns of fields by name."""
+
+_OPTIONAL = "optional parts"
+"""What the loader says of a template whose variants overlap."""
 
 _PROBE_ROOT = {"probe": "https://probe.invalid/probe"}
 
@@ -68,12 +84,12 @@ def settle(draft: Draft, *, ordered: bool) -> tuple[list[Problem], list[Problem]
 
 
 def _loaded(draft: Draft) -> tuple[list[Problem], list[Problem]]:
-    return _tried(draft.document())
+    return _tried(document_text(draft.document()))
 
 
-def _tried(document: Body) -> tuple[list[Problem], list[Problem]]:
+def _tried(text: str) -> tuple[list[Problem], list[Problem]]:
     try:
-        specification = load(json.dumps(document), source="import")
+        specification = load(text, source="import")
     except SpecInvalid as refused:
         return refused.problems, []
     return [], list(specification.warnings)
@@ -90,20 +106,93 @@ def _template_of(problem: Problem) -> str | None:
 
 
 def _narrow(draft: Draft, template: TemplateDraft) -> None:
-    """Take separators out of free fields until every path of *template* reads in one way."""
-    if _in_order(draft, template.parts, {}):
+    """Take separators out of free fields until every path of *template* reads in one way.
+
+    Where that would take them out of a field that is a whole directory, too, the template is split
+    at an optional part instead, if that is what makes two ways of reading.
+    """
+    whole = inlined(template.parts, draft.parts_of())
+    names = _neighbours(draft, whole)
+    best: _Way | None = None
+    for choice in itertools.islice([{}, *_choices(draft, names)], TRIALS_MAX):
+        cost = sum(names[name].alone for name in choice)
+        if best is not None and cost >= best.cost and (best.cut is None or cost > best.cost):
+            continue
+        problems = _problems(draft, template.parts, choice)
+        if not problems:
+            best = _Way(choice, cost)
+        elif all(_OPTIONAL in problem.message for problem in problems):
+            cut = _cut(draft, whole, choice)
+            if cut is not None and (best is None or cost < best.cost):
+                best = _Way(choice, cost, cut)
+    if best is None:
         return
-    for trial, choice in enumerate(_choices(draft, template)):
-        if trial >= TRIALS_MAX:
-            return
-        if _in_order(draft, template.parts, choice):
-            for name, pattern in _least(draft, template, choice).items():
-                _use_narrowed(draft, template, draft.fields[name], pattern)
-            return
+    if best.cut is None:
+        _use_all(draft, template, _least(draft, template.parts, names, best.choice))
+        return
+    _split(draft, template, best.cut)
+    _use_all(draft, template, best.choice)
 
 
-def _in_order(draft: Draft, parts: Parts, patterns: dict[str, str]) -> bool:
-    """Return whether a template of *parts* is in order when fields have these *patterns*."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to make a template read in one way only.
+
+    Attributes:
+        choice: narrower patterns.
+        cost: how many of them are of fields that are whole elements elsewhere.
+        cut: index of the optional part to split at, or None.
+    """
+
+    choice: Patterns
+    cost: int
+    cut: int | None = None
+
+
+def _use_all(draft: Draft, template: TemplateDraft, choice: Patterns) -> None:
+    twins = [one for one in draft.templates.values() if one.twin_of == template.name]
+    for one in (template, *twins):
+        for name, pattern in choice.items():
+            if Use(name) in set(each(inlined(one.parts, draft.parts_of()))):
+                _use_narrowed(draft, one, draft.fields[name], pattern)
+
+
+def _ways(parts: Parts, index: int) -> list[Parts]:
+    """Return *parts* with the optional part at *index*, and without it."""
+    part = parts[index]
+    assert isinstance(part, Maybe)
+    return [merged((*parts[:index], *inner, *parts[index + 1 :])) for inner in (part.parts, ())]
+
+
+def _cut(draft: Draft, parts: Parts, choice: Patterns) -> int | None:
+    """Return the optional part of *parts* without which it would be in order, with and without."""
+    for index, part in enumerate(parts):
+        if isinstance(part, Maybe) and not any(
+            _problems(draft, way, choice) for way in _ways(parts, index)
+        ):
+            return index
+    return None
+
+
+def _split(draft: Draft, template: TemplateDraft, index: int) -> None:
+    """Make two templates of *template*: with the optional part at *index*, and without it."""
+    parts = inlined(template.parts, draft.parts_of())
+    held = [draft.fields[name].shown for name in _fields_of((parts[index],))]
+    template.parts, shorter = _ways(parts, index)
+    name = unique(f"{template.name}_short", draft.templates)
+    draft.templates[name] = replace(
+        template, name=name, parts=shorter, before=[], twin_of=template.name
+    )
+    draft.notes.note(
+        Severity.RENAMED,
+        template.place,
+        f'template "{template.shown}" became "{template.name}" and "{name}", with and without its '
+        f"optional part ({', '.join(held)}): some of its paths can be read both ways",
+    )
+
+
+def _problems(draft: Draft, parts: Parts, patterns: Patterns) -> list[Problem]:
+    """Return what is wrong with a template of *parts* when fields have these *patterns*."""
     flat = inlined(parts, draft.parts_of())
     fields: Body = {}
     for name in _fields_of(flat):
@@ -116,32 +205,29 @@ def _in_order(draft: Draft, parts: Parts, patterns: dict[str, str]) -> bool:
         "fields": fields,
         "templates": {"probe": {"path": written(flat)}},
     }
-    return not _tried(document)[0]
+    return _tried(json.dumps(document))[0]
 
 
 def _fields_of(flat: Parts) -> list[str]:
     return list(dict.fromkeys(part.field for part in each(flat) if isinstance(part, Use)))
 
 
-def _choices(draft: Draft, template: TemplateDraft) -> Iterator[dict[str, str]]:
-    """Yield ways to narrow the free fields of *template*, those that take the least first.
+def _choices(draft: Draft, names: Mapping[str, _Neighbours]) -> Iterator[Patterns]:
+    """Yield ways to narrow the fields *names*, those that take the least first.
 
     What stands alone in an element before is known when it stands in a longer name, and names like
     a shot's come first in it: so fields that are not known elsewhere are narrowed first, and of
     these the last one in its name.
     """
-    names = _neighbours(draft, inlined(template.parts, draft.parts_of()))
     free = [name for name, one in names.items() if one.before or one.after]
     candidates = sorted(free, key=lambda name: (names[name].alone, -free.index(name)))
     for digits in (True, False):
         for count in range(1, len(candidates) + 1):
-            for signs in ("before", "both"):
+            for both in (False, True):
                 choice = {}
                 for name in candidates[:count]:
-                    one = names[name]
-                    taken = one.before if signs == "before" else one.before + one.after
-                    pattern = _without(draft.fields[name], taken, digits=digits)
-                    if taken and pattern is not None:
+                    pattern = _narrower(draft, name, names[name], both=both, digits=digits)
+                    if pattern is not None:
                         choice[name] = pattern
                 if choice:
                     yield choice
@@ -186,13 +272,24 @@ def _joined(signs: str, beside: Sequence[Part], index: int) -> str:
     return signs if sign in signs or sign.isalnum() else signs + sign
 
 
-def _without(field: FieldDraft, signs: str, *, digits: bool) -> str | None:
-    """Return the pattern of *field* without *signs*, and without a digit as its beginning."""
-    ranges = _free(field)
-    pattern = None if ranges is None else without(ranges, signs)
-    if pattern is None or digits:
+def _narrower(
+    draft: Draft, name: str, beside: _Neighbours, *, both: bool, digits: bool
+) -> str | None:
+    """Return the pattern of field *name* without the separators before it.
+
+    Args:
+        draft: has the field.
+        name: of the field.
+        beside: its separators.
+        both: without those after it, too.
+        digits: it may begin with a digit.
+    """
+    signs = beside.before + beside.after if both else beside.before
+    ranges = _free(draft.fields[name])
+    pattern = without(ranges, signs) if ranges is not None and signs else None
+    if pattern is None or ranges is None or digits:
         return pattern
-    first = None if ranges is None else without(ranges, signs + "0123456789")
+    first = without(ranges, signs + "0123456789")
     return None if first is None else f"{first.removesuffix('+')}{pattern.removesuffix('+')}*"
 
 
@@ -205,12 +302,20 @@ def _free(field: FieldDraft) -> Ranges | None:
     return None if not isinstance(pattern, str) else free_characters(pattern)
 
 
-def _least(draft: Draft, template: TemplateDraft, choice: dict[str, str]) -> dict[str, str]:
-    """Return as few of *choice* as suffice."""
+def _least(
+    draft: Draft, parts: Parts, names: Mapping[str, _Neighbours], choice: Patterns
+) -> Patterns:
+    """Return as little of *choice* as suffices."""
     for name in list(choice):
         fewer = {other: pattern for other, pattern in choice.items() if other != name}
-        if fewer and _in_order(draft, template.parts, fewer):
-            choice = fewer
+        for both, digits in ((False, True), (True, True), (False, False)):
+            less = _narrower(draft, name, names[name], both=both, digits=digits)
+            ways = [fewer] if (both, digits) == (False, True) else []
+            ways += [choice | {name: less}] if less is not None else []
+            found = next((way for way in ways if not _problems(draft, parts, way)), None)
+            if found is not None:
+                choice = found
+                break
     return choice
 
 
@@ -229,8 +334,9 @@ def _use_narrowed(draft: Draft, template: TemplateDraft, field: FieldDraft, patt
         draft.fields[name] = FieldDraft(
             name, field.body | {"pattern": pattern}, field.place, field.shown, field.name
         )
-    if Use(field.name) not in set(each(template.parts)):
-        template.parts = inlined(template.parts, draft.parts_of())
+    flat = inlined(template.parts, draft.parts_of())
+    if list(each(flat)).count(Use(field.name)) > list(each(template.parts)).count(Use(field.name)):
+        template.parts = flat  # a reference holds the field, too
     _replace(template, field.name, name)
 
 
@@ -286,11 +392,18 @@ def _order(draft: Draft, problems: list[Problem], *, ordered: bool) -> bool:
         draft.notes.note(
             Severity.GUESSED,
             first.place,
-            f'templates "{first.shown}" and "{second.shown}" overlap ({problem.message}); '
-            f'"{first.name}" is preferred, because {rule}',
+            f'templates "{first.name}" and "{second.name}" {_both(problem)}; "{first.name}" is '
+            f"preferred, because {rule}",
             f'if that is wrong, move "before" to "{second.name}"',
         )
     return added
+
+
+def _both(problem: Problem) -> str:
+    """Return what *problem* says of two templates, without lines of the document."""
+    found = re.search(r"'[^']*'", problem.message)
+    perhaps = "perhaps " if "perhaps" in problem.message else ""
+    return f"can {perhaps}both produce {found.group() if found else 'one path'}"
 
 
 def _pair(draft: Draft, problem: Problem) -> tuple[TemplateDraft, TemplateDraft] | None:

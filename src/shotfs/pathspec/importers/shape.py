@@ -210,14 +210,16 @@ def mark_directories(draft: Draft) -> None:
                 "allows no files of its own",
                 f'for other files in it add a template with the path "{{@{name}}}/{{name}}"',
             )
-        elif _looks_like_directory(ends[name]):
+        elif _looks_like_directory(draft, ends[name]):
             _open_directory(draft, template)
 
 
-def _looks_like_directory(last: Parts) -> bool:
+def _looks_like_directory(draft: Draft, last: Parts) -> bool:
     if any(isinstance(part, Text) and "." in part.text for part in last):
         return False
-    return not any(isinstance(part, Use) and part.field in _FILE_FIELDS for part in last)
+    fields = [part.field for part in last if isinstance(part, Use)]
+    kinds = [draft.fields[name].body["type"] for name in fields]
+    return "tree" not in kinds and not any(name in _FILE_FIELDS for name in fields)
 
 
 def _open_directory(draft: Draft, template: TemplateDraft) -> None:
