@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shotfs.errors import Problem, SpecInvalid
@@ -127,11 +127,15 @@ def _narrow(draft: Draft, template: TemplateDraft) -> None:
                 best = _Way(choice, cost, cut)
     if best is None:
         return
-    if best.cut is None:
-        _use_all(draft, template, _least(draft, template.parts, names, best.choice))
-        return
-    _split(draft, template, best.cut)
-    _use_all(draft, template, best.choice)
+    ways = [template.parts] if best.cut is None else _ways(whole, best.cut)
+
+    def fits(choice: Patterns) -> bool:
+        return not any(_problems(draft, way, choice) for way in ways)
+
+    choice = _least(draft, names, best.choice, fits)
+    if best.cut is not None:
+        _split(draft, template, best.cut)
+    _use_all(draft, template, choice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,19 +307,19 @@ def _free(field: FieldDraft) -> Ranges | None:
 
 
 def _least(
-    draft: Draft, parts: Parts, names: Mapping[str, _Neighbours], choice: Patterns
+    draft: Draft,
+    names: Mapping[str, _Neighbours],
+    choice: Patterns,
+    fits: Callable[[Patterns], bool],
 ) -> Patterns:
     """Return as little of *choice* as suffices."""
     for name in list(choice):
         fewer = {other: pattern for other, pattern in choice.items() if other != name}
+        ways = [fewer]
         for both, digits in ((False, True), (True, True), (False, False)):
             less = _narrower(draft, name, names[name], both=both, digits=digits)
-            ways = [fewer] if (both, digits) == (False, True) else []
             ways += [choice | {name: less}] if less is not None else []
-            found = next((way for way in ways if not _problems(draft, parts, way)), None)
-            if found is not None:
-                choice = found
-                break
+        choice = next((way for way in ways if fits(way)), choice)
     return choice
 
 
