@@ -40,7 +40,7 @@ from shotfs.namespace.listing import Listing, ListingCache, list_origin
 from shotfs.namespace.own_objects import put_own, read_own, stat_own
 from shotfs.namespace.records import Records
 from shotfs.namespace.single_flight import SingleFlight
-from shotfs.namespace.tier_pool import TierSource
+from shotfs.namespace.tier_pool import TierSource, tier_name
 from shotfs.pathspec import RESERVED, AliasMatch
 from shotfs.tiers.base import Revision, Tier
 
@@ -155,6 +155,15 @@ class Aliases:
         self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
         self._listings = ListingCache()
 
+    def respecified(self, show: str) -> None:
+        """Note that another specification is in force for *show*; forgets its aliases."""
+        self._questions.restart()
+        self._lists.restart()
+        self._listings.forget_below(show)
+        prefix = f"{show}/"
+        for path in [path for path in self._known if path.startswith(prefix)]:
+            del self._known[path]
+
     # --- finding ---------------------------------------------------------------------------------
 
     async def find(self, path: str, match: AliasMatch) -> Pointer | None:
@@ -169,6 +178,9 @@ class Aliases:
             RecordInvalid: its object is damaged.
         """
         known = self._known.get(path)
+        if known is not None and not _is_of(known, match):
+            del self._known[path]
+            known = None
         if known is None:
             known = await self._recall(path, match)
         if known is not None and self._now_s() < known.until_s:
@@ -471,6 +483,11 @@ class Aliases:
         if found is None:
             return (), None
         return decode(found[0], f"{tier.name}/{match.key}"), found[1]
+
+
+def _is_of(known: _Known, match: AliasMatch) -> bool:
+    """Whether it was learned where the specification says now that the alias is."""
+    return known.revision is None or known.revision.tier == tier_name(match.origin)
 
 
 def _pointer(known: _Known, match: AliasMatch) -> Pointer | None:

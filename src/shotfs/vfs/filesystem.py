@@ -171,6 +171,7 @@ class FileSystem:
     def respecified(self, show: str) -> None:
         """Note that another specification is in force for *show*. What is open stays as it is."""
         self._finder.namespace.respecified(show)
+        self._finder.aliases.respecified(show)
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -150,3 +150,66 @@ async def test_a_mistake_in_the_work_reaches_the_caller_and_not_the_service(
         await flights.do("a", work)
     work.answer = 1
     assert await flights.do("a", work) == 1
+
+
+async def test_after_a_restart_nobody_joins_what_is_under_way(nursery: trio.Nursery) -> None:
+    flights: SingleFlight[str, str] = SingleFlight(nursery)
+    gates = {"old": trio.Event(), "new": trio.Event()}
+    running: list[str] = []
+    answers: list[tuple[str, str]] = []
+
+    async def ask(who: str, what: str) -> None:
+        async def work() -> str:
+            running.append(what)
+            await gates[what].wait()
+            running.remove(what)
+            return what
+
+        answers.append((who, await flights.do("key", work)))
+
+    async with trio.open_nursery() as callers:
+        callers.start_soon(ask, "first", "old")
+        await trio.testing.wait_all_tasks_blocked()
+        flights.restart()
+        for who in ("second", "third"):
+            callers.start_soon(ask, who, "new")
+        await trio.testing.wait_all_tasks_blocked()
+        assert running == ["old"], "two questions for one key are never under way together"
+        gates["old"].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == [("first", "old")]
+        assert running == ["new"], "asked once for both"
+        gates["new"].set()
+    assert sorted(answers) == [("first", "old"), ("second", "new"), ("third", "new")]
+
+
+async def test_an_error_from_before_a_restart_is_not_told_to_who_asks_after_it(
+    nursery: trio.Nursery,
+) -> None:
+    flights: SingleFlight[str, str] = SingleFlight(nursery)
+    gate = trio.Event()
+    answers: list[str] = []
+
+    async def fail() -> str:
+        await gate.wait()
+        raise KeyError("old")
+
+    async def succeed() -> str:
+        await trio.lowlevel.checkpoint()
+        return "new"
+
+    async def before() -> None:
+        with pytest.raises(KeyError):
+            await flights.do("key", fail)
+
+    async def after() -> None:
+        answers.append(await flights.do("key", succeed))
+
+    async with trio.open_nursery() as callers:
+        callers.start_soon(before)
+        await trio.testing.wait_all_tasks_blocked()
+        flights.restart()
+        callers.start_soon(after)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.set()
+    assert answers == ["new"]
