@@ -42,14 +42,29 @@ def leaves(tokens: tuple[Token, ...], fields: Fields) -> Iterator[Field]:
             yield from leaves(field.tokens, fields)
 
 
-def literal_length(tokens: tuple[Token, ...], fields: Fields) -> int:
-    """Return how many characters of *tokens* are fixed: the more, the more specific."""
-    return sum(
-        len(token.text)
-        if isinstance(token, Literal)
-        else literal_length(fields[token.name].tokens, fields)
-        for token in tokens
-    )
+Piece = str | Field
+"""Literal text, or a field that is no compound."""
+
+
+def flatten(tokens: Tokens, fields: Fields) -> list[Piece]:
+    """Return what *tokens* consist of, compounds taken apart and neighbouring literals joined."""
+    pieces: list[Piece] = []
+    _flatten(tokens, fields, pieces)
+    return pieces
+
+
+def _flatten(tokens: Tokens, fields: Fields, pieces: list[Piece]) -> None:
+    for token in tokens:
+        if isinstance(token, Literal):
+            last = pieces[-1] if pieces else None
+            if isinstance(last, str):
+                pieces[-1] = last + token.text
+            else:
+                pieces.append(token.text)
+        elif fields[token.name].tokens:
+            _flatten(fields[token.name].tokens, fields, pieces)
+        else:
+            pieces.append(fields[token.name])
 
 
 def text_of(tokens: tuple[Token, ...]) -> str:

@@ -19,6 +19,9 @@ from shotfs.pathspec.regex import NAME_CHARACTERS, Ranges, complement, intersect
 
 FRAGMENT_STATES_MAX = 100_000
 
+ANSWERS_MAX = 200_000
+"""Remembered answers about single characters: names from outside must not fill the memory."""
+
 Length = tuple[int, int | None]
 """Least and most characters; None: no limit."""
 
@@ -58,6 +61,8 @@ class Alphabet:
         """Return whether the set *number* holds *character*."""
         known = self._holds.get((number, character))
         if known is None:
+            if len(self._holds) >= ANSWERS_MAX:
+                self._holds = {}
             code = ord(character)
             known = any(low <= code <= high for low, high in self.sets[number])
             self._holds[number, character] = known

@@ -5,7 +5,7 @@ what is regular: characters, classes, groups, `|`, and the greedy quantifiers. L
 back-references, anchors, flags and lazy quantifiers are refused with their position. Nothing can
 match "/" or NUL: a pattern describes (a part of) one path element.
 
-`choices.py` bounds the work of matching such a tree, `automata.py` decides questions about it.
+`backtracking.py` bounds the work of matching such a tree, `automata.py` decides questions about it.
 """
 
 from __future__ import annotations
@@ -400,6 +400,41 @@ def matches_empty(tree: Regex) -> bool:
             return least == 0 or matches_empty(body)
         case Group(_, body) | Same(_, body):
             return matches_empty(body)
+
+
+def alphabet(tree: Regex) -> Ranges:
+    """Return all characters that a text of *tree* may hold."""
+    match tree:
+        case Chars(ranges):
+            return ranges
+        case Sequence(parts) | Choice(parts):
+            return _normalise([one for part in parts for one in alphabet(part)])
+        case Repeat(body, _, _) | Group(_, body) | Same(_, body):
+            return alphabet(body)
+
+
+def lengths(tree: Regex) -> tuple[int, int | None]:
+    """Return how many characters a text of *tree* has: (least, most or None)."""
+    match tree:
+        case Chars():
+            return 1, 1
+        case Sequence(parts):
+            least = 0
+            most: int | None = 0
+            for part in parts:
+                low, high = lengths(part)
+                least += low
+                most = None if most is None or high is None else most + high
+            return least, most
+        case Choice(branches):
+            ends = [lengths(branch) for branch in branches]
+            highs = [high for _, high in ends if high is not None]
+            return min(low for low, _ in ends), max(highs) if len(highs) == len(ends) else None
+        case Repeat(body, fewest, times):
+            low, high = lengths(body)
+            return low * fewest, None if times is None or high is None else high * times
+        case Group(_, body) | Same(_, body):
+            return lengths(body)
 
 
 def render(tree: Regex) -> str:

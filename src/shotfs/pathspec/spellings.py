@@ -196,6 +196,10 @@ class Spellings:
         for symbols, version_at in speller.spellings(owner, known):
             self._put(0, _Tail(number, symbols, 0, version_at))
 
+    def put(self, number: int, symbols: list[Symbol]) -> None:
+        """Add one spelling of whatever the caller calls *number*, instead of an owner."""
+        self._put(0, _Tail(number, symbols, 0, None))
+
     def _put(self, node: int, tail: _Tail) -> None:
         while True:
             sole = self.sole[node]

@@ -22,7 +22,7 @@ from shotfs.pathspec.pattern import Matcher, Pattern, Variant
 from shotfs.pathspec.tokens import Literal
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Edge:
     """A pattern edge. `again`: fields that an earlier element has fixed, known at first use."""
 
@@ -44,7 +44,7 @@ class Edge:
         return bound | fields
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class AliasEdge:
     """A path's last element, with an alias in the place of the version *field*.
 
@@ -60,7 +60,7 @@ class AliasEdge:
     patterns: list[Pattern]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """A place in the trie: what paths that came here may be, and how they may go on.
 

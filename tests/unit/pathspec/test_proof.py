@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shotfs.errors import Problem, SpecInvalid
@@ -323,3 +324,40 @@ def test_pattern_that_explodes_is_over_the_bound(pattern: str) -> None:
 )
 def test_ordinary_pattern_is_within_the_bound(pattern: str) -> None:
     assert attempts(regex.parse(pattern)) <= ATTEMPTS_MAX
+
+
+PIECES = {
+    "a": {"type": "str", "pattern": "[ab]+"},
+    "b": {"type": "str", "pattern": "[b_]+"},
+    "c": {"type": "str", "pattern": "a|b_|_a"},
+    "d": {"type": "str", "pattern": "[ab][_a]"},
+    "e": {"type": "compound", "format": "{d}_{a}"},
+}
+
+
+@given(st.lists(st.sampled_from(["{a}", "{b}", "{c}", "{d}", "{e}", "_", "a", "."]), max_size=6))
+@settings(max_examples=200)
+def test_what_is_plainly_read_in_one_way_has_one_reading(parts: list[str]) -> None:
+    path = "{a}" + "".join(parts)
+    texts = {
+        name: {
+            "".join(one)
+            for length in range(1, 4)
+            for one in itertools.product("ab_", repeat=length)
+            if re.fullmatch(PIECES[name]["pattern"], "".join(one))
+        }
+        for name in "abcd"
+    }
+    names = re.findall(r"\{(\w)\}", path.replace("{e}", "{d}_{a}"))
+    assume(len(names) <= 4 and len(set(names)) == len(names))
+    written: dict[str, tuple[str, ...]] = {}
+    ambiguous = False
+    for chosen in itertools.product(*(sorted(texts[name])[:12] for name in names)):
+        rest = iter(chosen)
+        text = re.sub(r"\{\w\}", lambda _, of=rest: next(of), path.replace("{e}", "{d}_{a}"))
+        ambiguous = ambiguous or written.setdefault(text, chosen) != chosen
+    if ambiguous:
+        assert any(
+            "two ways" in one.message or "long" in one.message
+            for one in refused({"t": path}, PIECES)
+        )
