@@ -130,7 +130,7 @@ class Specification:
 
         Args:
             template: its name.
-            fields: text or number of each field; a compound may be given whole or by its parts.
+            fields: text or value of each field; a compound may be given whole or by its parts.
 
         Raises:
             InvalidArgument: a field is missing, unknown, or its text is not what the field allows.
@@ -160,10 +160,7 @@ class Specification:
                     f'template "{compiled.template.name}" has no field "{name}"',
                     fix=suggest(name, used),
                 )
-            writer = used[name].write
-            texts[name] = (
-                writer(value) if isinstance(value, int) and writer is not None else str(value)
-            )
+            texts[name] = used[name].format(value)
         return texts
 
     def _variant(self, compiled: Pattern, texts: Mapping[str, str]) -> Variant:

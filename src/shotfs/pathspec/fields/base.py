@@ -153,11 +153,6 @@ class Field:
     aliases: tuple[VersionAlias, ...] = ()
     matches: Matcher | None = field(default=None, compare=False, repr=False)
 
-    @property
-    def write(self) -> Callable[[int], str]:
-        """What turns a number into the field's text."""
-        return self.format
-
     def problem(self, text: str) -> str | None:
         """Return why *text* cannot be the field's text, or None.
 

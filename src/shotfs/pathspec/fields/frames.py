@@ -38,12 +38,14 @@ class SubFrames:
 
     Not fixed: at most so many, without zeros at the end, and no point where nothing follows it,
     as Houdini's ``$FF`` writes them: 1001, 1001.25. Fixed: always so many: 1001.00, 1001.25.
-    Either way each value has one text.
+    Either way each value has one text. *strict* and *least* as in `Numbers`.
     """
 
     pad: int
     digits: int
     fixed: bool
+    strict: bool = True
+    least: int | None = 0
 
     def parse(self, text: str) -> Decimal:
         """Return the frame in *text*."""
@@ -102,7 +104,12 @@ def frame_field(heading: Heading, section: Section) -> Field | None:
     if shape is None:
         no_number(section)
         return None
-    return heading.field(wants, shape, Numbers(pad))
+    return heading.field(wants, shape, Numbers(pad, "", strict, lowest(least, negative=negative)))
+
+
+def lowest(least: int | None, *, negative: bool) -> int | None:
+    """Return the lowest number that there may be; None is no limit."""
+    return least if negative else max(least or 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,13 @@ def _with_subframes(heading: Heading, section: Section, wants: str, whole: _Whol
     return heading.field(
         wants,
         shape,
-        SubFrames(whole.pad, digits, fixed),
+        SubFrames(
+            whole.pad,
+            digits,
+            fixed,
+            whole.strict,
+            lowest(whole.least, negative=whole.negative),
+        ),
         check=_range_check(whole.least, whole.most),
         # "1010.5" has the digits of a frame up to 1010, and is over it.
         approximate=(whole.most is not None and whole.most >= 0)

@@ -30,10 +30,14 @@ class Numbers:
 
     Attributes:
         before: literal text before each number.
+        strict: no other padding reads.
+        least: the lowest number of the field; None is no limit.
     """
 
     pad: int
     before: str = ""
+    strict: bool = True
+    least: int | None = 0
 
     def parse(self, text: str) -> int:
         """Return the number in *text*."""
@@ -58,7 +62,9 @@ def int_field(heading: Heading, section: Section) -> Field | None:
         no_number(section)
         return None
     wants = "a number" if not strict or pad == 1 else f"{pad} digits or more"
-    return heading.field(wants + range_words(least, most), shape, Numbers(pad))
+    return heading.field(
+        wants + range_words(least, most), shape, Numbers(pad, "", strict, max(least or 0, 0))
+    )
 
 
 def read_range(section: Section) -> tuple[int | None, int | None]:

@@ -16,18 +16,30 @@ DEFAULT_SHORTS = {"left": "l", "right": "r"}
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The value is a view's long name; the text is its long or its short one."""
+    """The value is a view's long name; the text is its long or its short one.
 
-    pairs: tuple[tuple[str, str], ...]
+    Attributes:
+        form: which of both stands in the path.
+        pairs: (long name, short name or None) of each view.
+    """
+
+    form: str
+    pairs: tuple[tuple[str, str | None], ...]
 
     def parse(self, text: str) -> str:
         """Return the long name of *text*."""
-        return next(name for name, written in self.pairs if written == text)
+        return next(name for name, short in self.pairs if text == self.written(name, short))
+
+    def written(self, name: str, short: str | None) -> str | None:
+        """Return what stands in the path for a view."""
+        return name if self.form == "long" else short
 
     def format(self, value: FieldValue) -> str:
         """Return the text of the view with the long name *value*."""
-        for name, written in self.pairs:
+        for name, short in self.pairs:
             if name == value:
+                written = self.written(name, short)
+                assert written is not None, "every view of the field has a text"
                 return written
         raise NoText("there is no such view" if isinstance(value, str) else "it is not text")
 
@@ -56,7 +68,7 @@ def view_field(heading: Heading, section: Section) -> Field | None:
     return heading.field(
         listed_words(texts),
         regex.any_of(texts),
-        Views(tuple((one.name, text) for one, text in zip(views, texts, strict=True))),
+        Views(form, tuple((one.name, one.short) for one in views)),
         choices=texts,
         choice_usages=usages if any(usages) else (),
     )

@@ -1,0 +1,23 @@
+"""Sequences: paths that differ in a frame, a tile or a view, and the tokens that stand for it."""
+
+from shotfs.pathspec.sequences.patterns import SequencePattern, sequence_of
+from shotfs.pathspec.sequences.ranges import missing, ranges
+from shotfs.pathspec.sequences.tokens import (
+    STYLES,
+    PathToken,
+    find_tokens,
+    token_problem,
+    tokens_for,
+)
+
+__all__ = [
+    "STYLES",
+    "PathToken",
+    "SequencePattern",
+    "find_tokens",
+    "missing",
+    "ranges",
+    "sequence_of",
+    "token_problem",
+    "tokens_for",
+]
