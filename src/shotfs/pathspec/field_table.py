@@ -32,6 +32,8 @@ class FieldTable:
         self._declared = dict(declared)
         self._extents: dict[str, tuple[int, int]] = {}
         for name, section in declared.items():
+            if section.report.full:
+                break
             one = section.section(name)
             field = None if one is None else read_field(name, one)
             if name == UNMATCHED:
@@ -41,6 +43,8 @@ class FieldTable:
             else:
                 self.fields[name] = field
         for name, field in self.fields.items():
+            if declared[name].report.full:
+                break
             reason = self._compound_problem(field)
             if reason is not None:
                 one = declared[name].section(name)

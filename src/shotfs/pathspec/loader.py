@@ -124,6 +124,8 @@ class _Loader:
             top.missing(f"more than {TEMPLATES_MAX} templates", "use fields for what varies")
             return
         for name, section in self._sections.items():
+            if self._report.full:
+                return
             self._check_name(name, section)
             if name in self._abstract:
                 section.only(ABSTRACT_KEYS)

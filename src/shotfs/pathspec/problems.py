@@ -8,6 +8,8 @@ document it is in.
 from __future__ import annotations
 
 import difflib
+import heapq
+import itertools
 from bisect import bisect_right
 from collections.abc import Collection, Iterable
 
@@ -16,6 +18,10 @@ from shotfs.pathspec.json_reader import JsonValue, Lines, offset_in_string
 
 PROBLEMS_MAX = 1000
 """After so many the rest says nothing new, and a hostile document could fill the memory."""
+
+SCANNED_MAX = 20_000
+COMPARED_MAX = 200
+"""Names that a wrong one is compared with in earnest: those that begin alike come first."""
 
 
 class Report:
@@ -47,9 +53,14 @@ class Report:
         """All mistakes, in the order of the documents and of the lines in them."""
         return [problem for _, problem in sorted(self._found, key=lambda pair: pair[0])]
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is noted: whoever goes through thousands of things can stop."""
+        return len(self._found) >= PROBLEMS_MAX
+
     def add(self, where: str, message: str, offset: int, fix: str | None = None) -> None:
         """Note one mistake at JSON pointer *where*, at *offset*."""
-        if len(self._found) >= PROBLEMS_MAX:
+        if self.full:
             return
         index = self._index(offset)
         line, column = self._documents[index][2].position(offset - self._bases[index])
@@ -83,6 +94,8 @@ class Report:
         self.check_duplicates(where, value)
         assert isinstance(value.value, dict)
         for name, member in value.value.items():
+            if self.full:
+                return
             if name not in known:
                 self.add(
                     f"{where}/{escape_pointer(name)}",
@@ -109,7 +122,13 @@ def escape_pointer(name: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the one of *known* that *name* was most likely meant to be, or None."""
-    found = difflib.get_close_matches(name[:100], [one[:100] for one in known], n=1, cutoff=0.5)
+    wanted = name[:100]
+    scanned = list(itertools.islice(known, SCANNED_MAX))
+    likely = scanned
+    if len(scanned) > COMPARED_MAX:
+        likely = [one for one in scanned if one[:2] == wanted[:2]][:COMPARED_MAX]
+        likely += scanned[: COMPARED_MAX - len(likely)]
+    found = difflib.get_close_matches(wanted, likely, n=1, cutoff=0.5)
     return found[0] if found else None
 
 
@@ -118,5 +137,6 @@ def suggest(name: str, known: Collection[str]) -> str:
     best = nearest(name, known)
     if best is not None:
         return f'write "{best}"'
-    listed = ", ".join(f'"{one}"' for one in sorted(known)[:20])
+    shown = heapq.nsmallest(20, itertools.islice(known, SCANNED_MAX))
+    listed = ", ".join(f'"{one}"' for one in shown)
     return f"choose one of {listed}" if listed else "remove it"

@@ -140,7 +140,10 @@ def json_schema() -> dict[str, Any]:
             "abstract": _object({key: _template(key) for key in ABSTRACT_KEYS}, "path"),
             "root": {
                 **_object({key: _root(key) for key in ROOT_KEYS}),
-                "anyOf": [{"required": ["url"]}, {"required": ["sites"]}],
+                "anyOf": [
+                    {"required": ["url"]},
+                    {"required": ["sites"], "properties": {"sites": {"minProperties": 1}}},
+                ],
             },
         },
     }
@@ -250,7 +253,6 @@ def _root(key: str) -> dict[str, Any]:
             return {
                 "type": "object",
                 "propertyNames": {"pattern": _NAME},
-                "minProperties": 1,
                 "additionalProperties": _URL,
                 "description": "URL by site, as node.site names it.",
             }

@@ -128,7 +128,7 @@ class Section:
         if not isinstance(value, list):
             self._wrong_kind(name, "a list of strings")
             return None
-        result: list[str] = []
+        result: dict[str, None] = {}
         for index, item in enumerate(value):
             where = f"{self.pointer(name)}/{index}"
             if not isinstance(item.value, str):
@@ -136,7 +136,7 @@ class Section:
             elif item.value in result:
                 self.report.add(where, f'"{item.value[:100]}" stands here twice', item.offset)
             else:
-                result.append(item.value)
+                result[item.value] = None
         return tuple(result)
 
     def section(self, name: str) -> Section | None:
