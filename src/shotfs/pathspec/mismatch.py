@@ -16,11 +16,14 @@ from shotfs.pathspec.fields import Field
 from shotfs.pathspec.pattern import Matcher, Pattern, Variant
 from shotfs.pathspec.tokens import FieldRef, Literal, Token
 
+CHOICES_MAX = 100
+"""How many choices of a field are compared with what stands in its place."""
+
 MISSES_MAX = 10
 """How many of the templates that did not match are told, nearest first."""
 
-_SAME_LENGTH = 0.04
-"""What it counts that path and template have as many elements: it only decides among equals."""
+_SAME_LENGTH = 0.2
+"""What it counts that path and template have as many elements, of one element that matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ class _Comparison:
             if found is not None:
                 nearness, reason = found
                 where = f"element {index + 1} {names[index]!r} does not match {text_of(tokens)}: "
-                return index + nearness + bonus, index, where + reason
+                nearness = nearness * (1 - _SAME_LENGTH) + bonus
+                return index + nearness, index, where + reason
         if len(names) > count:
             reason = f"the template ends at element {count}, the path goes on with {names[count]!r}"
             return count - 0.5, count, reason
@@ -137,11 +141,20 @@ def _where_it_fails(tokens: tuple[Token, ...], fields: Fields, name: str) -> tup
         rest = name[found.end() :]
         nearness = 0.8 * found.end() / len(name)
         if field is not None:
+            if field.choices is not None:
+                nearness = max(nearness, 0.8 * _likeness(rest, field.choices))
             return nearness, f'"{field.name}" wants {field.wants}, found {rest[:60]!r}'
         assert isinstance(token, Literal), "a token is a literal or a field"
-        nearness = max(nearness, 0.8 * difflib.SequenceMatcher(None, token.text, rest).ratio())
+        nearness = max(nearness, 0.8 * _likeness(rest, (token.text,)))
         return nearness, f"expected {token.text!r}, found {rest[:60]!r}"
     raise AssertionError("the empty beginning always matches")
+
+
+def _likeness(text: str, wanted: tuple[str, ...]) -> float:
+    """Return how near *text* begins to one of *wanted*, 0 to 1."""
+    return max(
+        difflib.SequenceMatcher(None, one, text[: len(one)]).ratio() for one in wanted[:CHOICES_MAX]
+    )
 
 
 def _flatten(tokens: tuple[Token, ...], fields: Fields) -> Iterator[tuple[Token, Field | None]]:
