@@ -8,6 +8,7 @@ from __future__ import annotations
 import typer
 
 from shotfs.cli import (
+    aliases,
     spec_check,
     spec_diff,
     spec_explain,
@@ -16,6 +17,7 @@ from shotfs.cli import (
     spec_lint,
     spec_paths,
     spec_reload,
+    spec_sequence,
 )
 
 app = typer.Typer(help="Check and try out a path specification.", no_args_is_help=True)
@@ -25,8 +27,10 @@ app.command()(spec_check.schema)
 app.command()(spec_explain.explain)
 app.command("format")(spec_paths.format_path)
 app.command()(spec_paths.parse)
+app.command()(spec_sequence.sequence)
 app.command()(spec_diff.diff)
 app.command()(spec_export.export)
 app.command()(spec_lint.lint)
 app.command()(spec_reload.reload)
+app.command()(aliases.aliases)
 app.add_typer(spec_import.app, name="import")

@@ -12,6 +12,8 @@ from shotfs.cli.output import ExitCode, emit, printable, run
 from shotfs.cli.spec_source import Config, Json, Path, Site, Spec, find, row, table
 from shotfs.pathspec import AliasMatch, DirectoryMatch, Explanation, PathKind, Specification
 from shotfs.pathspec.repair import suggest_path
+from shotfs.pathspec.samples import texts_of
+from shotfs.pathspec.sequences import SequencePattern, find_tokens, sequence_of, tokens_for
 
 
 @run
@@ -31,6 +33,11 @@ def explain(
     opened, relative = find(path, spec, config, site)
     specification = opened.specification
     explanation = specification.explain(relative)
+    sequence = None
+    if explanation.kind is PathKind.NONE and find_tokens(relative):
+        sequence = sequence_of(specification, relative)
+    if sequence is not None:
+        explanation = _of_sequence(specification, sequence, relative)
     alias = specification.alias(relative)
     is_nothing = explanation.kind is PathKind.NONE and alias is None
     nearest = tuple(miss.template for miss in explanation.misses)
@@ -40,13 +47,29 @@ def explain(
     data["site"] = specification.site
     data["alias"] = None if alias is None else dataclasses.asdict(alias)
     data["suggestion"] = suggestion
+    data["open"] = [] if sequence is None else [field.name for field in sequence.open]
     for field in data["fields"]:
         field["source"] = specification.field_sources.get(field["name"], specification.source)
     if alias is not None and explanation.kind is PathKind.NONE:
         data["kind"] = "alias"
+    elif sequence is not None:
+        data["kind"] = "sequence"
     emit(data, as_json, lambda: _explained(specification, explanation, alias, suggestion))
     if is_nothing:
         raise SystemExit(int(ExitCode.NOT_IN_ORDER))
+
+
+def _of_sequence(specification: Specification, sequence: SequencePattern, path: str) -> Explanation:
+    """Return the explanation of one of the files, with tokens in place of what differs."""
+    tokens = {field.name: tokens_for(field, "hash") for field in sequence.open}
+    example = sequence.path({field.name: texts_of(field)[0] for field in sequence.open})
+    one = specification.explain(example)
+    fields = tuple(
+        dataclasses.replace(field, text=tokens[field.name]) if field.name in tokens else field
+        for field in one.fields
+        if field.name in tokens or field.name in sequence.fields
+    )
+    return dataclasses.replace(one, path=path, fields=fields)
 
 
 def _explained(

@@ -278,7 +278,7 @@ class Collector:
 
     def _frames(self, group: _Group) -> Iterator[Gap]:
         lanes = {lane: sorted(set(frames)) for lane, frames in group.lanes.items()}
-        wanted: Sequence[int] = self._expected or _spanned(lanes.values())
+        wanted: Sequence[int] = self._expected or spanned(lanes.values())
         for (view, tile), frames in lanes.items():
             if len(wanted) == len(frames) and self._expected == ():
                 continue
@@ -297,11 +297,11 @@ class Collector:
         assert group.shape.tile is not None, "asked for only then"
         parse = group.shape.tile.parse
         found = {
-            view: {text: _tile(parse(text)) for one, text in group.lanes if one == view and text}
+            view: {text: tile_of(parse(text)) for one, text in group.lanes if one == view and text}
             for view in views
         }
         everywhere = {tile for tiles in found.values() for tile in tiles.values()}
-        wanted = everywhere | _between(everywhere)
+        wanted = everywhere | tiles_between(everywhere)
         for view in views:
             lacking = sorted(wanted - set(found[view].values()), key=lambda one: (one.v, one.u))
             if lacking:
@@ -333,14 +333,15 @@ def _is_below(directory: str | None, prefix: str) -> bool:
     return prefix == "" or directory == prefix or directory.startswith(prefix + "/")
 
 
-def _tile(value: object) -> Tile:
+def tile_of(value: object) -> Tile:
+    """Return the tile that *value* of a `udim` field stands for."""
     if isinstance(value, Tile):
         return value
     assert isinstance(value, int), "tiles are numbers or pairs"
     return Tile((value - 1001) % 10, (value - 1001) // 10)
 
 
-def _between(tiles: set[Tile]) -> set[Tile]:
+def tiles_between(tiles: set[Tile]) -> set[Tile]:
     """Return the tiles between others of their row."""
     rows: dict[int, list[int]] = {}
     for tile in tiles:
@@ -348,7 +349,7 @@ def _between(tiles: set[Tile]) -> set[Tile]:
     return {Tile(u, v) for v, columns in rows.items() for u in range(min(columns), max(columns))}
 
 
-def _spanned(lanes: Iterable[Sequence[int]]) -> Sequence[int]:
+def spanned(lanes: Iterable[Sequence[int]]) -> Sequence[int]:
     """Return the frames from the first to the last of all lanes, in their common step."""
     every = sorted({frame for frames in lanes for frame in frames})
     if len(every) < 2:
