@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shotfs.errors import InvalidArgument
@@ -19,6 +19,7 @@ from shotfs.pathspec import regex
 from shotfs.pathspec.backtracking import attempts
 from shotfs.pathspec.fields import TYPE_KEYS, Field, FieldValue, Tile, restore_field
 from shotfs.pathspec.fields.numbers import VALUE_MAX
+from tests.unit.pathspec.documents import spec
 
 from .declare import field, read
 
@@ -108,13 +109,31 @@ def test_value_reads_back_as_it_was_written(
     made = field(**declared)
 
     @given(values)
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     def check(value: FieldValue) -> None:
         text = made.format(value)
         assert made.problem(text) is None
         assert made.parse(text) == value
         assert type(made.parse(text)) is type(value)
         assert made.format(text) == text
+
+    check()
+
+
+@pytest.mark.parametrize(("declared", "values"), [one for one in KINDS if one[0] in SHAPED])
+def test_value_reads_back_through_a_whole_path(
+    declared: dict[str, Any], values: st.SearchStrategy[Any]
+) -> None:
+    made = spec({"t": "d/{f}/pre,{f}.post"}, {"f": declared})
+
+    @given(values)
+    @settings(max_examples=20, deadline=None)
+    def check(value: FieldValue) -> None:
+        text = made.fields["f"].format(value)
+        assume(len(text.encode()) < 240)
+        path = made.format("t", {"f": value})
+        assert path == f"d/{text}/pre,{text}.post"
+        assert made.parse(path).fields == {"f": text}
 
     check()
 
@@ -127,7 +146,7 @@ def test_text_of_the_shape_is_the_fields_but_for_what_stands_beside_it(
     assert made.shape is not None
 
     @given(st.from_regex(re.compile(regex.render(made.shape), re.ASCII), fullmatch=True))
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     def check(text: str) -> None:
         least, most = made.length
         fits = least <= len(text) and (most is None or len(text) <= most)
@@ -205,7 +224,7 @@ def test_strange_value_is_written_so_that_it_reads_back_or_is_refused(
 
 @pytest.mark.parametrize("declared", [one for one, _ in KINDS])
 @given(st.text(max_size=12))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_any_text_is_parsed_or_refused(declared: dict[str, Any], text: str) -> None:
     made = field(**declared)
     try:
@@ -226,7 +245,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(sorted(TYPE_KEYS)), st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_declaration_makes_a_field_or_says_what_is_wrong(
     kind: str, data: st.DataObject
 ) -> None:

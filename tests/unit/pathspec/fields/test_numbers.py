@@ -52,6 +52,7 @@ def test_shape_matches_exactly_the_numbers_of_the_range(
 
 
 @given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(0, 10**16), st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
 def test_wide_range_is_decided_at_its_ends(one: int, other: int, inside: int, pad: int) -> None:
     least, most = sorted((one, other))
     shape = number_shape(pad, strict=True, negative=False, least=least, most=most)
@@ -63,6 +64,7 @@ def test_wide_range_is_decided_at_its_ends(one: int, other: int, inside: int, pa
 
 
 @given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
 def test_shape_of_a_range_stays_small(one: int, other: int, pad: int) -> None:
     least, most = sorted((one, other))
     shape = number_shape(pad, strict=True, negative=False, least=least, most=most)
@@ -113,6 +115,7 @@ def test_each_sub_frame_has_one_text(keys: dict[str, object], value: str, text: 
 
 
 @given(st.decimals(-1100, 1100, places=2), st.booleans())
+@settings(max_examples=60, deadline=None)
 def test_range_of_sub_frames_is_checked_at_both_ends(value: Decimal, fixed: bool) -> None:
     made = field(
         "frame", subframes={"digits": 2, "fixed": fixed}, negative=True, min=-1000, max=1010

@@ -44,14 +44,14 @@ def test_ranges_and_what_is_missing(values: list[FieldValue], text: str, lacking
 
 
 @given(FRAMES)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_fileseq_reads_the_ranges_of_frames(frames: set[int]) -> None:
     text = ranges(frames)
     assert sorted(FrameSet(text)) == sorted(frames) if frames else text == ""
 
 
 @given(st.sets(st.integers(-300, 300), min_size=1, max_size=30))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_frames_and_missing_frames_are_all_between_the_ends(frames: set[int]) -> None:
     lacking = missing(frames)
     others = set(FrameSet(lacking)) if lacking else set()
@@ -60,7 +60,7 @@ def test_frames_and_missing_frames_are_all_between_the_ends(frames: set[int]) ->
 
 
 @given(st.sets(st.decimals(-20, 20, places=2), min_size=1, max_size=12))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_sub_frames_read_back(frames: set[Decimal]) -> None:
     assert sorted(FrameSet(ranges(frames))) == sorted(frames)
 

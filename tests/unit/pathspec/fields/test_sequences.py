@@ -302,7 +302,7 @@ def test_style_and_field_that_have_no_tokens_are_told() -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 @given(pad=st.integers(1, 12))
-@settings(max_examples=12)
+@settings(max_examples=12, deadline=None)
 def test_token_that_is_written_is_read_back_with_its_padding(style: str, pad: int) -> None:
     made = field("frame", pad=pad)
     text = tokens_for(made, style)
@@ -316,7 +316,7 @@ def test_token_that_is_written_is_read_back_with_its_padding(style: str, pad: in
 
 
 @given(st.text("#@%$<>()FUDIMVTLE0124dvu_/.ab", max_size=40))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_any_text_is_a_sequence_or_none_or_an_error(text: str) -> None:
     try:
         found = sequence_of(MADE, text)

@@ -106,7 +106,7 @@ def test_ulid_of_a_site_begins_with_its_name() -> None:
     st.binary(min_size=10, max_size=10),
     st.booleans(),
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_next_ulid_sorts_after_all_that_exist_whatever_the_clock_says(
     others: list[tuple[int, bytes]], now_ms: int, randomness: bytes, sites: bool
 ) -> None:
