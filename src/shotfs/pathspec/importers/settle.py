@@ -69,13 +69,15 @@ def settle(draft: Draft, *, ordered: bool) -> tuple[list[Problem], list[Problem]
     """
     shape(draft)
     problems, warnings = _loaded(draft)
-    if problems:
-        for name in dict.fromkeys(_template_of(one) for one in problems):
-            template = draft.templates.get(name or "")
-            if template is not None and not template.abstract:
-                _narrow(draft, template)
-        _settle_names(draft)
+    done: set[str] = set()
+    while named := [name for name in map(_template_of, problems) if _is_open(draft, name, done)]:
+        # The loader stops at the first kind of mistake, so later ones show in another round.
+        for name in dict.fromkeys(named):
+            done.add(name)
+            _narrow(draft, draft.templates[name])
         problems, warnings = _loaded(draft)
+    _settle_names(draft)
+    problems, warnings = _loaded(draft)
     rounds = 0
     while problems and rounds < ROUNDS_MAX and _order(draft, problems, ordered=ordered):
         problems, warnings = _loaded(draft)
@@ -95,10 +97,15 @@ def _tried(text: str) -> tuple[list[Problem], list[Problem]]:
     return [], list(specification.warnings)
 
 
-def _template_of(problem: Problem) -> str | None:
+def _is_open(draft: Draft, name: str, done: set[str]) -> bool:
+    return name in draft.templates and name not in done and not draft.templates[name].abstract
+
+
+def _template_of(problem: Problem) -> str:
+    """Return the template that *problem* is about; "" if it is about none."""
     parts = problem.where.split("/")
     if len(parts) < 3 or parts[1] != "templates":
-        return None
+        return ""
     return parts[2].replace("~1", "/").replace("~0", "~")
 
 
@@ -417,8 +424,7 @@ def _pair(draft: Draft, problem: Problem) -> tuple[TemplateDraft, TemplateDraft]
     names = dict.fromkeys([*([own] if own in draft.templates else []), *named])
     if len(names) != 2 or "same path" in problem.message:
         return None
-    order = list(draft.templates)
-    first, second = sorted((name for name in names if name is not None), key=order.index)
+    first, second = sorted(names, key=list(draft.templates).index)
     return draft.templates[first], draft.templates[second]
 
 
