@@ -232,3 +232,103 @@ def test_an_old_version_that_the_bucket_dropped_is_stale_with_the_reason(
     assert os.stat(node.show / "config/changed.json").st_size == 3
 
 
+
+
+# --- pin files -----------------------------------------------------------------------------------
+
+
+def pin(node: ShotfsNode, *arguments: str) -> Path:
+    """Make a pin file with this node's configuration."""
+    target = node.directory / "job.pin.json"
+    done = node.command("pin", "create", *arguments, "-o", str(target), "--force", check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_below_pinned_trees_the_world_is_the_pin_file_and_elsewhere_it_is_live(
+    new: Callable[[], ShotfsNode], bucket: GcsBucket
+) -> None:
+    put(bucket, "config/changed.json", b"old", YESTERDAY)
+    put(bucket, "config/deleted.json", b"was here", YESTERDAY)
+    put(bucket, "notes/live.txt", b"live", YESTERDAY)
+    put(bucket, f"{SHOT}_v004/beauty.0001.exr", b"four", YESTERDAY)
+    alias(bucket, ("v004", MORNING))
+    node = new()
+    file = pin(node, "ant/config", f"ant/{SHOT}_latest")
+
+    put(bucket, "config/changed.json", b"newer", NOW)
+    put(bucket, "config/later.json", b"later", NOW)
+    bucket.delete("ant/config/deleted.json", now=NOW)
+    put(bucket, f"{SHOT}_v004/beauty.0002.exr", b"late", NOW)
+    put(bucket, f"{SHOT}_v005/beauty.0001.exr", b"five", NOW)
+    alias(bucket, ("v004", MORNING), ("v005", NOW))
+    live = new().mount()
+    node.mount("--pin", str(file))
+
+    assert (live.show / "config/changed.json").read_bytes() == b"newer"
+    assert os.readlink(live.show / f"{SHOT}_latest") == "xy_1_100_030_00_v005"
+    asked = len(bucket.requests())
+    assert os.stat(node.show / "config/changed.json").st_size == 3
+    assert sorted(os.listdir(node.show / "config")) == ["changed.json", "deleted.json"]
+    assert not (node.show / "config/later.json").exists()
+    assert os.readlink(node.show / f"{SHOT}_latest") == "xy_1_100_030_00_v004"
+    assert os.listdir(node.show / f"{SHOT}_latest") == ["beauty.0001.exr"]
+    assert len(bucket.requests()) == asked, "lookups and listings of pinned trees ask nobody"
+
+    assert (node.show / "config/changed.json").read_bytes() == b"old"
+    assert (node.show / "config/deleted.json").read_bytes() == b"was here"
+    assert (node.show / f"{SHOT}_latest/beauty.0001.exr").read_bytes() == b"four"
+    # Other paths are live.
+    assert (node.show / f"{SHOT}_v005/beauty.0001.exr").read_bytes() == b"five"
+    (node.show / "notes/new.txt").write_bytes(b"new")
+    assert "xy_1_100_030_00_latest" in os.listdir(node.show / "render")
+
+    for path in ("config/changed.json", "config/new.json", f"{SHOT}_v004/beauty.0002.exr"):
+        with pytest.raises(OSError) as refused:
+            os.open(node.show / path, os.O_CREAT | os.O_WRONLY)
+        assert refused.value.errno == errno.EROFS, path
+    shown = node.status()["view"]["pin"]
+    assert (shown["files"], shown["aliases"], shown["trees"]) == (3, 1, 3)
+    assert shown["same_spec"]
+
+
+def test_a_pinned_revision_that_is_gone_is_stale_and_verify_names_it(
+    new: Callable[[], ShotfsNode], gcs: GcsBucket
+) -> None:
+    put(gcs, "config/a.json", b"old a", YESTERDAY)
+    put(gcs, "config/b.json", b"old b", YESTERDAY)
+    node = new()
+    file = pin(node, "ant/config")
+    put(gcs, "config/a.json", b"newer", NOW)
+    node.mount("--pin", str(file))
+    assert (node.show / "config/b.json").read_bytes() == b"old b"
+    for _ in range(2):
+        with pytest.raises(OSError) as gone:
+            (node.show / "config/a.json").read_bytes()
+        assert gone.value.errno == errno.ESTALE
+    assert os.stat(node.show / "config/a.json").st_size == 5
+
+    done = node.command("pin", "verify", str(file), "--json", check=False)
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert (report["same"], report["kept"], report["gone"]) == (1, 0, 1)
+    [lost] = report["gone_files"]
+    assert lost["path"] == "config/a.json"
+    assert "any more" in lost["reason"]
+
+
+def test_outputs_that_are_not_published_yet_are_refused_by_name(
+    new: Callable[[], ShotfsNode], bucket: GcsBucket
+) -> None:
+    node = new().mount()
+    (node.show / "notes/waits.txt").write_bytes(b"within its grace")
+    for _ in ("with the service", "without it"):
+        refused = node.command(
+            "pin", "create", "ant/notes", "-o", str(node.directory / "no.json"), check=False
+        )
+        assert refused.returncode == 1
+        assert "1 outputs are not published yet" in refused.stderr
+        assert "ant/notes/waits.txt" in refused.stderr
+        if node.running:
+            node.kill()
+    assert not (node.directory / "no.json").exists()

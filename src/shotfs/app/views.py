@@ -16,7 +16,7 @@ from shotfs.namespace import Namespace, ShowSet, TierPool
 from shotfs.namespace.aliases import Aliases
 from shotfs.namespace.catalog import Catalog, open_catalog
 from shotfs.namespace.past import PastPool
-from shotfs.namespace.pins import read_pins
+from shotfs.namespace.pin_reading import read_pins
 from shotfs.namespace.records import Records
 from shotfs.namespace.versions import Versions
 from shotfs.namespace.view import (

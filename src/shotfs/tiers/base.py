@@ -91,6 +91,8 @@ class TierProperties:
         listable: `list` works (a plain HTTP server may have no index pages).
         lists_checksums: revisions from `list` carry all checksums that `stat` gives.
         history: `stat_at` and `list_at` work, for what the root has kept (`keeps_versions`).
+        needs_pin: a revision that is not the newest any more is read by its `pin`, which only
+            `stat_at` and `list_at` give.
     """
 
     writable: bool
@@ -98,6 +100,7 @@ class TierProperties:
     listable: bool
     lists_checksums: bool = True
     history: bool = False
+    needs_pin: bool = False
 
 
 @runtime_checkable

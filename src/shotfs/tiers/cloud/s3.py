@@ -62,6 +62,7 @@ class S3Tier:
             listable=True,
             lists_checksums=False,
             history=True,
+            needs_pin=True,
         )
 
     @property
