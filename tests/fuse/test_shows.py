@@ -295,3 +295,104 @@ def test_a_node_starts_with_the_last_good_copy_while_the_origin_is_gone(
     assert found["outcome"] == "unchanged"
     status = spec.node.status()["shows"]["ant"]
     assert (status["from_cache"], status["state"]) == (False, "in force")
+
+
+# --- many shows ----------------------------------------------------------------------------------
+
+
+def test_several_shows_each_with_its_specification_its_policy_and_its_origin(
+    new_node: NewNode, gcs: GcsBucket, tmp_path: Path
+) -> None:
+    disk = tmp_path / "bee-origin"
+    (disk / "any/where").mkdir(parents=True)
+    (disk / "any/where/note.txt").write_bytes(b"bee")
+    gcs.put("ant/library/oak.png", b"ant")
+    gcs.put("ant/stray/file.txt", b"no template says this")
+    gcs.put("cat/free/form.txt", b"cat")
+    gcs.put("cat/library/oak.png", b"cat's oak")
+    node = new_node(
+        f"gs://{gcs.bucket}/ant",
+        settings=gcs_settings(gcs)
+        + '[shows.bee]\nspec = "bee.json"\n'
+        + f'[shows.cat]\nspec = "gs://{gcs.bucket}/specs/cat.json"\n',
+    )
+    templates = {"reports": {"path": "reports/{name}.txt", "flow": "out", "immutable": "on-close"}}
+    fields = {"name": {"type": "str", "pattern": "[a-z]+"}, "rest": {"type": "tree"}}
+    bee: Document = {
+        "spec": "shotfs-path/1",
+        "show": "bee",
+        "roots": {"disk": f"file://{disk}"},
+        "fields": fields,
+        "templates": templates,
+        "unmatched": {"flow": "inout", "mode": "0600", "ttl": "0s"},
+    }
+    cat: Document = {
+        "spec": "shotfs-path/1",
+        "show": "cat",
+        "roots": {"main": f"gs://{gcs.bucket}/cat"},
+        "fields": fields,
+        "templates": {"library": {"path": "library/{rest}", "mode": "0640"}},
+        "unmatched": "pass",
+    }
+    (node.directory / "bee.json").write_text(json.dumps(bee))
+    gcs.put("specs/cat.json", json.dumps(cat).encode())
+    node.mount()
+    shows = node.mountpoint
+    assert sorted(os.listdir(shows)) == ["ant", "bee", "cat"]
+
+    # ant denies: what no template says is not there, and costs nothing.
+    assert (shows / "ant/library/oak.png").read_bytes() == b"ant"
+    before = _requests(gcs)
+    assert _missing(shows / "ant/stray/file.txt")
+    assert _missing(shows / "ant/stray")
+    assert _missing(shows / "dog")
+    with pytest.RaisesExc(OSError, check=lambda exc: exc.errno == errno.EPERM):
+        (shows / "ant/stray.txt").write_bytes(b"x")
+    assert _requests(gcs) == before
+    assert "stray" not in os.listdir(shows / "ant")
+
+    # bee lets pass, with a policy of its own beside the one of its template.
+    note = shows / "bee/any/where/note.txt"
+    assert note.read_bytes() == b"bee"
+    assert note.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(shows / "bee/any") == ["where"]
+    assert node.xattr(note, "template") == "unmatched"
+    new = shows / "bee/some/new.dat"
+    new.parent.mkdir()
+    new.write_bytes(b"new")
+    (shows / "bee/reports").mkdir(exist_ok=True)
+    (shows / "bee/reports/day.txt").write_bytes(b"report")
+    node.wait_published()
+    assert (disk / "some/new.dat").read_bytes() == b"new"
+    new.write_bytes(b"newer")
+    node.wait_published()
+    assert (disk / "some/new.dat").read_bytes() == b"newer"
+    with pytest.RaisesExc(OSError, check=lambda exc: exc.errno == errno.EEXIST):
+        os.close(os.open(shows / "bee/reports/day.txt", os.O_WRONLY))
+    assert node.xattr(shows / "bee/reports/day.txt", "template") == "reports"
+
+    # cat lets pass what is read only, from an origin of its own.
+    assert (shows / "cat/free/form.txt").read_bytes() == b"cat"
+    assert (shows / "cat/library/oak.png").read_bytes() == b"cat's oak"
+    assert (shows / "cat/library/oak.png").stat().st_mode & 0o777 == 0o440
+    assert sorted(os.listdir(shows / "cat")) == ["free", "library"]
+    with pytest.RaisesExc(OSError, check=lambda exc: exc.errno == errno.EROFS):
+        (shows / "cat/free/new.txt").write_bytes(b"x")
+
+    status = node.status()["shows"]
+    assert [status[name]["templates"] for name in ("ant", "bee", "cat")]
+    assert {status[name]["state"] for name in status} == {"in force"}
+
+
+def test_a_faster_tier_serves_through_the_mount(new_node: NewNode, gcs: GcsBucket) -> None:
+    content = os.urandom(300_000)
+    gcs.put("ant/library/oak.png", content)
+    gcs.put("near/library/oak.png", content)
+    document = copy.deepcopy(SPEC)
+    document["roots"] = {"main": f"gs://{gcs.bucket}/ant", "near": f"gs://{gcs.bucket}/near"}
+    document["templates"]["library"]["tiers"] = ["near", "main"]
+    node = new_node("unused://", spec=document, settings=gcs_settings(gcs)).mount()
+    assert (node.show / "library/oak.png").read_bytes() == content
+    assert gcs.requests("read", object="near/library/oak.png")
+    assert not gcs.requests("read", object="ant/library/oak.png")
+    assert node.status()["origins"][f"gs://{gcs.bucket}/near"]["faster_tier"] is True
