@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from shotfs.errors import ImportInvalid, Problem
 from shotfs.pathspec import Specification, load
 from shotfs.pathspec.importers import ImportReport, Severity, convert, document_text
 
@@ -48,3 +49,12 @@ def accepts(specification: Specification, path: str) -> bool:
         return False
     assert specification.format(resolution.template.name, dict(resolution.fields)) == path
     return True
+
+
+def refused(system: str, text: str) -> list[Problem]:
+    """The mistakes for which *text* is refused; empty where it is imported."""
+    try:
+        convert(system, text, source="source", show="ant")
+    except ImportInvalid as error:
+        return error.problems
+    return []

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shotfs.errors import ImportInvalid
 from shotfs.pathspec.importers import Severity, convert
 
-from .imports import accepts, imported, said
+from .imports import accepts, imported, refused, said
 
 TEMPLATES: dict[str, Any] = {
     "version_padding": 3,
@@ -27,7 +27,8 @@ TEMPLATES: dict[str, Any] = {
     "work": [
         {
             "name": "default",
-            "directory": "{root[work]}/{project[name]}/{hierarchy}/{folder[name]}/work/{task[name]}",
+            "directory": "{root[work]}/{project[name]}/{hierarchy}/{folder[name]}/work/"
+            "{task[name]}",
             "file": "{folder[name]}_{task[short]}_{@version}<_{comment}>.{ext}",
         }
     ],
@@ -116,7 +117,7 @@ SPECIFICATION, REPORT = imported("ayon", json.dumps(ANATOMY), roots={"work": "gs
 @pytest.mark.parametrize(
     "path",
     [
-        "assets/bob/work/anim/bob_ani_v001.ma",  # no hierarchy
+        "bob/work/anim/bob_ani_v001.ma",
         "a/b/c/bob/work/anim/bob_ani_v001.ma",
         "assets/bob/work/anim/bob_ani_v1.ma",
         "assets/bob/work/anim/jim_ani_v001.ma",
@@ -125,8 +126,7 @@ SPECIFICATION, REPORT = imported("ayon", json.dumps(ANATOMY), roots={"work": "gs
     ],
 )
 def test_paths_that_ayon_never_writes_are_refused(path: str) -> None:
-    wrong = path.startswith("assets/bob/work") and path.endswith("bob_ani_v001.ma")
-    assert accepts(SPECIFICATION, path) is wrong
+    assert not accepts(SPECIFICATION, path)
 
 
 def test_depth_of_the_hierarchy_is_told_as_narrowed() -> None:
@@ -187,8 +187,8 @@ def test_keys_that_differ_in_case_are_different_fields() -> None:
 
 
 MISTAKES = [
-    ('{"templates": {"work": {"a": {"directory": "{root[work]}/{@gone}", "file": "x"}}}}', "unknown key"),
-    ('{"templates": {"a": "{@b}", "b": "{@a}", "work": {"x": {"path": "{@a}"}}}}', "refers to itself"),
+    ('{"templates": {"work": {"a": {"directory": "{@gone}", "file": "x"}}}}', "unknown key"),
+    ('{"templates": {"a": "{@b}", "b": "{@a}", "work": {"x": {"path": "{@a}"}}}}', "to itself"),
     ('{"templates": {"work": {"a": {"usage": "x"}}}}', "no directory and no file"),
     ('{"templates": {"work": {"a": {"path": "x/{b"}}}}', "is no key"),
     ('{"templates": {"work": {"a": {"path": "x/{root[work]}"}}}}', "root in the middle"),
@@ -216,7 +216,5 @@ def test_mistake_of_the_source_is_refused(text: str, message: str) -> None:
 ))  # fmt: skip
 @settings(max_examples=200, deadline=None)
 def test_no_source_crashes_the_importer(value: Any) -> None:
-    try:
-        convert("ayon", json.dumps({"templates": value}), source="anatomy.json", show="ant")
-    except ImportInvalid as refused:
-        assert refused.problems
+    problems = refused("ayon", json.dumps({"templates": value}))
+    assert all(one.message and one.where for one in problems)

@@ -226,7 +226,11 @@ def test_included_documents_come_before_their_includer() -> None:
         "core/more.yml": "include: deep/keys.yml\npaths: {t: 'x/{Shot}.ma', u: 'u/{Shot}.ma'}\n",
         "core/deep/keys.yml": "keys: {Shot: {type: int}}\n",
     }
-    text = "includes: [more.yml, $HOME/own.yml]\nkeys: {Shot: {type: str}}\npaths: {t: 'd/{Shot}.ma'}\n"
+    text = (
+        "includes: [more.yml, $HOME/own.yml]\n"
+        "keys: {Shot: {type: str}}\n"
+        "paths: {t: 'd/{Shot}.ma'}\n"
+    )
     document, report = convert(
         "tk-core", text, source="core/templates.yml", show="ant", roots=ROOTS, documents=documents
     )
