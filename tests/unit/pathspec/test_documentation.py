@@ -24,6 +24,10 @@ from .test_mistakes import CASES
 DOCS = Path(__file__).parents[3] / "docs"
 GUIDE = (DOCS / "path-spec.md").read_text()
 JSON_BLOCKS = re.findall(r"^```json\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+# A block after a line that is only its name, like `studio.json`:, is there to be included.
+NAMED_BLOCKS: dict[str, str] = dict(
+    re.findall(r"^`([\w.-]+\.json)`:\n+```json\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+)
 COMMANDS = re.findall(r"^\$ shotfs spec (.*)\n((?:(?!\$|```).*\n)*)", GUIDE, re.MULTILINE)
 
 
@@ -54,13 +58,17 @@ def test_example_of_the_guide_loads(block: str) -> None:
     shown = json.loads(block)
     assert isinstance(shown, dict)
     whole = "spec" in shown
+    if whole and "show" not in shown:
+        assert block in NAMED_BLOCKS.values(), "nothing can include it"
+        assert valid_by_schema(shown)
+        return
     made = shown if whole else {**document({"unused": "unused"}), **shown}
     try:
-        warnings = load(json.dumps(made), source="path-spec.md").warnings
+        found = load(json.dumps(made), source="path-spec.md", documents=NAMED_BLOCKS)
     except SpecInvalid as refused:
         pytest.fail(str(refused))
     if whole:
-        assert warnings == ()
+        assert found.warnings == ()
         assert valid_by_schema(made)
 
 
@@ -69,6 +77,8 @@ def test_command_of_the_guide_prints_what_the_guide_says(
     command: str, output: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name, text in NAMED_BLOCKS.items():
+        (tmp_path / name).write_text(text)
     (tmp_path / "ant.json").write_text(next(one for one in JSON_BLOCKS if '"spec"' in one))
     result = CliRunner().invoke(app, shlex.split(command))
     said = [line.rstrip() for line in result.stdout.splitlines()]
