@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from shotfs.app.node import Node
+from shotfs.app.versions import NodeVersions
 from shotfs.fuse.mount import Mount
 from shotfs.namespace import SpecWatch
 from shotfs.observe.notify import STOPPING, notify
@@ -33,10 +34,16 @@ class NodeService:
         self._mount = mount
         self._end = end
         self._specs = specs
+        self._versions = NodeVersions(node, mount)
         self._started_s = time.monotonic()
         self._state = "serving"
         self._stopping = trio.Event()
         self._drain_s: float | None = None
+
+    @property
+    def versions(self) -> NodeVersions:
+        """What can be asked of versions and their aliases."""
+        return self._versions
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -11,66 +11,39 @@
 | POST /v1/drain {deadline_s}                | change | {count, items} of what remains           |
 | POST /v1/stop {drain, deadline_s}          | change | {stopping: true}, before it has ended    |
 
+`version_api` has the endpoints of versions and their aliases.
+
 An error is ``{"error": class, "message", "fix", "errno"}`` with a matching HTTP status.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import errno
-import json
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
-from enum import Enum
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
-from shotfs import errors
-from shotfs.control.access import Peer, Right
+from shotfs.control import version_api
+from shotfs.control.access import Right
+from shotfs.control.requests import (
+    answer,
+    deadline_of,
+    http_error,
+    items_answer,
+    read_body,
+    route,
+    whole_number,
+)
 from shotfs.control.service import Service
-from shotfs.errors import InvalidArgument, NotPermitted, ShotfsError
-
-log = logging.getLogger(__name__)
-
-PEER_EXTENSION = "shotfs.peer"
-"""Key in ``scope["extensions"]``: (Peer, Right) of the connection."""
-
-BODY_BYTES_MAX = 64 * 1024
-"""The largest request body. Ours have under 100 bytes."""
-
-BODY_TIMEOUT_S = 5.0
-"""How long a body may take to arrive: the client is on this machine."""
+from shotfs.errors import InvalidArgument
 
 QUEUE_ITEMS_MAX = 10_000
 """The most queue items in one answer; the count is of all."""
 
-DEADLINE_S_MAX = 86_400.0
-"""The longest that a client may ask to wait for a drain: a day."""
-
-_serialising = trio.CapacityLimiter(1)
-"""Large answers are made one after another: they take memory and the GIL."""
-
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-Handler = Callable[[Request], Awaitable[Response]]
-
-_STATUS_OF: Mapping[type[ShotfsError], int] = {
-    InvalidArgument: 400,
-    NotPermitted: 403,
-    errors.AccessDenied: 502,
-    errors.PathNotFound: 404,
-    errors.Unsupported: 501,
-    errors.CacheBusy: 409,
-    errors.MountFailed: 409,
-    errors.DeadlineExceeded: 504,
-    errors.TierUnavailable: 502,
-}
 
 
 def application(service: Service) -> Application:
@@ -78,16 +51,17 @@ def application(service: Service) -> Application:
     endpoints = _Endpoints(service)
     return Starlette(
         routes=[
-            _route("GET", "/v1/status", Right.READ, endpoints.status),
-            _route("GET", "/v1/cache", Right.READ, endpoints.cache),
-            _route("GET", "/v1/metrics", Right.READ, endpoints.metrics),
-            _route("GET", "/v1/queue", Right.CHANGE, endpoints.queue),
-            _route("POST", "/v1/cache/evict", Right.CHANGE, endpoints.evict),
-            _route("POST", "/v1/specs/reload", Right.CHANGE, endpoints.reload_specs),
-            _route("POST", "/v1/drain", Right.CHANGE, endpoints.drain),
-            _route("POST", "/v1/stop", Right.CHANGE, endpoints.stop),
+            route("GET", "/v1/status", Right.READ, endpoints.status),
+            route("GET", "/v1/cache", Right.READ, endpoints.cache),
+            route("GET", "/v1/metrics", Right.READ, endpoints.metrics),
+            route("GET", "/v1/queue", Right.CHANGE, endpoints.queue),
+            route("POST", "/v1/cache/evict", Right.CHANGE, endpoints.evict),
+            route("POST", "/v1/specs/reload", Right.CHANGE, endpoints.reload_specs),
+            route("POST", "/v1/drain", Right.CHANGE, endpoints.drain),
+            route("POST", "/v1/stop", Right.CHANGE, endpoints.stop),
+            *version_api.routes(service.versions),
         ],
-        exception_handlers={HTTPException: _http_error},
+        exception_handlers={HTTPException: http_error},
     )
 
 
@@ -98,10 +72,10 @@ class _Endpoints:
         self._service = service
 
     async def status(self, _request: Request) -> Response:
-        return _json(self._service.status())
+        return answer(self._service.status())
 
     async def cache(self, _request: Request) -> Response:
-        return _json(self._service.cache_stats())
+        return answer(self._service.cache_stats())
 
     async def metrics(self, _request: Request) -> Response:
         return PlainTextResponse(
@@ -109,181 +83,32 @@ class _Endpoints:
         )
 
     async def queue(self, request: Request) -> Response:
-        limit = _whole_number("limit", request.query_params.get("limit", "1000"), QUEUE_ITEMS_MAX)
-        return await _items(self._service.queue(), limit)
+        limit = whole_number("limit", request.query_params.get("limit", "1000"), QUEUE_ITEMS_MAX)
+        return await items_answer(self._service.queue(), limit)
 
     async def evict(self, request: Request) -> Response:
-        body = await _body(request, {"bytes"})
+        body = await read_body(request, {"bytes"})
         wanted = body.get("bytes")
         if wanted is not None:
-            wanted = _whole_number("bytes", wanted, 2**63 - 1)
-        return _json(await self._service.evict(wanted))
+            wanted = whole_number("bytes", wanted, 2**63 - 1)
+        return answer(await self._service.evict(wanted))
 
     async def reload_specs(self, request: Request) -> Response:
-        body = await _body(request, {"shows"})
+        body = await read_body(request, {"shows"})
         shows = body.get("shows", [])
         if not isinstance(shows, list) or not all(isinstance(name, str) for name in shows):
             raise InvalidArgument("'shows' must be a list of names")
-        return _json({"shows": list(await self._service.reload_specs(shows))})
+        return answer({"shows": list(await self._service.reload_specs(shows))})
 
     async def drain(self, request: Request) -> Response:
-        body = await _body(request, {"deadline_s"})
-        remains = await self._service.drain(_deadline_s(body))
-        return await _items(remains, QUEUE_ITEMS_MAX)
+        body = await read_body(request, {"deadline_s"})
+        remains = await self._service.drain(deadline_of(body))
+        return await items_answer(remains, QUEUE_ITEMS_MAX)
 
     async def stop(self, request: Request) -> Response:
-        body = await _body(request, {"drain", "deadline_s"})
+        body = await read_body(request, {"drain", "deadline_s"})
         drain = body.get("drain", True)
         if not isinstance(drain, bool):
             raise InvalidArgument("'drain' must be true or false")
-        await self._service.stop(drain, _deadline_s(body))
-        return _json({"stopping": True}, status=202)
-
-
-def _route(method: str, path: str, needed: Right, handler: Handler) -> Route:
-    """Make a route whose handler runs only for peers with the right, and answers every error."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            _authorise(request, needed)
-            return await handler(request)
-        except ShotfsError as exc:
-            return error_response(exc)
-        except HTTPException:
-            raise  # `_http_error` answers it
-        # The last line of defence: a mistake in one request must not touch the mount's process.
-        except Exception:
-            log.exception("control: %s %s failed", method, path)
-            return error_response(
-                ShotfsError(
-                    f"the service failed to answer {method} {path}",
-                    fix="its log has the reason; please report it",
-                )
-            )
-
-    return Route(path, endpoint, methods=[method])
-
-
-def _authorise(request: Request, needed: Right) -> None:
-    peer: Peer
-    peer, right = request.scope["extensions"][PEER_EXTENSION]
-    if right >= needed:
-        return
-    log.warning("control: refused %s %s of %s", request.method, request.url.path, peer)
-    if needed is Right.READ:
-        raise NotPermitted(
-            f"uid {peer.uid} is not a user of this mount",
-            fix="ask as the service's user, or mount with mount.allow_other = true",
-        )
-    raise NotPermitted(
-        f"uid {peer.uid} may not {request.method} {request.url.path}: that is for root, "
-        "the service's user and the admin group",
-        fix="use sudo, or join the group that control.admin_group names and log in again",
-    )
-
-
-def error_response(error: ShotfsError) -> Response:
-    """Return the JSON form of *error*, with the HTTP status of the nearest class that has one."""
-    status = next((_STATUS_OF[kind] for kind in type(error).__mro__ if kind in _STATUS_OF), 500)
-    return _json(
-        {
-            "error": type(error).__name__,
-            "message": error.message,
-            "fix": error.fix,
-            "errno": error.errno,
-        },
-        status=status,
-    )
-
-
-async def _http_error(request: Request, exc: Exception) -> Response:
-    """Give Starlette's own refusals (404, 405, 413) the form of all errors."""
-    status = exc.status_code if isinstance(exc, HTTPException) else 500
-    detail = exc.detail if isinstance(exc, HTTPException) else str(exc)
-    return _json(
-        {
-            "error": "Unsupported",
-            "message": f"{request.method} {request.url.path}: {detail}",
-            "fix": "client and service may be of different versions: restart the service",
-            "errno": errno.ENOTSUP,
-        },
-        status=status,
-    )
-
-
-async def _body(request: Request, known: set[str]) -> dict[str, Any]:
-    """Read the request's JSON object; an empty body is an empty object.
-
-    Raises:
-        InvalidArgument: not a JSON object, too large, too slow, or with an unknown key.
-    """
-    content = bytearray()
-    with trio.move_on_after(BODY_TIMEOUT_S) as scope:
-        async with aclosing(request.stream()) as chunks:
-            async for chunk in chunks:
-                content += chunk
-                if len(content) > BODY_BYTES_MAX:
-                    raise HTTPException(413, f"the body is larger than {BODY_BYTES_MAX} bytes")
-    if scope.cancelled_caught:
-        raise HTTPException(408, f"the body did not arrive within {BODY_TIMEOUT_S:g} s")
-    try:
-        value = json.loads(content or b"{}")
-    except ValueError as exc:
-        raise InvalidArgument(f"the body is not JSON: {exc}") from exc
-    if not isinstance(value, dict):
-        raise InvalidArgument("the body is not a JSON object")
-    if unknown := set(value) - known:
-        raise InvalidArgument(
-            f"unknown key {min(unknown)!r}", fix=f"known: {', '.join(sorted(known))}"
-        )
-    return value
-
-
-def _deadline_s(body: Mapping[str, Any]) -> float:
-    value = body.get("deadline_s", 60)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidArgument("'deadline_s' must be a number of seconds")
-    if not 0 <= value <= DEADLINE_S_MAX:
-        raise InvalidArgument(f"'deadline_s' must be between 0 and {DEADLINE_S_MAX:g}")
-    return float(value)
-
-
-def _whole_number(name: str, value: Any, largest: int) -> int:
-    try:
-        number = int(value) if isinstance(value, str | int) and not isinstance(value, bool) else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number <= largest:
-        raise InvalidArgument(f"'{name}' must be a whole number from 0 to {largest}")
-    return number
-
-
-async def _items(items: Sequence[Any], limit: int) -> Response:
-    """Return items and their count; made in a thread, for 10,000 take 50 ms of the event loop."""
-    return await trio.to_thread.run_sync(
-        _json, {"count": len(items), "items": items[:limit]}, limiter=_serialising
-    )
-
-
-def _json(value: Any, *, status: int = 200) -> Response:
-    text = json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=True)
-    return Response(text.encode("ascii"), status_code=status, media_type="application/json")
-
-
-def _plain(value: object) -> Any:
-    """Return the JSON form of what `json` does not know.
-
-    Raises:
-        TypeError: nothing that the service should hand out.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, frozenset | set | tuple):
-        return sorted(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+        await self._service.stop(drain, deadline_of(body))
+        return answer({"stopping": True}, status=202)

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, cast
+from urllib.parse import quote
 
 import httpx
 
@@ -25,6 +26,9 @@ EVICT_TIMEOUT_S = 600.0
 
 RELOAD_TIMEOUT_S = 300.0
 """How long a specification may take to be read from its origin and proven."""
+
+ORIGIN_TIMEOUT_S = 600.0
+"""How long an answer may take for which the service lists a version in its origin."""
 
 DRAIN_SLACK_S = 15.0
 """How much longer than its deadline a drain may take to answer."""
@@ -97,6 +101,39 @@ class Client:
             "POST", "/v1/drain", {"deadline_s": deadline_s}, deadline_s + DRAIN_SLACK_S
         )
 
+    def version(self, path: str) -> dict[str, Any]:
+        """Return what the version directory *path* (relative to the mount) is."""
+        return self._json("GET", _query("/v1/version", path), timeout_s=ORIGIN_TIMEOUT_S)
+
+    def next_version(self, path: str) -> str:
+        """Return *path* with the next version in it."""
+        found = self._json("GET", _query("/v1/version/next", path), timeout_s=ORIGIN_TIMEOUT_S)
+        return str(found["path"])
+
+    def verify_version(self, path: str) -> dict[str, Any]:
+        """Compare a published version's origin with its manifest."""
+        return self._json("GET", _query("/v1/version/verify", path), timeout_s=ORIGIN_TIMEOUT_S)
+
+    def alias_history(self, path: str) -> list[dict[str, Any]]:
+        """Return the moves of the alias *path*, oldest first."""
+        found = self._json("GET", _query("/v1/version/aliases", path), timeout_s=ORIGIN_TIMEOUT_S)
+        return list(found["history"])
+
+    def publish_version(
+        self, path: str, *, why: str, aliases: bool, deadline_s: float
+    ) -> dict[str, Any]:
+        """Publish the version directory *path*; outputs have *deadline_s* to arrive."""
+        body = {"path": path, "why": why, "aliases": aliases, "deadline_s": deadline_s}
+        timeout_s = deadline_s + ORIGIN_TIMEOUT_S
+        return self._json("POST", "/v1/version/publish", body, timeout_s)
+
+    def move_alias(
+        self, path: str, version: str | None, *, why: str, force: bool
+    ) -> dict[str, Any]:
+        """Let the alias *path* point to *version*; None: nowhere."""
+        body = {"path": path, "version": version, "why": why, "force": force}
+        return self._json("POST", "/v1/version/alias", body, ORIGIN_TIMEOUT_S)
+
     def stop(self, *, drain: bool, deadline_s: float) -> None:
         """Ask the service to stop; returns when it has begun to."""
         self._json("POST", "/v1/stop", {"drain": drain, "deadline_s": deadline_s})
@@ -153,6 +190,10 @@ class Client:
             fix="start one with: shotfs mount /shows   (or shotfs serve); if it runs with another "
             "configuration, name it: --config FILE",
         )
+
+
+def _query(endpoint: str, path: str) -> str:
+    return f"{endpoint}?path={quote(path, safe='/')}"
 
 
 def _error_of(response: httpx.Response) -> ShotfsError:

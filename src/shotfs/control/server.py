@@ -24,7 +24,8 @@ from hypercorn.utils import wrap_app
 
 from shotfs.control import access
 from shotfs.control.access import AccessPolicy, AllowUsers, Peer
-from shotfs.control.api import PEER_EXTENSION, Application, application
+from shotfs.control.api import Application, application
+from shotfs.control.requests import PEER_EXTENSION
 from shotfs.control.service import Service
 from shotfs.control.socket import listening
 

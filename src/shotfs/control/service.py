@@ -10,9 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from shotfs.control.version_service import VersionService
+
 
 class Service(Protocol):
     """What can be asked of a running service. Every call happens in the service's trio loop."""
+
+    @property
+    def versions(self) -> VersionService:
+        """What can be asked of versions and their aliases."""
+        ...
 
     def status(self) -> Mapping[str, Any]:
         """Return what the service is and how it is, from memory.

@@ -57,16 +57,25 @@ def forget_names(descriptor: int, show: str) -> bool:
     return True
 
 
-def forget_directories(nodes: Iterable[Node], show: str) -> None:
-    """Make the kernel ask again for owner and mode of the directories of *show* among *nodes*.
+def forget_name(directory: InodeT, name: str) -> None:
+    """Make the kernel look *name* in the inode *directory* up again."""
+    try:
+        pyfuse3.invalidate_entry(directory, os.fsencode(name))
+    except OSError as exc:
+        if exc.errno != errno.ENOENT:  # else the kernel does not remember it
+            log.info("name not dropped: %s", exc, extra={"entry": name})
+
+
+def forget_directories(nodes: Iterable[Node], top: str) -> None:
+    """Make the kernel ask again for owner and mode of *top* and directories below, of *nodes*.
 
     Whoever works in a directory does not look it up by its name, and may write there or not by
     the mode that the kernel remembers.
     """
-    prefix = f"{show}/"
+    prefix = f"{top}/"
     dropped = 0
     for node in nodes:
-        inside = node.path == show or node.path.startswith(prefix)
+        inside = node.path == top or node.path.startswith(prefix)
         if not inside or node.identity != directory_identity(node.path):
             continue
         if dropped == DIRECTORIES_MAX:

@@ -21,6 +21,7 @@ from shotfs.fuse.mountpoint import ensure_ready
 from shotfs.fuse.operations import Operations
 from shotfs.observe.metrics import Metrics
 from shotfs.vfs import FileSystem
+from shotfs.vfs.attributes import directory_identity
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,17 @@ class Mount:
             await trio.to_thread.run_sync(forgetting.forget_directories, nodes, show)
         finally:
             os.close(descriptor)
+
+    async def forget_name(self, path: str) -> None:
+        """Make the kernel look *path* up again: something else lies there now."""
+        directory, _, name = path.rpartition("/")
+        for number in self.operations.known_inodes((directory_identity(directory),)):
+            await trio.to_thread.run_sync(forgetting.forget_name, number, name)
+
+    async def forget_below(self, path: str) -> None:
+        """Make the kernel ask again for owner and mode of *path* and of directories below it."""
+        nodes = self.operations.inodes()
+        await trio.to_thread.run_sync(forgetting.forget_directories, nodes, path)
 
     async def _run(self, nursery: trio.Nursery) -> None:
         await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=self._settings.requests_max)

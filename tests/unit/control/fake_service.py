@@ -35,6 +35,37 @@ class Settings:
 
 
 @dataclass
+class FakeVersions:
+    """Remembers what it was asked of versions; *calls* are those of the service."""
+
+    calls: list[tuple[Any, ...]]
+
+    async def show(self, path: str) -> Mapping[str, Any]:
+        self.calls.append(("show", path))
+        return {"path": path, "state": "open"}
+
+    async def next(self, path: str) -> str:
+        self.calls.append(("next", path))
+        return f"{path}+1"
+
+    async def verify(self, path: str) -> Any:
+        self.calls.append(("verify", path))
+        return {"path": path, "intact": True}
+
+    async def history(self, path: str) -> Sequence[Any]:
+        self.calls.append(("history", path))
+        return [{"version": "v001", "at": "", "by": "a@b", "why": ""}]
+
+    async def publish(self, path: str, **options: Any) -> Any:
+        self.calls.append(("publish", path, options))
+        return {"path": path, "aliases": ()}
+
+    async def move_alias(self, path: str, version: str | None, **options: Any) -> Any:
+        self.calls.append(("move_alias", path, version, options))
+        return {"path": path, "version": version, "moved": True}
+
+
+@dataclass
 class FakeService:
     items: list[Item] = field(default_factory=list)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -42,6 +73,10 @@ class FakeService:
     mountpoint: str | None = "/shows"
     hang: trio.Event | None = None
     stopped: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def versions(self) -> FakeVersions:
+        return FakeVersions(self.calls)
 
     def status(self) -> Mapping[str, Any]:
         if self.fails_with is not None:

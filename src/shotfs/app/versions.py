@@ -1,0 +1,123 @@
+"""Versions: what the control socket can ask of them, and who may."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import trio
+
+from shotfs.app.node import Node
+from shotfs.control.access import Peer
+from shotfs.control.version_service import UNSET, Unset
+from shotfs.fuse.mount import Mount
+from shotfs.namespace import aliases
+from shotfs.vfs import Attributes
+
+
+class NodeVersions:
+    """Implements `control.version_service.VersionService` on a `Node`.
+
+    Args:
+        node: what is asked.
+        mount: its mount, whose kernel forgets what changed; None for `shotfs serve`.
+    """
+
+    def __init__(self, node: Node, mount: Mount | None) -> None:
+        self._node = node
+        self._mount = mount
+
+    async def show(self, path: str) -> Mapping[str, Any]:
+        """Return what a version is."""
+        return await self._node.filesystem.reports.show(path)
+
+    async def next(self, path: str) -> str:
+        """Return *path* with the next version in it."""
+        return await self._node.filesystem.reports.next(path)
+
+    async def verify(self, path: str) -> Any:
+        """Compare a published version's origin with its manifest."""
+        return await self._node.filesystem.reports.verify(path)
+
+    async def history(self, path: str) -> Sequence[Any]:
+        """Return the moves of an alias, oldest first."""
+        return await self._node.filesystem.aliases.history(path)
+
+    async def publish(
+        self,
+        path: str,
+        *,
+        peer: Peer,
+        admin: bool,
+        why: str,
+        move_aliases: bool,
+        deadline_s: float,
+    ) -> Any:
+        """Publish a version directory."""
+        published = await self._node.filesystem.versions.publish(
+            path,
+            by=await self._name_of(peer),
+            why=why,
+            move_aliases=move_aliases,
+            deadline_s=deadline_s,
+            allowed=may_write(peer, admin=admin),
+        )
+        if self._mount is not None:
+            await self._mount.forget_below(path)
+            for alias in published.aliases:
+                await self._mount.forget_name(alias.path)
+        return published
+
+    async def move_alias(
+        self,
+        path: str,
+        version: str | None,
+        *,
+        peer: Peer,
+        admin: bool,
+        why: str,
+        force: bool,
+        expect: str | Unset | None = UNSET,
+    ) -> Any:
+        """Let an alias point to *version*; None: nowhere."""
+        moved = await self._node.filesystem.aliases.move_alias(
+            path,
+            version,
+            by=await self._name_of(peer),
+            why=why,
+            force=force,
+            allowed=may_write(peer, admin=admin),
+            expect=aliases.UNSET if isinstance(expect, Unset) else expect,
+        )
+        if self._mount is not None:
+            await self._mount.forget_name(path)
+        return moved
+
+    async def _name_of(self, peer: Peer) -> str:
+        """Return who asks, as histories and manifests name him."""
+        user = await trio.to_thread.run_sync(_user_name, peer.uid)
+        return f"{user}@{self._node.settings.node.name}"
+
+
+def may_write(peer: Peer, *, admin: bool) -> Callable[[Attributes], bool]:
+    """Return what tells whether *peer* may write a directory, by its owner, group and mode."""
+
+    def allowed(attributes: Attributes) -> bool:
+        if admin:
+            return True
+        if peer.uid == attributes.uid:
+            return bool(attributes.mode & 0o200)
+        if attributes.gid in {peer.gid, *peer.groups}:
+            return bool(attributes.mode & 0o020)
+        return bool(attributes.mode & 0o002)
+
+    return allowed
+
+
+def _user_name(uid: int) -> str:
+    """Return the name of *uid*; blocks: it may come from a directory service."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

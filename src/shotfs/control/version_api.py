@@ -1,0 +1,110 @@
+"""The endpoints of versions and their aliases.
+
+| request                                                       | answer                         |
+|---------------------------------------------------------------|--------------------------------|
+| GET /v1/version?path=P                                        | `VersionService.show`          |
+| GET /v1/version/next?path=P                                   | {path}                         |
+| GET /v1/version/verify?path=P                                 | `VersionService.verify`        |
+| GET /v1/version/aliases?path=P                                | {path, history}                |
+| POST /v1/version/publish {path, why, aliases, deadline_s}     | `VersionService.publish`       |
+| POST /v1/version/alias {path, version, why, force, expect}    | `VersionService.move_alias`    |
+
+All are for users of the mount; publishing and moving are for those of them who may write the
+version's directory, which the service decides. Paths are relative to the mount.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from shotfs.control.access import Peer, Right
+from shotfs.control.requests import (
+    PEER_EXTENSION,
+    answer,
+    deadline_of,
+    flag_of,
+    read_body,
+    route,
+    text_of,
+)
+from shotfs.control.version_service import UNSET, VersionService
+
+
+def routes(service: VersionService) -> list[Route]:
+    """Return the routes that answer for *service*."""
+    endpoints = _Endpoints(service)
+    return [
+        route("GET", "/v1/version", Right.READ, endpoints.show),
+        route("GET", "/v1/version/next", Right.READ, endpoints.next),
+        route("GET", "/v1/version/verify", Right.READ, endpoints.verify),
+        route("GET", "/v1/version/aliases", Right.READ, endpoints.history),
+        route("POST", "/v1/version/publish", Right.READ, endpoints.publish),
+        route("POST", "/v1/version/alias", Right.READ, endpoints.move_alias),
+    ]
+
+
+class _Endpoints:
+    """One method an endpoint."""
+
+    def __init__(self, service: VersionService) -> None:
+        self._service = service
+
+    async def show(self, request: Request) -> Response:
+        return answer(await self._service.show(_path(request)))
+
+    async def next(self, request: Request) -> Response:
+        return answer({"path": await self._service.next(_path(request))})
+
+    async def verify(self, request: Request) -> Response:
+        return answer(await self._service.verify(_path(request)))
+
+    async def history(self, request: Request) -> Response:
+        path = _path(request)
+        return answer({"path": path, "history": list(await self._service.history(path))})
+
+    async def publish(self, request: Request) -> Response:
+        body = await read_body(request, {"path", "why", "aliases", "deadline_s"})
+        peer, right = _peer(request)
+        return answer(
+            await self._service.publish(
+                _clean(text_of("path", body.get("path"))),
+                peer=peer,
+                admin=right >= Right.CHANGE,
+                why=text_of("why", body.get("why"), default=""),
+                move_aliases=flag_of(body, "aliases", default=True),
+                deadline_s=deadline_of(body),
+            )
+        )
+
+    async def move_alias(self, request: Request) -> Response:
+        body = await read_body(request, {"path", "version", "why", "force", "expect"})
+        peer, right = _peer(request)
+        version, expect = body.get("version"), body.get("expect", UNSET)
+        return answer(
+            await self._service.move_alias(
+                _clean(text_of("path", body.get("path"))),
+                None if version is None else text_of("version", version),
+                peer=peer,
+                admin=right >= Right.CHANGE,
+                why=text_of("why", body.get("why"), default=""),
+                force=flag_of(body, "force", default=False),
+                expect=expect if expect in (UNSET, None) else text_of("expect", expect),
+            )
+        )
+
+
+def _peer(request: Request) -> tuple[Peer, Right]:
+    peer: Peer
+    right: Right
+    peer, right = request.scope["extensions"][PEER_EXTENSION]
+    return peer, right
+
+
+def _path(request: Request) -> str:
+    return _clean(text_of("path", request.query_params.get("path")))
+
+
+def _clean(path: str) -> str:
+    return path.strip("/")
