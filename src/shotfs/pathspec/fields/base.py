@@ -165,7 +165,7 @@ class Field:
         if reason is not None or self.matches is None:
             return reason
         if not self.matches(text):
-            return "it does not look like that"
+            return "it is not one of its texts"
         wrong = None if self.check is None else self.check(text)
         return None if wrong is None else f"it {wrong}"
 

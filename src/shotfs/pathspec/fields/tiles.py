@@ -75,7 +75,7 @@ def udim_field(heading: Heading, section: Section) -> Field | None:
         return None
     columns, rows = tiles
     if style == "udim":
-        limits = "" if "tiles" not in section else f" of {columns} by {rows}"
+        limits = "" if "tiles" not in section else f" in {columns} columns and {rows} rows"
         return heading.field(
             f"a UDIM tile from {FIRST_UDIM}{limits}",
             _udims(columns, rows) if "tiles" in section else padded(4, FIRST_UDIM, LAST_UDIM),
