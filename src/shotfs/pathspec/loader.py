@@ -93,6 +93,7 @@ class _Loader:
             return None
         proven = [one for one in self._compiled if not one.fallback]
         self._table.warn_unused(proven, self._source, warnings)
+        self._texts.warn_unused(sorted(self._abstract), self._source, warnings)
         return Specification(
             show=name,
             source=self._source,

@@ -97,6 +97,8 @@ class Section:
         if name not in self._members:
             return None
         value = self._members[name].value
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON knows one kind of number: 5.0 is 5, for editors too
         if not isinstance(value, int) or isinstance(value, bool):
             self._wrong_kind(name, "a whole number")
             return None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 
 from shotfs.pathspec.elements import text_of
 from shotfs.pathspec.field_table import FieldTable
 from shotfs.pathspec.fields import name_problem
 from shotfs.pathspec.model import RESERVED
 from shotfs.pathspec.pattern import Variant
-from shotfs.pathspec.problems import suggest
+from shotfs.pathspec.problems import Report, suggest
 from shotfs.pathspec.proof import ElementProofs
 from shotfs.pathspec.section import Section
 from shotfs.pathspec.tokens import (
@@ -54,10 +54,22 @@ class TemplateTexts:
         self._table = table
         self._proofs = proofs
         self._expanded: dict[str, tuple[Part, ...] | None] = {}
+        self._referred: set[str] = set()
 
     def check(self, name: str) -> None:
         """Check the template *name* as far as can be without knowing what it becomes part of."""
         self._expand(name, ())
+
+    def warn_unused(self, abstract: Iterable[str], source: str, warnings: Report) -> None:
+        """Note each of *abstract* in the document *source* that no template refers to.
+
+        What included documents declare is for many shows: no show need use it all.
+        """
+        for name in abstract:
+            section = self._sections[name]
+            if name not in self._referred and section.source == source:
+                message = f'no template refers to the abstract template "{name}"'
+                warnings.add(section.where, message, section.offset, "remove it")
 
     def variants(self, name: str) -> tuple[Variant, ...] | None:
         """Return the variants of *name*, the first with all optional parts; None for a mistake."""
@@ -157,6 +169,7 @@ class TemplateTexts:
         elif len(above) > REFERENCE_DEPTH_MAX:
             reason = f"more than {REFERENCE_DEPTH_MAX} levels of references", "refer directly"
         else:
+            self._referred.add(piece.name)
             inner = self._expand(piece.name, above)
             if inner is None or part.option is None or all(one.option is None for one in inner):
                 return inner

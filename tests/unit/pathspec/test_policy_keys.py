@@ -34,6 +34,7 @@ def test_prewarm_and_retention() -> None:
     assert policy().prewarm == Lookahead()
     assert policy().retention == Retention()
     assert policy(prewarm={"frames": 5}).prewarm == Lookahead(frames=5)
+    assert policy(prewarm={"frames": 5.0}).prewarm == Lookahead(frames=5)
     assert policy(prewarm={"udims": 1000}).prewarm == Lookahead(udims=1000)
     assert policy(retention={"days": 0.5, "versions": 3}).retention == Retention(0.5, 3)
 

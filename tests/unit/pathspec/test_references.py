@@ -107,6 +107,13 @@ def test_references_that_multiply_are_refused_quickly() -> None:
     assert any("too long" in one.message for one in problems)
 
 
+def test_abstract_template_that_nobody_refers_to_is_warned_of() -> None:
+    templates = {"root": ROOT, "idle": {"path": "x", "abstract": True}, "t": "{@root}/x"}
+    assert [one.where for one in spec(templates, FIELDS).warnings if "abstract" in one.message] == [
+        "/templates/idle"
+    ]
+
+
 def test_before_names_templates_that_produce_paths() -> None:
     two = {"t": {"path": "t/{shot}", "before": ["u"]}, "u": "u/{shot}"}
     assert spec(two, FIELDS).patterns["t"].before == {"u"}
