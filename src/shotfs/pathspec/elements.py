@@ -104,10 +104,10 @@ class Finite:
             yield write(self.tokens, fields, dict(zip(names, texts, strict=True)))
 
 
-def finite(tokens: tuple[Token, ...], fields: Fields) -> Finite | None:
+def _finite(tokens: Tokens, found: list[Field]) -> Finite | None:
     """Return the element as `Finite`, or None when it has free fields or too many names."""
     variables: dict[str, tuple[str, ...]] = {}
-    for field in leaves(tokens, fields):
+    for field in found:
         if field.tokens:
             continue
         if field.choices is None:
@@ -120,11 +120,8 @@ def finite(tokens: tuple[Token, ...], fields: Fields) -> Finite | None:
 
 def checks_of(tokens: tuple[Token, ...], fields: Fields) -> tuple[tuple[str, Check], ...]:
     """Return (field name, check) of each field in *tokens* that has a check, once."""
-    found: dict[str, Check] = {}
-    for field in leaves(tokens, fields):
-        if field.check is not None:
-            found[field.name] = field.check
-    return tuple(found.items())
+    found = leaves(tokens, fields)
+    return tuple({one.name: one.check for one in found if one.check is not None}.items())
 
 
 class Element:
@@ -147,9 +144,10 @@ class Element:
         self.tokens = tokens
         self.fields = fields
         self._match: Matcher | None = None
-        self.checks = checks_of(tokens, fields)
-        self.finite = finite(tokens, fields)
-        self.version = next((one for one in leaves(tokens, fields) if one.kind == "version"), None)
+        found = list(leaves(tokens, fields))
+        self.checks = tuple({one.name: one.check for one in found if one.check is not None}.items())
+        self.finite = _finite(tokens, found)
+        self.version = next((one for one in found if one.kind == "version"), None)
 
     @property
     def match(self) -> Matcher:
@@ -167,20 +165,6 @@ class Element:
                 if check(found[key]) is not None:
                     return None
         return found
-
-    def fields_of(self, name: str) -> dict[str, str] | None:
-        """Return the fields that *name* gives, or None when it does not match."""
-        match = self._match
-        if match is None:
-            match = self.match
-        found = match(name)
-        if found is None:
-            return None
-        fields = found.groupdict()
-        for key, check in self.checks:
-            if check(fields[key]) is not None:
-                return None
-        return fields
 
 
 class Elements:

@@ -46,6 +46,7 @@ class Matcher:
         self._root = root
         self._fields = fields
         self._order = Order(compiled)
+        self._contested = self._order.contested
         self._crossing = frozenset(crossing)
         self._fallback = next((one for one in compiled if one.fallback), None)
 
@@ -62,7 +63,7 @@ class Matcher:
         if found is None:
             return self._without_template(path, names)
         pattern, fields, depth = found
-        if pattern.index in self._order.contested:
+        if pattern.index in self._contested:
             pattern, fields, depth = self._preferred(names)
             if self._is_alias_rather(names):
                 return None
@@ -251,13 +252,11 @@ def split(path: str) -> list[str] | None:
     names = path.split("/")
     if "" in names or "." in names or ".." in names or "\0" in path:
         return None
-    if not path.isascii():
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            return None
-    if len(path) * 4 > NAME_BYTES_MAX and any(
-        len(name.encode()) > NAME_BYTES_MAX for name in names
-    ):
+    if path.isascii():
+        too_long = len(path) > NAME_BYTES_MAX and max(map(len, names)) > NAME_BYTES_MAX
+        return None if too_long else names
+    try:
+        longest = max(len(name.encode()) for name in names)
+    except UnicodeEncodeError:
         return None
-    return names
+    return None if longest > NAME_BYTES_MAX else names

@@ -24,16 +24,31 @@ from shotfs.pathspec.tokens import Literal
 
 @dataclass(slots=True, eq=False)
 class Edge:
-    """A pattern edge. `again`: fields that an earlier element has fixed, known at first use."""
+    """A pattern edge.
+
+    Attributes:
+        match: of its element, None before its first use.
+        again: fields that an earlier element has fixed, known at first use.
+    """
 
     element: Element
     child: Node
+    match: Matcher | None = None
     again: tuple[str, ...] | None = None
 
     def fields_of(self, name: str, bound: dict[str, str]) -> dict[str, str] | None:
         """Return *bound* and the fields that *name* gives, or None when it does not match."""
-        fields = self.element.fields_of(name)
-        if fields is None or not bound:
+        match = self.match
+        if match is None:
+            match = self.match = self.element.match
+        found = match(name)
+        if found is None:
+            return None
+        fields = found.groupdict()
+        for key, check in self.element.checks:
+            if check(fields[key]) is not None:
+                return None
+        if not bound:
             return fields
         # Whoever comes here has the same fields bound: they are those of the node.
         if self.again is None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from shotfs.pathspec.pattern import Pattern
-from shotfs.pathspec.trie import Node, children
+from shotfs.pathspec.trie import Edge, Node, children
 
 
 class Found(NamedTuple):
@@ -29,32 +29,62 @@ class Found(NamedTuple):
 
 def find(node: Node, path: list[str], index: int, bound: dict[str, str]) -> Found | None:
     """Return a template of *path* from element *index* on: of several, any."""
-    name = path[index]
-    following = index + 1
-    last = following == len(path)
-    child = node.literals.get(name)
-    if child is not None:
-        if not last:
-            found = find(child, path, following, bound)
-            if found is not None:
-                return found
-        elif child.template is not None:
-            return Found(child.template, bound, child.version_depth)
-    if node.patterns:
-        for edge in node.candidates(name):
+    last = len(path) - 1
+    while not node.trees:
+        # As long as there is one way to go: most paths never fork.
+        name = path[index]
+        child = node.literals.get(name)
+        if child is None:
+            if not node.patterns:
+                return None
+            edges = node.candidates(name)
+            if len(edges) != 1:
+                return _find_forked(node, path, index, bound, edges)
+            edge = edges[0]
             fields = edge.fields_of(name, bound)
             if fields is None:
-                continue
-            child = edge.child
-            if not last:
-                found = find(child, path, following, fields)
-                if found is not None:
-                    return found
-            elif child.template is not None:
-                return Found(child.template, fields, child.version_depth)
+                return None
+            child, bound = edge.child, fields
+        elif node.patterns:
+            return _find_forked(node, path, index, bound, node.candidates(name))
+        if index == last:
+            pattern = child.template
+            return None if pattern is None else Found(pattern, bound, child.version_depth)
+        node = child
+        index += 1
+    edges = node.candidates(path[index]) if node.patterns else []
+    return _find_forked(node, path, index, bound, edges)
+
+
+def _find_forked(
+    node: Node, path: list[str], index: int, bound: dict[str, str], edges: list[Edge]
+) -> Found | None:
+    """Try the literal, then *edges*, then the trees of *node*."""
+    name = path[index]
+    last = index == len(path) - 1
+    child = node.literals.get(name)
+    if child is not None:
+        found = _go_on(child, path, index, bound, last=last)
+        if found is not None:
+            return found
+    for edge in edges:
+        fields = edge.fields_of(name, bound)
+        if fields is not None:
+            found = _go_on(edge.child, path, index, fields, last=last)
+            if found is not None:
+                return found
     for tree, pattern in node.trees:
         return Found(pattern, {**bound, tree: "/".join(path[index:])}, node.version_depth)
     return None
+
+
+def _go_on(
+    child: Node, path: list[str], index: int, bound: dict[str, str], *, last: bool
+) -> Found | None:
+    if not last:
+        return find(child, path, index + 1, bound)
+    pattern = child.template
+    return None if pattern is None else Found(pattern, bound, child.version_depth)
 
 
 def find_all(node: Node, path: list[str], index: int, bound: dict[str, str]) -> Iterator[Found]:
