@@ -36,6 +36,8 @@ class Specification:
         templates: by name, in the order of the document.
         origins: root URLs that some template has as origin or tier, in the order of the document.
         warnings: what is allowed and probably not meant, in the order of the document.
+        crossing: indexes of templates with paths in version directories that their own node of the
+            trie does not know, as the proof found them.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Specification:
         )
         self._compiled = {one.template.name: one for one in compiled}
         self.warnings = warnings
+        self.crossing = frozenset(crossing)
         self._matcher = Matcher(compiled, root, fields, crossing)
 
     @property
