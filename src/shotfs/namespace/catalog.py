@@ -45,11 +45,14 @@ class Entry:
         checked_s: when it said so, seconds since the epoch.
         identity: the inode identity that the path keeps although the revision would give another
             (a file that this node wrote keeps its inode when it is published); None otherwise.
+        settled: nobody could replace it any more when that was learned. Learned of a template that
+            became immutable later, it counts for the time to live only.
     """
 
     revision: Revision
     checked_s: float
     identity: int | None = None
+    settled: bool = True
 
 
 class Catalog:
@@ -223,13 +226,14 @@ def _encode(entry: Entry) -> list[object]:
         entry.checked_s,
         None if entry.identity is None else f"{entry.identity:x}",
         revision.pin,
+        entry.settled,
     ]
 
 
 def _decode(path: str, row: Any) -> Entry | None:
     """Return the entry, or None for a row that another version of shotfs may have written."""
     try:
-        # Before 2026-11-21 a row had no pin.
+        # Before 2026-11-21 a row had neither pin nor settled.
         tier, key, size_bytes, version, mtime_ns, sums, checked_s, identity, *later = row
         return Entry(
             Revision(
@@ -245,6 +249,7 @@ def _decode(path: str, row: Any) -> Entry | None:
             ),
             checked_s=float(checked_s),
             identity=None if identity is None else int(identity, 16),
+            settled=bool(later[1]) if len(later) > 1 else True,
         )
     except (ValueError, TypeError, IndexError):
         log.warning("catalog row ignored", extra={"path": path})

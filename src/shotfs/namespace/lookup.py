@@ -106,7 +106,7 @@ class Namespace:
 
     def fresh_for_s(self, entry: Entry, policy: Policy, *, max_s: float) -> float:
         """Return how long *entry* may still be trusted, in seconds, at most *max_s*."""
-        if policy.immutable is Immutable.ON_CLOSE:
+        if policy.immutable is Immutable.ON_CLOSE and entry.settled:
             return max_s
         age_s = self._wall_s() - entry.checked_s
         return max(0.0, min(max_s, policy.ttl_s - age_s)) if age_s >= 0 else 0.0
@@ -172,16 +172,17 @@ class Namespace:
             listed_at_s: when the listing began, seconds since the epoch.
         """
         known = self._catalog.peek(path)
+        settled = policy.immutable is Immutable.ON_CLOSE
         if known is not None and known.revision.tier == revision.tier:
             if listed_at_s <= known.checked_s <= self._wall_s():
                 return known
-            if known.revision == revision and policy.immutable is Immutable.ON_CLOSE:
+            if known.revision == revision and settled and known.settled:
                 # Nothing to learn, and no write for each entry of each listing.
                 return known
         if known is not None and known.revision == revision:
             # Equal, but a stat may have brought checksums that listings do not carry.
             revision = known.revision
-        entry = Entry(revision, listed_at_s, _kept_identity(known, revision))
+        entry = Entry(revision, listed_at_s, _kept_identity(known, revision), settled)
         if self._removed.get(path, float("-inf")) < listed_at_s:
             self._catalog.put(path, entry)
             self._missing.pop(path, None)
@@ -265,7 +266,7 @@ class Namespace:
         if entry.revision.tier != tier_name(policy.origin):
             # Learned when the specification said another origin.
             return False
-        if policy.immutable is Immutable.ON_CLOSE:
+        if policy.immutable is Immutable.ON_CLOSE and entry.settled:
             return True
         # An entry from the future was written when the clock was ahead: it is worth nothing.
         return 0 <= self._wall_s() - entry.checked_s < policy.ttl_s
@@ -303,7 +304,8 @@ class Namespace:
             if generation == self._generation:
                 self._remember_missing(path, policy.negative_ttl_s)
             return None
-        entry = Entry(revision, asked_at_s, _kept_identity(known, revision))
+        settled = policy.immutable is Immutable.ON_CLOSE
+        entry = Entry(revision, asked_at_s, _kept_identity(known, revision), settled)
         self._catalog.put(path, entry)
         self._missing.pop(path, None)
         self._note_ancestors(path)

@@ -122,3 +122,33 @@ async def test_a_question_from_before_is_not_the_answer_of_one_from_after(
     assert not old, "what the first origin says"
     assert new, "what the second one says"
     assert await ask() == new, "nothing of the old answer is remembered"
+
+
+async def test_s02_a_file_that_becomes_immutable_is_asked_for_once_more(site: Site) -> None:
+    site.origin.add("config/scene.json", b"first")
+    await site.find(SCENE)
+    newest = site.origin.add("config/scene.json", b"replaced by another node")
+    respecify(site, config={**DOCUMENT["templates"]["config"], "immutable": "on-close"})
+    site.clock.advance(10)
+    entry = await site.find(SCENE)
+    assert entry is not None
+    assert entry.revision == newest
+    site.clock.advance(1e6)
+    asked = site.origin.count()
+    assert await site.find(SCENE) == entry
+    assert site.origin.count() == asked, "for ever from then on"
+
+
+async def test_s02_a_listing_settles_a_file_too(site: Site) -> None:
+    site.origin.add("config/scene.json", b"first")
+    before = await site.find(SCENE)
+    assert before is not None
+    assert not before.settled
+    respecify(site, config={**DOCUMENT["templates"]["config"], "immutable": "on-close"})
+    site.clock.advance(100)
+    policy = site.resolution(SCENE).template.policy
+    entry = site.namespace.listed(
+        SCENE, before.revision, policy, listed_at_s=site.clock.wall_s() - 1
+    )
+    assert entry.settled
+    assert await site.namespace.known(SCENE, policy) == entry
