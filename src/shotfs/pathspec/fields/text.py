@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import functools
+import operator
 
 from shotfs.pathspec import regex
 from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
@@ -46,6 +47,9 @@ def str_field(heading: Heading, section: Section) -> Field | None:
         )
     shape = _pattern(section, pattern, case)
     if shape is None:
+        return None
+    if not _has_length(shape, length):
+        section.problem("length", "no text that the pattern matches is so long", "change either")
         return None
     cases = "" if case == "any" else f" in {case} case"
     return heading.field(
@@ -92,6 +96,52 @@ def _length(section: Section) -> Length:
     return (1, None) if exact is None else (exact, exact)
 
 
+def _has_length(shape: Regex, length: Length) -> bool:
+    if length == (1, None):
+        return True
+    least, most = length
+    wanted = (1 << (LENGTH_MAX if most is None else most) + 1) - (1 << least)
+    return bool(_lengths(shape) & wanted)
+
+
+def _lengths(tree: Regex) -> int:
+    """Return which lengths texts of *tree* have: bit n for n characters, up to `LENGTH_MAX`."""
+    match tree:
+        case Chars():
+            return 0b10
+        case Sequence(parts):
+            return functools.reduce(_joined, map(_lengths, parts), 0b1)
+        case Choice(branches):
+            return functools.reduce(operator.or_, map(_lengths, branches))
+        case Repeat(body, least, most):
+            each = _lengths(body)
+            more = LENGTH_MAX if most is None else most - least
+            return _joined(_repeated(each, least), _repeated(each | 0b1, more))
+        case _:
+            raise AssertionError("a field's own pattern has no fields in it")
+
+
+def _repeated(each: int, count: int) -> int:
+    """Return the lengths of *count* texts of *each*, one behind the other."""
+    found = 0b1
+    while count:
+        if count & 1:
+            found = _joined(found, each)
+        each = _joined(each, each)
+        count >>= 1
+    return found
+
+
+def _joined(one: int, other: int) -> int:
+    """Return the lengths of a text of *one* with one of *other* behind it."""
+    found = 0
+    while one:
+        shortest = one & -one
+        found |= other * shortest
+        one ^= shortest
+    return found & (1 << LENGTH_MAX + 1) - 1
+
+
 def _length_words(length: Length) -> str:
     least, most = length
     if most is None:
@@ -128,7 +178,7 @@ def _pattern(section: Section, pattern: str, case: str) -> Regex | None:
     return restricted
 
 
-@cache
+@functools.cache
 def _characters(case: str) -> Ranges:
     """Return the characters that a text of *case* may hold: those that are their own fold.
 

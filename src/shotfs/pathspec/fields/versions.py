@@ -33,8 +33,6 @@ ALIASES_MAX = 64
 FOLLOWS_PUBLISH = "latest"
 """The alias that moves when a version is published, where the document does not say."""
 ON_PUBLISH, BY_HAND = "on-publish", "by-hand"
-EXISTING_MAX = 1_000_000
-"""Versions that `next_version` looks at."""
 RANDOMNESS_BYTES = 10
 
 ALIAS_PATTERN = "[A-Za-z][A-Za-z0-9_-]{0,63}"
@@ -192,7 +190,7 @@ def next_version(
     if field.kind != "version" or not isinstance(codec, (Numbers, Ulids)):
         raise InvalidArgument(f'field "{field.name}" is no version but of type {field.kind}')
     before = _before(field, site) if isinstance(codec, Ulids) and codec.sites else ""
-    taken = [name for name in islice(existing, EXISTING_MAX) if field.problem(name) is None]
+    taken = (name for name in existing if field.problem(name) is None)
     if isinstance(codec, Numbers):
         return field.format(max(map(codec.parse, taken), default=0) + 1)
     return field.format(before + _next_ulid(map(_ulid_number, taken), now_ms, randomness))

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,6 +14,8 @@ from uuid import UUID
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shotfs.errors import InvalidArgument
 from shotfs.pathspec.fields import TYPE_KEYS, FieldValue, Tile, field_schema
@@ -26,6 +30,9 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"type": "str", "choices": ["x" * 256]}, "choices", "longer than 255 bytes"),
     ({"type": "str", "exclusions": [str(i) for i in range(10_001)]}, "exclusions", "more than"),
     ({"type": "str", "pattern": "[A-Z]*[a-z]", "case": "upper"}, "case", "no text"),
+    ({"type": "str", "pattern": "(ab)+", "length": 3}, "length", "no text that the pattern"),
+    ({"type": "str", "pattern": "a{2,9}", "length": 10}, "length", "no text that the pattern"),
+    ({"type": "str", "pattern": "a{2}b+", "length": {"max": 2}}, "length", "no text"),
     ({"type": "int", "max": -1}, "max", "no number"),
     ({"type": "int", "min": 10**15}, "min", "must be from"),
     ({"type": "int", "pad": 13}, "pad", "must be from 1 to 12"),
@@ -76,6 +83,9 @@ def test_key_that_cannot_be_is_a_mistake(declared: dict[str, Any], key: str, mes
 ACCEPTED: list[tuple[dict[str, Any], FieldValue, str]] = [
     # (declaration, value, its text)
     ({"type": "str", "case": "upper"}, "AB_9", "AB_9"),
+    ({"type": "str", "pattern": "(ab)+|c", "length": {"min": 2, "max": 3}}, "ab", "ab"),
+    ({"type": "str", "pattern": "(a|bc)+", "length": 255}, "bc" * 127 + "a", "bc" * 127 + "a"),
+    ({"type": "str", "pattern": "(a?b){2,3}c*", "length": 7}, "abababc", "abababc"),
     ({"type": "int", "pad": 3}, 7, "007"),
     ({"type": "int", "strict": False, "pad": 3}, 7, "007"),
     ({"type": "version", "scheme": "%04d"}, 12, "0012"),
@@ -178,6 +188,24 @@ def test_case_of_unicode_is_that_of_python() -> None:
 def test_nothing_beyond_the_table_of_cases_has_a_case() -> None:
     beyond = "".join(map(chr, range(0x2_0000, 0x11_0000)))
     assert beyond.lower() == beyond == beyond.upper()
+
+
+@pytest.mark.timeout(10)
+def test_lengths_of_a_hostile_pattern_are_found_quickly() -> None:
+    pattern = "(a{1,250}(b{3})*)?" * 190 + "z"
+    (problem,) = mistakes("str", pattern=pattern, length=255)
+    assert problem.where == "/fields/f/pattern"
+
+
+@given(
+    st.sampled_from(["a", "(ab)+", "(a|bcd)+", "(ab?c){2,3}", "a*(bb)*c", "(a{3}|b{5}){2,}"]),
+    st.integers(1, 6),
+)
+@settings(max_examples=60, deadline=None)
+def test_length_is_a_mistake_exactly_where_no_text_has_it(pattern: str, length: int) -> None:
+    texts = ("".join(one) for one in itertools.product("abcd", repeat=length))
+    some = any(re.fullmatch(pattern, text) for text in texts)
+    assert (mistakes("str", pattern=pattern, length=length) == []) == some
 
 
 def test_flags_for_the_proofs() -> None:

@@ -21,7 +21,7 @@ from shotfs.pathspec.sequences import (
     sequence_of,
     tokens_for,
 )
-from tests.unit.pathspec.documents import SHOT, dna, spec
+from tests.unit.pathspec.documents import spec
 
 from .declare import field
 
@@ -254,14 +254,11 @@ def test_token_that_contradicts_its_field_is_told(path: str, message: str, fix: 
     assert caught.value.fix == f'write "{fix}"'
 
 
-def test_token_of_the_field_of_the_documentation() -> None:
-    made = dna()
-    found = sequence_of(made, f"render/{SHOT}/beauty/{SHOT}.####.png")
-    assert found is not None
-    assert found.directory == f"render/{SHOT}/beauty"
-    assert found.with_tokens("houdini") == f"render/{SHOT}/beauty/{SHOT}.$F4.png"
-    files = [f"render/{SHOT}/beauty/{SHOT}.{frame}.png" for frame in (1001, 1002, 1003, 1010)]
-    frames = [found.values_of(path) for path in [*files, f"render/{SHOT}/beauty/x.tmp"]]
+def test_frames_of_a_directory_are_told_as_ranges() -> None:
+    found = sequence("frame/ab1_v003/beauty.####.exr")
+    assert found.with_tokens("houdini") == "frame/ab1_v003/beauty.$F4.exr"
+    names = [*(f"beauty.{frame}.exr" for frame in (1001, 1002, 1003, 1010)), "x.tmp", "a.1004.exr"]
+    frames = [found.values_of(f"{found.directory}/{name}") for name in names]
     assert ranges(one["frame"] for one in frames if one is not None) == "1001-1003,1010"
 
 
