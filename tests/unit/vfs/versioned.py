@@ -67,12 +67,16 @@ class VersionNode(World):
 
     async def make(self, path: str, content: bytes = b"pixels") -> None:
         """Write *path* with the directories that it needs, and wait until the origin has it."""
+        await self.make_above(path)
+        await self.publish(path, content)
+
+    async def make_above(self, path: str) -> None:
+        """Make the directories of *path* that are not there."""
         parts = path.split("/")
         for count in range(2, len(parts)):
             directory = "/".join(parts[:count])
             if not await self.exists(directory):
                 await self.mkdir(directory)
-        await self.publish(path, content)
 
     async def seal(self, path: str = SHOT, by: str = "anna@a", **options: Any) -> PublishedVersion:
         return await self.fs.versions.publish(
