@@ -16,7 +16,8 @@ from shotfs.pathspec.compare import Side, compare
 from shotfs.pathspec.comparison import Comparison, Paths, TemplateChange
 from shotfs.pathspec.declarations import declarations
 
-from .documents import DNA, document
+from .documents import document
+from .small_dna import TEXT
 
 
 def side(made: dict[str, Any], name: str = "a.json", **included: dict[str, Any]) -> Side:
@@ -36,7 +37,7 @@ def only(comparison: Comparison) -> TemplateChange:
 
 
 def changed_dna(**changes: Any) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(DNA.read_text())
+    made: dict[str, Any] = json.loads(TEXT)
     for path, value in changes.items():
         *above, last = path.split("__")
         place = made

@@ -12,7 +12,8 @@ from shotfs.pathspec import Specification
 from shotfs.pathspec import gaps as gaps_module
 from shotfs.pathspec.delivery import Entry, EntryKind, FindingKind, Report, judge
 
-from .documents import FRAME, SHOT, dna, spec
+from .documents import spec
+from .small_dna import FRAME, SHOT, small
 
 FIELDS = {
     "shot": {"type": "str", "pattern": "[a-z]{2}[0-9]{3}"},
@@ -73,12 +74,12 @@ def test_complete_delivery_is_in_order() -> None:
 def test_misnamed_file_gets_the_name_that_it_should_have(
     path: str, kind: FindingKind, suggestion: str | None
 ) -> None:
-    (finding,) = lint(dna(), [path]).findings
+    (finding,) = lint(small(), [path]).findings
     assert (finding.kind, finding.suggestion) == (kind, suggestion)
 
 
 def test_every_suggestion_is_a_path_of_the_specification() -> None:
-    made = dna()
+    made = small()
     for index in range(len(FRAME)):
         for path in (FRAME[:index] + FRAME[index + 1 :], FRAME[:index] + "x" + FRAME[index:]):
             for finding in lint(made, [path]).findings:
@@ -88,7 +89,7 @@ def test_every_suggestion_is_a_path_of_the_specification() -> None:
 
 def test_misnamed_directory_is_told_once_with_the_number_of_its_files() -> None:
     paths = [FRAME.replace("beauty", "Beauty").replace("1001", str(n)) for n in range(1001, 1051)]
-    report = lint(dna(), [*paths, "render/zz"])
+    report = lint(small(), [*paths, "render/zz"])
     first = report.findings[0]
     assert (first.path, first.files) == (f"render/{SHOT}/Beauty/", 50)
     assert report.counts == {FindingKind.WRONG_CASE: 1, FindingKind.MISNAMED: 1}
@@ -115,7 +116,7 @@ def test_misnamed_directory_is_told_once_with_the_number_of_its_files() -> None:
     ],
 )
 def test_what_does_not_belong_into_a_delivery(entry: Entry, kind: FindingKind, words: str) -> None:
-    (finding,) = lint(dna(), [entry]).findings
+    (finding,) = lint(small(), [entry]).findings
     assert finding.kind is kind
     assert words in finding.message
 
@@ -129,7 +130,7 @@ def test_names_that_differ_by_case_only_are_told() -> None:
         Entry(f"render/{SHOT}/log/a.txt", size_bytes=1),
         Entry(f"render/{SHOT}/log/b.txt", size_bytes=1),
     ]
-    report = lint(dna(), paths)
+    report = lint(small(), paths)
     assert found(report) == [(FindingKind.TWIN, f"render/{SHOT}/log/a.txt")]
 
 
@@ -205,7 +206,7 @@ def test_required_template_without_a_file_is_missing() -> None:
 
 
 def test_all_findings_are_counted_and_a_limit_of_them_is_kept_and_announced() -> None:
-    report = lint(dna(), (f"render/{SHOT}/log/{n}" for n in range(50)), shown_max=10)
+    report = lint(small(), (f"render/{SHOT}/log/{n}" for n in range(50)), shown_max=10)
     assert report.counts == {FindingKind.MISNAMED: 50}
     assert len(report.findings) == 10
     assert "misnamed: 10 of 50 are shown" in report.notes
@@ -229,7 +230,7 @@ def test_s10_memory_does_not_grow_with_the_number_of_files() -> None:
             for frame in range(100):
                 yield Entry(f"{name}/beauty/{name[7:]}.{1001 + frame}.png", size_bytes=1)
 
-    made = dna()
+    made = small()
 
     def peak(count: int) -> int:
         tracemalloc.start()

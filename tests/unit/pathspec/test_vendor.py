@@ -17,7 +17,7 @@ from shotfs.pathspec.vendor import ROOTS, VendorSpec, export
 from shotfs.pathspec.vendor_guide import guide
 from shotfs.pathspec.vendor_pages import markdown, page
 
-from .documents import DNA
+from .small_dna import TEXT
 
 SECRETS = [
     "gs://",
@@ -147,7 +147,7 @@ def test_templates_are_chosen_by_name_and_by_flow() -> None:
 
 
 def test_name_that_stands_in_a_path_stays_and_is_told() -> None:
-    made = json.loads(DNA.read_text())
+    made = json.loads(TEXT)
     made["roots"] = {"main": {"sites": {"render": "gs://x/ant"}}}
     texts = {"dna.json": json.dumps(made)}
     leaks = export(
@@ -210,8 +210,7 @@ def test_documents_show_usage_choices_and_paths_that_fit() -> None:
     assert text.index("## What you deliver") < text.index("## What you receive")
 
 
-def test_example_of_the_documentation_exports() -> None:
-    text = DNA.read_text()
-    made = export(load(text, source="dna.json"), declarations("dna.json", {"dna.json": text}))
+def test_all_templates_are_exported_where_none_is_named() -> None:
+    made = export(load(TEXT, source="dna.json"), declarations("dna.json", {"dna.json": TEXT}))
     assert made.leaks == ()
-    assert list(made.specification.templates) == list(load(text, source="x").templates)
+    assert list(made.specification.templates) == list(load(TEXT, source="x").templates)
