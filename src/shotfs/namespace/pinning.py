@@ -143,12 +143,13 @@ class Walk:
 
     async def _top(self, path: str) -> Found | str:
         """Return the file that *path* is, or *path* itself if it is a directory."""
-        if path == "" or self._spec.directory(path) is not None:
-            if path == "" or await self._holds(path):
-                return path
-            raise PathNotFound(f"{path}: nothing lies below it", fix="pin what is there")
+        is_directory = path == "" or self._spec.directory(path) is not None
+        if path == "" or (is_directory and await self._holds(path)):
+            return path
         resolution = self._spec.resolve(path)
         if resolution is None or resolution.scratch:
+            if is_directory:
+                raise PathNotFound(f"{path}: nothing lies below it", fix="pin what is there")
             raise PathNotFound(
                 f"{path}: no template of the specification can produce this path",
                 fix=f"`shotfs spec explain {path}` says which template comes nearest",
@@ -157,7 +158,7 @@ class Walk:
         try:
             revision = await (await self._tier(origin)).stat(resolution.key)
         except ObjectNotFound as exc:
-            raise PathNotFound(f"{path}: {exc.message}") from exc
+            raise PathNotFound(f"{path}: {exc.message}", fix="pin what is there") from exc
         return Found(path, revision, origin)
 
     async def _holds(self, path: str) -> bool:

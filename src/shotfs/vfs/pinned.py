@@ -109,6 +109,8 @@ def tops(above: PinnedPath, spec: Specification) -> Mapping[str, PinnedFile | Po
                 found[name] = pointer
         elif revision is not None:
             found[name] = PinnedFile(Entry(revision, pins.made_s))
+        elif spec.directory(path) is not None:
+            found[name] = None
     return found
 
 

@@ -160,6 +160,8 @@ class Site:
     second: Origin = field(default_factory=lambda: Origin(SECOND))
     clock: Clock = field(default_factory=Clock)
     preemptible: bool = False
+    mount: Mapping[str, str] = field(default_factory=dict)
+    """Settings of [mount], all of them text."""
 
     def open(self, *, read_only: bool = False) -> AbstractAsyncContextManager[World]:
         """Start the node, or start it again."""
@@ -181,6 +183,8 @@ free_bytes_min = 0
 free_bytes_min = 0
 [network]
 attempts_max = 1
+[mount]
+{"".join(f"{name} = {json.dumps(value)}" + chr(10) for name, value in site.mount.items())}
 [shows.ant]
 spec = "spec.json"
 """
@@ -189,8 +193,10 @@ spec = "spec.json"
     loaded = load(str(config), {})
     async with open_node(loaded, Metrics(), read_only=read_only) as node:
         namespace = node.filesystem._finder.namespace
-        namespace._now_s = site.clock.monotonic_s
-        namespace._wall_s = site.clock.wall_s
+        sides = [getattr(namespace, name, namespace) for name in ("_live", "_past")]
+        for one in sides:
+            one._now_s = site.clock.monotonic_s
+            one._wall_s = site.clock.wall_s
         site.origin.asked.clear()
         site.second.asked.clear()
         yield World(node, site.origin, site.second, site.clock)
