@@ -92,8 +92,18 @@ async def test_every_endpoint_answers_what_the_service_says(socket_path: str) ->
         assert await asked(socket_path, lambda c: c.evict(5)) == {"bytes_freed": 5}
         assert await asked(socket_path, lambda c: c.evict(None)) == {"bytes_freed": None}
         assert (await asked(socket_path, lambda c: c.drain(1.5)))["count"] == 1
+        found = await asked(socket_path, lambda c: c.reload_specs(["bee"]))
+        assert found == [{"show": "bee", "outcome": "unchanged"}]
+        await asked(socket_path, Client.reload_specs)
         await asked(socket_path, lambda c: c.stop(drain=False, deadline_s=2))
-    assert service.calls == [("evict", 5), ("evict", None), ("drain", 1.5), ("stop", False, 2.0)]
+    assert service.calls == [
+        ("evict", 5),
+        ("evict", None),
+        ("drain", 1.5),
+        ("reload_specs", ["bee"]),
+        ("reload_specs", []),
+        ("stop", False, 2.0),
+    ]
 
 
 async def test_queue_answers_at_most_the_limit_and_counts_all(socket_path: str) -> None:
@@ -193,6 +203,7 @@ EVERY_ENDPOINT = [
     ("GET", "/v1/metrics"),
     ("GET", "/v1/queue"),
     ("POST", "/v1/cache/evict"),
+    ("POST", "/v1/specs/reload"),
     ("POST", "/v1/drain"),
     ("POST", "/v1/stop"),
 ]
@@ -252,7 +263,7 @@ async def test_s12_user_of_the_mount_reads_status_and_changes_nothing(public_pat
 
     async with running(service, Settings(public_path), allow):
         answers = await answers_to_nobody(public_path)
-    assert [status for status, _ in answers] == [200, 200, 200, 403, 403, 403, 403]
+    assert [status for status, _ in answers] == [200, 200, 200, 403, 403, 403, 403, 403]
     assert service.calls == []
     assert {entry[:2] for entry in seen} == {(NOBODY, NOBODY)}
     assert all(pid > 0 for _, _, pid in seen)
@@ -266,8 +277,8 @@ async def test_s12_member_of_the_admin_group_may_do_everything(public_path: str)
     group = grp.getgrnam("daemon")
     async with running(service, Settings(public_path, admin_group="daemon")):
         answers = await answers_to_nobody(public_path, groups=[group.gr_gid])
-    assert [status for status, _ in answers] == [200, 200, 200, 200, 200, 200, 202]
-    assert [call[0] for call in service.calls] == ["evict", "drain", "stop"]
+    assert [status for status, _ in answers] == [200, 200, 200, 200, 200, 200, 200, 202]
+    assert [call[0] for call in service.calls] == ["evict", "reload_specs", "drain", "stop"]
 
 
 @pytest.mark.parametrize(
@@ -284,6 +295,8 @@ async def test_s12_member_of_the_admin_group_may_do_everything(public_path: str)
         ("/v1/cache/evict", b'{"bytes": -1}', "bytes"),
         ("/v1/cache/evict", b'{"bytes": 1.5}', "bytes"),
         ("/v1/stop", b'{"drain": 1}', "drain"),
+        ("/v1/specs/reload", b'{"shows": "ant"}', "shows"),
+        ("/v1/specs/reload", b'{"shows": [1]}', "shows"),
     ],
 )
 async def test_bad_request_is_400_and_names_what_is_wrong(
