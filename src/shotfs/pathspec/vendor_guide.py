@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shotfs.errors import InvalidArgument
 from shotfs.pathspec import elements
 from shotfs.pathspec.elements import text_of
 from shotfs.pathspec.fields import Field
 from shotfs.pathspec.model import Immutable
 from shotfs.pathspec.pattern import Pattern
 from shotfs.pathspec.samples import example_path, texts_of
+from shotfs.pathspec.sequences import tokens_for
+from shotfs.pathspec.sequences.tokens import KINDS as TOKEN_KINDS
 from shotfs.pathspec.specification import Specification
 
 EXAMPLES_MAX = 3
@@ -256,6 +259,16 @@ class _Guide:
         if lines:
             yield Heading(2, ("Frames, tiles, views and versions",))
             yield Bullets(tuple(lines))
+        tokens = [kinds[kind] for kind in TOKEN_KINDS if kind in kinds]
+        if tokens:
+            yield Paragraph(("Where an application wants one path for all of them, write:",))
+            yield Grid(
+                ("Application", *(_KINDS[field.kind] for field in tokens)),
+                tuple(
+                    ((name,), *(_token(field, style) for field in tokens))
+                    for name, style in _APPLICATIONS.items()
+                ),
+            )
 
 
 _KINDS = {
@@ -271,6 +284,23 @@ _KINDS = {
     "compound": "several fields",
     "tree": "directories",
 }
+
+
+_APPLICATIONS = {
+    "Nuke": "nuke",
+    "Houdini": "houdini",
+    "Arnold": "arnold",
+    "Maya": "maya",
+    "Redshift": "redshift",
+    "printf": "printf",
+}
+
+
+def _token(field: Field, style: str) -> Line:
+    try:
+        return (Code(tokens_for(field, style)),)
+    except InvalidArgument:
+        return ("has none",)
 
 
 def _listed(texts: tuple[str, ...], *, more: bool = False) -> Line:
