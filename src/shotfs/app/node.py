@@ -21,7 +21,7 @@ from shotfs.namespace import Namespace, ShowSet, SpecLoader, TierPool
 from shotfs.namespace.catalog import open_catalog
 from shotfs.namespace.spec_cache import SpecCache
 from shotfs.observe.metrics import Metrics
-from shotfs.pathspec import Specification
+from shotfs.pathspec import Specification, compiled
 from shotfs.publish import Publisher, Spool, SpoolEntry, open_spool
 from shotfs.tiers.base import Revision, Tier
 from shotfs.vfs import FileSystem
@@ -107,6 +107,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 os.path.dirname(loaded.path or ""),
                 tiers,
                 SpecCache(os.path.join(settings.cache.directory, "specs")),
+                compiled=compiled,
             )
             shows = await loader.load_all()
             await check_origins([show.spec for show in shows], tiers)

@@ -20,8 +20,13 @@ from shotfs.digest import Digest
 from shotfs.errors import ConfigInvalid, SpecInvalid, TierUnavailable
 from shotfs.namespace import spec_loading as spec_loading_module
 from shotfs.namespace.spec_cache import SpecCache
-from shotfs.namespace.spec_loading import COPY_WAIT_S, SWITCH_INTERVAL_S, SpecLoader
-from shotfs.pathspec import Specification
+from shotfs.namespace.spec_loading import (
+    COPY_WAIT_S,
+    SWITCH_INTERVAL_S,
+    CompiledForm,
+    SpecLoader,
+)
+from shotfs.pathspec import Specification, compiled
 from tests.unit.namespace.origin import Clock, Origin, Pool
 from tests.unit.namespace.spec import DOCUMENT, TEXT
 
@@ -65,7 +70,7 @@ class Node:
         self.origin = Origin("mem://specs")
         self.clock = Clock()
         self.settings = Settings(shows={"ant": {"spec": SPEC}})
-        self.compiled: Compiled | None = None
+        self.compiled: CompiledForm | None = None
 
     def loader(self) -> SpecLoader:
         return SpecLoader(
@@ -213,6 +218,38 @@ async def test_what_is_not_of_these_documents_is_compiled_anew(node: Node, chang
     if change != "show":
         await node.start()
         assert node.compiled.restored == 1, "written anew"
+
+
+@pytest.mark.parametrize("site", ["", "lon"])
+async def test_the_real_compiled_form_is_the_same_specification(
+    node: Node, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.compiled = compiled
+    node.settings = Settings(shows={"ant": {"spec": SPEC}}, node={"site": site})
+    first = await node.start()
+
+    def never(*_: Any) -> Specification:
+        raise AssertionError("it was compiled")
+
+    monkeypatch.setattr(spec_loading_module.DocumentSet, "load", never)
+    show = await node.start()
+    assert show.spec is not first.spec
+    assert show.spec.digest == first.spec.digest
+    assert show.spec.documents == first.spec.documents
+    assert show.spec.templates == first.spec.templates
+    path = "render/xy_1_100_030_00_v005/beauty.1001.exr"
+    assert show.spec.resolve(path) == first.spec.resolve(path)
+
+
+async def test_a_damaged_compiled_form_is_made_anew(node: Node) -> None:
+    node.compiled = compiled
+    first = await node.start()
+    (path,) = (node.directory / "cache/specs").glob("*.compiled")
+    data = path.read_bytes()
+    # Whole, as far as the cache can tell, and yet not what this version writes.
+    SpecCache(str(path.parent))._write(path.name, b"shotfs-compiled/0 x\n{}")
+    assert (await node.start()).spec.digest == first.spec.digest
+    assert path.read_bytes() == data
 
 
 # --- the thread ----------------------------------------------------------------------------------
