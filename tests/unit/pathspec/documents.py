@@ -8,7 +8,9 @@ from typing import Any
 
 from shotfs.pathspec import Specification, load
 
-DNA = Path(__file__).parents[3] / "docs/examples/dna.json"
+DNA = Path(__file__).with_name("dna.json")
+"""The DNA naming in one small document; docs/examples/dna.json has the full form."""
+
 SHOT = "xy_1_100_030_00_v005"
 FRAME = f"render/{SHOT}/beauty/{SHOT}.1001.png"
 
@@ -37,5 +39,5 @@ def spec(
 
 
 def dna() -> Specification:
-    """The example of the documentation."""
+    """The DNA naming."""
     return load(DNA.read_text(), source="dna.json")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,13 +127,15 @@ class Draft:
     def document(self) -> Body:
         """Return the document as JSON data."""
         templates: Body = {}
+        origins = Counter(one.root for one in self.templates.values() if not one.abstract)
+        default = origins.most_common(1)[0][0] if origins else None
         for name, one in self.templates.items():
             body: Body = {"path": written(one.parts)}
             if one.usage:
                 body["usage"] = one.usage
             if one.abstract:
                 body["abstract"] = True
-            elif one.root is not None and len(self.roots) > 1:
+            elif one.root is not None and one.root != default:
                 body["origin"] = one.root
             if one.before:
                 body["before"] = list(one.before)
@@ -141,6 +144,8 @@ class Draft:
         if self.usage:
             made["usage"] = self.usage
         made["roots"] = dict(self.roots)
+        if default is not None and len(self.roots) > 1:
+            made["defaults"] = {"origin": default}
         made["fields"] = {name: one.body for name, one in self.fields.items()}
         made["templates"] = templates
         return made

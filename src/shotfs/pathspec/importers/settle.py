@@ -33,6 +33,7 @@ from shotfs.pathspec.importers.parts import (
     inlined,
     mapped,
     merged,
+    optional_count,
     variants,
     written,
 )
@@ -120,6 +121,8 @@ def _narrow(draft: Draft, template: TemplateDraft) -> None:
     """
     whole = inlined(template.parts, draft.parts_of())
     names = _neighbours(draft, whole)
+    # What can be split without its references keeps them.
+    base = template.parts if optional_count(template.parts) == optional_count(whole) else whole
     best: _Way | None = None
     for choice in itertools.islice([{}, *_choices(draft, names)], TRIALS_MAX):
         cost = sum(names[name].alone for name in choice)
@@ -129,19 +132,19 @@ def _narrow(draft: Draft, template: TemplateDraft) -> None:
         if not problems:
             best = _Way(choice, cost)
         elif all(_OPTIONAL in problem.message for problem in problems):
-            cut = _cut(draft, whole, choice)
+            cut = _cut(draft, base, choice)
             if cut is not None and (best is None or cost < best.cost):
                 best = _Way(choice, cost, cut)
     if best is None:
         return
-    ways = [template.parts] if best.cut is None else _ways(whole, best.cut)
+    ways = [template.parts] if best.cut is None else _ways(base, best.cut)
 
     def fits(choice: Patterns) -> bool:
         return not any(_problems(draft, way, choice) for way in ways)
 
     choice = _least(draft, names, best.choice, fits)
     if best.cut is not None:
-        _split(draft, template, best.cut)
+        _split(draft, template, base, best.cut)
     _use_all(draft, template, choice)
 
 
@@ -185,15 +188,15 @@ def _cut(draft: Draft, parts: Parts, choice: Patterns) -> int | None:
     return None
 
 
-def _split(draft: Draft, template: TemplateDraft, index: int) -> None:
-    """Make two templates of *template*: with the optional part at *index*, and without it."""
-    parts = inlined(template.parts, draft.parts_of())
+def _split(draft: Draft, template: TemplateDraft, parts: Parts, index: int) -> None:
+    """Make two of *template*: *parts* with the optional part at *index*, and without it."""
     held = [draft.fields[name].shown for name in _fields_of((parts[index],))]
     template.parts, shorter = _ways(parts, index)
     name = unique(f"{template.name}_short", draft.templates)
-    draft.templates[name] = replace(
-        template, name=name, parts=shorter, before=[], twin_of=template.name
-    )
+    short = replace(template, name=name, parts=shorter, before=[], twin_of=template.name)
+    listed = list(draft.templates.items())
+    place = list(draft.templates).index(template.name) + 1
+    draft.templates = dict([*listed[:place], (name, short), *listed[place:]])
     draft.notes.note(
         Severity.RENAMED,
         template.place,

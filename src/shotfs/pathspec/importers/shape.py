@@ -11,6 +11,7 @@ from shotfs.pathspec.importers.parts import (
     Maybe,
     Part,
     Parts,
+    Refer,
     Text,
     Use,
     each,
@@ -21,6 +22,7 @@ from shotfs.pathspec.importers.parts import (
     optional_count,
     tidied,
     variants,
+    written,
 )
 from shotfs.pathspec.importers.report import Severity
 
@@ -42,6 +44,7 @@ def shape(draft: Draft) -> None:
     split_optionals(draft)
     mark_directories(draft)
     drop_twins(draft)
+    use_directories(draft)
 
 
 def _drop_empty(draft: Draft) -> None:
@@ -239,6 +242,35 @@ def _open_directory(draft: Draft, template: TemplateDraft) -> None:
         "all files below it are allowed",
         "write templates for its files, or remove it",
     )
+
+
+def use_directories(draft: Draft) -> None:
+    """Let templates refer to the directories that nothing refers to yet, the deepest first."""
+    unused = [
+        one
+        for name, one in draft.templates.items()
+        if one.abstract and name not in draft.referred()
+    ]
+    for directory in sorted(unused, key=lambda one: -len(written(one.parts))):
+        for template in draft.templates.values():
+            rest = _after(template.parts, directory.parts)
+            if rest is not None and template.root == directory.root:
+                template.parts = (Refer(directory.name), *rest)
+
+
+def _after(parts: Parts, start: Parts) -> Parts | None:
+    """Return what follows the directory *start* in *parts*, or None if they do not begin so."""
+    last, length = start[-1], len(start)
+    if isinstance(last, Text):
+        part = parts[length - 1] if len(parts) >= length else None
+        if parts[: length - 1] == start[:-1] and isinstance(part, Text):
+            rest = part.text.removeprefix(last.text)
+            if rest.startswith("/") and rest != part.text:
+                return (Text(rest), *parts[length:])
+        return None
+    following = parts[length] if len(parts) > length else None
+    is_below = isinstance(following, Text) and following.text.startswith("/")
+    return parts[length:] if parts[:length] == start and is_below else None
 
 
 def drop_twins(draft: Draft) -> None:

@@ -142,11 +142,12 @@ def test_anatomy_is_found_in_every_form(form: str) -> None:
         "publish": {"render": {k: v for k, v in TEMPLATES["publish"][0].items() if k != "name"}},
     }
     roots = {"work": {"linux": "/mnt/projects"}}
-    whole: dict[str, Any] = {
+    forms: dict[str, dict[str, Any]] = {
         "project": {"name": "ant", "config": {"roots": roots, "templates": mapped}},
         "mapping": {"roots": roots, "templates": mapped},
         "categories": mapped,
-    }[form]
+    }
+    whole = forms[form]
     document, report = convert("ayon", json.dumps(whole), source="project.json", show=None)
     assert report.mistakes == ()
     assert any(name.startswith("publish_render") for name in document["templates"])

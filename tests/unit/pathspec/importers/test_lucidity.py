@@ -83,7 +83,7 @@ def test_imported_pattern_accepts_nothing_that_lucidity_refuses(
         return  # told; nothing is accepted before a person decides
     specification, _ = imported("lucidity", f"t: '{pattern}'", roots={"main": "gs://a/b"})
     if accepts(specification, path):
-        normal = re.sub("/+", "/", pattern)
+        normal = re.sub(r"/(\.?/)+", "/", pattern)  # no path has such elements
         assert parses(normal, path), made["templates"]
     elif parses(pattern, path) and "//" not in pattern:
         assert any(one.severity is Severity.NARROWED for one in report.findings)
