@@ -111,11 +111,15 @@ def export(
         "left": [leak.where for leak in made.leaks if not leak.removed],
     }
     summary = (
-        f"{len(data['templates'])} templates with {len(data['fields'])} fields, without roots,"
-        " sites and owners:"
+        f"{_count(len(data['templates']), 'template')} with {_count(len(data['fields']), 'field')},"
+        " without roots, sites and owners:"
     )
     lines = [Text(summary), *(Text(f"  {printable(path)}") for path in written)]
     emit(data, as_json, lambda: Group(*lines))
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _write(directory: str, texts: tuple[str, ...], *, force: bool) -> list[str]:

@@ -206,7 +206,7 @@ def _shown(directory: str, report: Report) -> Iterator[RenderableType]:
     size = human("size_bytes", report.size_bytes)
     yield _line(f"{directory}: {verdict}. {report.files} files, {size}.")
     if report.counts:
-        counts = (f"{count} {kind}" for kind, count in report.counts.items())
+        counts = (f"{report.counts[kind]} {kind}" for kind in FindingKind if kind in report.counts)
         yield _line(f"  {', '.join(counts)}")
     if report.templates:
         shown = table("template", "files", "size")

@@ -34,6 +34,9 @@ from shotfs.pathspec.samples import example_path, leaf_fields, produces
 from shotfs.pathspec.specification import Specification
 from shotfs.pathspec.trials import trial_texts
 
+DECIDED_MAX = 2000
+"""Questions that are decided on automata; each may take a second, most take a thousandth."""
+
 PATHS_MAX = 400
 """Generated paths that are tried for one pair of templates."""
 
@@ -55,6 +58,7 @@ class _Comparing:
     def __init__(self, old: Side, new: Side) -> None:
         self._old, self._new = old, new
         self._shape_texts: dict[str, tuple[str, ...]] = {}
+        self._decided = 0
 
     def compare(self) -> Comparison:
         old, new = self._old.specification.patterns, self._new.specification.patterns
@@ -200,9 +204,8 @@ class _Comparing:
 
         proven = False
         try:
-            text = text_only_in(
-                automaton_of(_whole(side.specification, pattern)),
-                automaton_of(_whole(other.specification, beside)),
+            text = self._text_only_in(
+                _whole(side.specification, pattern), _whole(other.specification, beside)
             )
         except TooComplex:
             text = None
@@ -215,6 +218,12 @@ class _Comparing:
         if text is not None and is_one(text):
             return text, False
         return None, proven
+
+    def _text_only_in(self, one: Regex, other: Regex) -> str | None:
+        self._decided += 1
+        if self._decided > DECIDED_MAX:
+            raise TooComplex
+        return text_only_in(automaton_of(one), automaton_of(other))
 
     def _says_all(self, side: Side, other: Side, beside: Pattern) -> bool:
         """Return whether the automaton of *beside* is all that decides about its paths."""
@@ -242,7 +251,7 @@ class _Comparing:
             if ours.shape is None or theirs.shape is None or theirs.check is not None:
                 return False
             try:
-                if text_only_in(automaton_of(ours.shape), automaton_of(theirs.shape)) is not None:
+                if self._text_only_in(ours.shape, theirs.shape) is not None:
                     return False
             except TooComplex:
                 return False
