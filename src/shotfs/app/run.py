@@ -164,6 +164,8 @@ def watch_specs(node: Node, mount: Mount | None) -> SpecWatch:
         node.filesystem.respecified(show)
         if mount is not None:
             await mount.forget_show(show)
+        # As at the start: collections need not go through the new specification.
+        gc.freeze()
 
     return SpecWatch(
         node.shows,

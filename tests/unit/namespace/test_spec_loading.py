@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
@@ -279,6 +280,7 @@ async def test_loading_leaves_the_event_loop_free(
         go_on.set()
     assert intervals == [pytest.approx(SWITCH_INTERVAL_S)]
     assert sys.getswitchinterval() == before
+    assert gc.isenabled()
 
 
 async def test_a_load_that_is_given_up_does_not_hold_the_service(
