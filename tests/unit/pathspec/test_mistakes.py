@@ -310,20 +310,21 @@ def load_or_refuse(text: str) -> None:
         assert made.templates
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_loads_or_is_refused(text: str) -> None:
     load_or_refuse(text)
 
 
 @given(st.binary(max_size=60), st.integers(0, 3000), st.integers(0, 60))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_damaged_document_loads_or_is_refused(noise: bytes, start: int, length: int) -> None:
     text = DNA.read_text()
     load_or_refuse(text[:start] + noise.decode("latin-1") + text[start + length :])
 
 
 @given(JSON, st.sampled_from(["fields", "templates", "roots", "defaults", "f", "t", "show"]))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_any_json_in_any_place_loads_or_is_refused(value: Any, place: str) -> None:
     made = document({"t": "{f}/x"}, {"f": {"type": "str"}}, defaults={})
     target = {"f": made["fields"], "t": made["templates"]}.get(place, made)
@@ -332,6 +333,6 @@ def test_any_json_in_any_place_loads_or_is_refused(value: Any, place: str) -> No
 
 
 @given(st.text("abc01.[]()|+*?{},\\dws-^$/", max_size=24))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_pattern_loads_or_is_refused(pattern: str) -> None:
     load_or_refuse(json.dumps(field(type="str", pattern=pattern)))
