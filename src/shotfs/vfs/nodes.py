@@ -294,7 +294,7 @@ class NodeFinder:
 
     def hides(self, path: str, revision: Revision) -> bool:
         """Whether *revision* is what a renamed file left under its old name, and will go soon."""
-        return self._spool.hides(path, revision)
+        return not self.view.holds(path) and self._spool.hides(path, revision)
 
     def _exists_here(self, path: str, match: DirectoryMatch) -> bool:
         return match.implied or self._spool.has_children(path)

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ async def test_nothing_is_known_at_first(catalog: Catalog) -> None:
 
 
 async def test_an_entry_comes_back_whole_after_reopening(tmp_path: Path) -> None:
-    written = Entry(revision("a"), 12.5, identity=2**127 + 1)
+    written = Entry(replace(revision("a"), pin="v1"), 12.5, identity=2**127 + 1)
     async with reopened(tmp_path) as catalog:
         catalog.put("ant/a", written)
         assert await catalog.get("ant/a") == written
@@ -65,7 +66,14 @@ async def test_an_entry_comes_back_whole_after_reopening(tmp_path: Path) -> None
         found = await catalog.get("ant/a")
         assert found == written
         assert found.revision.checksums == written.revision.checksums
+        assert found.revision.pin == "v1"
         assert catalog.peek("ant/a") == written
+
+
+async def test_a_row_from_before_revisions_had_pins_is_read(catalog: Catalog) -> None:
+    row = catalogs._encode(entry("a"))[:-1]
+    await catalog._thread.run(catalog._store.write, {"ant/a": row})
+    assert await catalog.get("ant/a") == entry("a")
 
 
 async def test_what_is_forgotten_stays_forgotten_after_reopening(tmp_path: Path) -> None:
