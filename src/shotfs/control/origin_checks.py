@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from shotfs.control.checks import Finding, Verdict
-from shotfs.errors import DocumentInvalid, ShotfsError
+from shotfs.errors import ConfigInvalid, DocumentInvalid, ShotfsError
 
 if TYPE_CHECKING:
     from shotfs.config import Settings
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 ORIGIN_TIMEOUT_S = 30.0
 """How long one origin may take to answer; the doctor asks all of them at once."""
-
-SPECIFICATION_BYTES_MAX = 16 * 1024 * 1024
 
 
 def check_origins(settings: Settings, *, timeout_s: float = ORIGIN_TIMEOUT_S) -> list[Finding]:
@@ -65,43 +63,29 @@ async def _check(settings: Settings, timeout_s: float) -> list[Finding]:
 async def _check_spec(
     show: str, source: str, settings: Settings, metrics: Metrics, timeout_s: float
 ) -> tuple[Finding, Specification | None]:
-    from shotfs import pathspec
+    from shotfs.namespace import TierPool
+    from shotfs.namespace.documents import read_documents
 
     check = f"specification of {show}"
+    tiers = TierPool(settings, metrics)
     try:
         with trio.fail_after(timeout_s):
-            text = await _read_spec(source, settings, metrics)
-        specification = pathspec.load(text, source=source, show=show)
+            documents = await read_documents(source, tiers)
+        specification = documents.load(show, settings)
+    except ConfigInvalid as exc:
+        problem = exc.problems[0]
+        return Finding(check, Verdict.WRONG, f"{exc.source}: {problem.message}", problem.fix), None
     except DocumentInvalid as exc:
         return Finding(check, Verdict.WRONG, exc.message, f"shotfs spec check {source}"), None
     except ShotfsError as exc:
         return Finding(check, Verdict.WRONG, f"{source}: {exc.message}", exc.fix), None
     except trio.TooSlowError:
         return Finding(check, Verdict.WRONG, f"{source}: no answer in {timeout_s:g} s"), None
-    except (OSError, UnicodeDecodeError) as exc:
-        fix = f"put it there, or change spec in [shows.{show}]"
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        return Finding(check, Verdict.WRONG, f"cannot read {source}: {reason}", fix), None
+    finally:
+        with trio.CancelScope(shield=True):
+            await tiers.aclose()
     count = len(specification.templates)
     return Finding(check, Verdict.OK, f"{source}: {count} templates"), specification
-
-
-async def _read_spec(source: str, settings: Settings, metrics: Metrics) -> str:
-    if "://" not in source:
-        content = await trio.Path(source).read_bytes()
-        return content.decode("utf-8")
-    from shotfs.tiers.base import Span
-
-    root, _, key = source.rpartition("/")
-    tier = await _open(root, settings, metrics)
-    try:
-        revision = await tier.stat(key)
-        if revision.size_bytes > SPECIFICATION_BYTES_MAX:
-            raise ShotfsError(f"{revision.size_bytes} bytes are no specification")
-        content = bytes(await tier.read(revision, Span(0, revision.size_bytes)))
-    finally:
-        await tier.aclose()
-    return content.decode("utf-8")
 
 
 async def _check_origin(

@@ -116,7 +116,7 @@ async def read_documents(location: str, tiers: Tiers) -> DocumentSet:
         data, stamps[current] = await _read(current, location, tiers, room)
         if data is None:
             if current == location:
-                raise _unreadable(location, f"there is no such {_kind(location)}")
+                raise _unreadable(location, _nothing_at(location))
             continue  # `load` says which line wants it
         room -= len(data)
         texts[current] = data.decode("utf-8", "surrogateescape")
@@ -219,8 +219,8 @@ def _check_room(size_bytes: int, main: str, room: int) -> None:
         )
 
 
-def _kind(location: str) -> str:
-    return "object" if is_remote(location) else "file"
+def _nothing_at(location: str) -> str:
+    return "there is no such object" if is_remote(location) else "No such file or directory"
 
 
 def _unreadable(location: str, reason: str) -> ConfigInvalid:

@@ -219,3 +219,14 @@ def test_bad_specification_is_wrong_and_does_not_hide_the_rest(
 def test_configuration_without_a_show_is_wrong(tmp_path: Path) -> None:
     found = by_check(origin_checks.check_origins(settings(tmp_path)))
     assert found["shows"].verdict is Verdict.WRONG
+
+
+def test_a_specification_is_read_with_what_it_includes(tmp_path: Path) -> None:
+    path = Path(specification(tmp_path, f"file://{tmp_path}"))
+    document = json.loads(path.read_text())
+    shared = {"spec": document["spec"], "fields": document.pop("fields", {})}
+    path.write_text(json.dumps({**document, "include": ["shared.json"]}))
+    (tmp_path / "shared.json").write_text(json.dumps(shared))
+    shows = {"demo": {"spec": str(path)}}
+    found = by_check(origin_checks.check_origins(settings(tmp_path, shows=shows)))
+    assert found["specification of demo"].verdict is Verdict.OK, found

@@ -115,7 +115,7 @@ async def _refused(location: str, pool: Pool) -> ConfigInvalid:
 async def test_a_missing_file_is_named(tmp_path: Path, pool: Pool) -> None:
     error = await _refused(str(tmp_path / "none.json"), pool)
     assert str(tmp_path / "none.json") in str(error)
-    assert "no such file" in str(error)
+    assert "No such file" in str(error)
 
 
 async def test_a_missing_object_is_named(pool: Pool) -> None:

@@ -191,7 +191,7 @@ async def test_a_file_that_changes_is_found(tmp_path: Path) -> None:
     assert (await watched.look()).outcome is Outcome.CHANGED
     path.unlink()
     assert (await watched.look()).outcome is Outcome.UNREADABLE
-    assert "no such file" in watched.state
+    assert "No such file" in watched.state
     path.write_bytes(document(usage="new"))
     assert (await watched.look()).outcome is Outcome.UNCHANGED
     assert watched.state == "in force"
