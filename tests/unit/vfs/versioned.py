@@ -112,5 +112,5 @@ async def open_version_node(
         for timed in (fs._finder.aliases, fs._finder.versions):
             timed._now_s, timed._wall_s = clock.monotonic_s, clock.wall_s
         for desk in (fs.versions, fs.reports):
-            desk._wall_s = clock.wall_s  # type: ignore[attr-defined]  # both have one
+            desk._wall_s = clock.wall_s
         yield VersionNode(world.node, world.origin, world.second, world.clock)
