@@ -22,8 +22,11 @@ from shotfs.pathspec.specification import Specification
 SHOWN_MAX = 100
 """Findings of one kind that are kept, where the caller does not say."""
 
-DIAGNOSES_MAX = 2_000_000
-"""Comparisons of a wrong name with a template: some minutes of work at the very most."""
+DIAGNOSES_MAX = 1000
+"""Wrong names for which the nearest template is looked for, and a right name."""
+
+COMPARISONS_MAX = 20_000
+"""Comparisons of a wrong name with a template: in large specifications for fewer names."""
 
 KEY_BYTES_MAX = 1024
 NAME_BYTES_MAX = 255
@@ -323,7 +326,8 @@ class _Judging:
         return nearest(path.partition("/")[0], self._specification.implied_children("")) is not None
 
     def _diagnoses_max(self) -> int:
-        return max(20, DIAGNOSES_MAX // max(1, len(self._specification.templates)) // 100)
+        templates = max(1, len(self._specification.templates))
+        return min(DIAGNOSES_MAX, max(20, COMPARISONS_MAX // templates))
 
     def _tell_wrong_directory(self) -> None:
         wrong = self._wrong

@@ -27,6 +27,13 @@ COST_MAX = 3
 TEMPLATES_MAX = 3
 NAME_LENGTH_MAX = 160
 TOKENS_MAX = 48
+STEPS_MAX = 20_000
+"""Pieces of one name that are tried for fields: a tenth of a second."""
+
+NEAR_MAX = 64
+CHOICES_NEAR_MAX = 500
+"""Pieces of one name that are compared with choices which are spelt otherwise, and how many."""
+
 _CLOSE = 0.75
 _NUMBERED = re.compile(r"[A-Za-z]{0,8}?(-?\d{1,15})", re.ASCII)
 _SEPARATORS = "_-. "
@@ -114,6 +121,8 @@ class _Laying:
         self._name = name
         self._bound = bound
         self._known: dict[tuple[int, int], _Cut | None] = {}
+        self._steps = 0
+        self._near = 0
 
     def best(self) -> _Cut | None:
         """Return the cheapest way, or None."""
@@ -162,6 +171,9 @@ class _Laying:
     def _field(self, field: Field, start: int) -> Iterator[tuple[int, int, str]]:
         # Longest first, as matching does.
         for end in range(len(self._name), start, -1):
+            self._steps += 1
+            if self._steps > STEPS_MAX:
+                return
             found = self._name[start:end]
             wanted = self._bound.get(field.name)
             if found == wanted:
@@ -169,13 +181,18 @@ class _Laying:
                 continue
             fitting = field.problem(found) is None
             if wanted is not None:
-                if fitting or any(True for _ in repaired(field, found)):
+                if fitting or any(True for _ in self._repaired(field, found)):
                     yield end, 1, wanted
             elif fitting:
                 yield end, 0, found
             else:
-                for text in repaired(field, found):
+                for text in self._repaired(field, found):
                     yield end, 1, text
+
+    def _repaired(self, field: Field, text: str) -> Iterator[str]:
+        is_near = field.choices is not None and len(text) > 2
+        self._near += is_near
+        return repaired(field, text, near=self._near <= NEAR_MAX)
 
 
 def _plain(text: str) -> str:
@@ -191,14 +208,17 @@ def _near_literal(text: str, name: str) -> _Cut | None:
     return _Cut(1, text, {}) if near else None
 
 
-def repaired(field: Field, text: str) -> Iterator[str]:
-    """Yield texts of *field* that *text* was probably meant to be."""
+def repaired(field: Field, text: str, *, near: bool = True) -> Iterator[str]:
+    """Yield texts of *field* that *text* was probably meant to be.
+
+    With *near*, choices that are spelt a little otherwise are among them.
+    """
     if field.choices is not None:
         plain = text.casefold()
         exact = [one for one in field.choices if one.casefold() == plain]
         if exact:
             yield exact[0]
-        elif len(text) > 2:
+        elif near and len(text) > 2 and len(field.choices) <= CHOICES_NEAR_MAX:
             yield from difflib.get_close_matches(text, field.choices, n=1, cutoff=_CLOSE)
         return
     if field.kind in ("int", "frame", "udim", "version"):
