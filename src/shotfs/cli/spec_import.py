@@ -15,9 +15,9 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from shotfs.cli.output import ExitCode, console, error_console, printable, run
+from shotfs.cli.output import ExitCode, console, error_console, fail, printable, run
 from shotfs.cli.spec_source import Json, problems_as_data, row, table
-from shotfs.errors import InvalidArgument, PathNotFound
+from shotfs.errors import InvalidArgument
 from shotfs.pathspec.importers import SYSTEMS, ImportReport, convert, document_text, includes
 
 app = typer.Typer(
@@ -45,11 +45,18 @@ Output = Annotated[
     ),
 ]
 
+Force = Annotated[bool, typer.Option("--force", help="Replace a document that exists.")]
+
 
 @app.command("tk-core")
 @run
 def import_tk_core(
-    file: File, show: Show = None, root: Roots = None, output: Output = None, as_json: Json = False
+    file: File,
+    show: Show = None,
+    root: Roots = None,
+    output: Output = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Read a templates.yml of tk-core (ShotGrid Toolkit), with what it includes.
 
@@ -57,13 +64,18 @@ def import_tk_core(
 
     Example: shotfs spec import tk-core templates.yml --show ant --root primary=gs://ant/ant
     """
-    _import("tk-core", file, show, root, output, as_json)
+    _import("tk-core", file, show, root, output, force=force, as_json=as_json)
 
 
 @app.command("lucidity")
 @run
 def import_lucidity(
-    file: File, show: Show = None, root: Roots = None, output: Output = None, as_json: Json = False
+    file: File,
+    show: Show = None,
+    root: Roots = None,
+    output: Output = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Read patterns of lucidity: YAML or JSON, names with patterns or a list of Template(...).
 
@@ -71,13 +83,18 @@ def import_lucidity(
 
     Example: shotfs spec import lucidity patterns.yml --show ant -o ant.json
     """
-    _import("lucidity", file, show, root, output, as_json)
+    _import("lucidity", file, show, root, output, force=force, as_json=as_json)
 
 
 @app.command("ayon")
 @run
 def import_ayon(
-    file: File, show: Show = None, root: Roots = None, output: Output = None, as_json: Json = False
+    file: File,
+    show: Show = None,
+    root: Roots = None,
+    output: Output = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Read the anatomy of an AYON project, as JSON.
 
@@ -85,7 +102,7 @@ def import_ayon(
 
     Example: shotfs spec import ayon anatomy.json --show ant --root work=s3://ant/ant
     """
-    _import("ayon", file, show, root, output, as_json)
+    _import("ayon", file, show, root, output, force=force, as_json=as_json)
 
 
 def _import(
@@ -94,6 +111,8 @@ def _import(
     show: str | None,
     roots: list[str] | None,
     output: str | None,
+    *,
+    force: bool,
     as_json: bool,
 ) -> None:
     text = _read(file)
@@ -103,8 +122,7 @@ def _import(
     )
     made = document_text(document)
     if output is not None:
-        with open(output, "w", encoding="utf-8") as written:
-            written.write(made)
+        _write(output, made, force=force)
     if as_json:
         data = _as_data(system, file, report) | {
             "output": output,
@@ -124,8 +142,18 @@ def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
-    except IsADirectoryError:
-        raise PathNotFound(f"{path} is a directory, not a document") from None
+    except OSError as exc:
+        fail(f"{path} cannot be read: {exc.strerror}", ExitCode.INVALID)
+
+
+def _write(path: str, text: str, *, force: bool) -> None:
+    # A document that was finished by hand must not be lost to a second import.
+    try:
+        with open(path, "w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        message = f"{path} exists already: choose another name, or give --force"
+        raise typer.BadParameter(message) from None
 
 
 def _included(file: str, text: str) -> dict[str, str]:
