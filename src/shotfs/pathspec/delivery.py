@@ -251,6 +251,8 @@ class _Judging:
 
     def _add_other(self, entry: Entry) -> None:
         match entry.kind:
+            case EntryKind.LINK if self._specification.alias(entry.path) is not None:
+                pass  # a version alias, seen through a mount
             case EntryKind.LINK:
                 self._find(FindingKind.LINK, entry.path, _about_link(entry))
             case EntryKind.SPECIAL:

@@ -121,6 +121,14 @@ def test_what_does_not_belong_into_a_delivery(entry: Entry, kind: FindingKind, w
     assert words in finding.message
 
 
+def test_version_alias_is_a_link_that_belongs_there() -> None:
+    fields = {**FIELDS, "version": {"type": "version", "aliases": ["latest"]}}
+    made = spec({"t": "{shot}_{version}/x"}, fields)
+    link = Entry("ab010_latest", EntryKind.LINK, target="ab010_v001")
+    assert lint(made, [link]).in_order
+    assert not lint(made, [Entry("ab010_newest", EntryKind.LINK, target="x")]).in_order
+
+
 def test_names_that_differ_by_case_only_are_told() -> None:
     paths = [
         Entry("render", EntryKind.DIRECTORY),
