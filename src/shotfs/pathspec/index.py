@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from shotfs.pathspec.crowd import Crowd
 from shotfs.pathspec.elements import Element
-from shotfs.pathspec.keys import CHUNK, Key, keys_of
+from shotfs.pathspec.keys import Key, chunks_of, keys_of
 
 FEW = 8
 """So many siblings are tried one after another."""
@@ -64,7 +64,7 @@ class Index(Generic[EdgeT]):
                 found = [*found, *filed] if found else filed
         if self._chunks:
             chunks = self._chunks
-            for chunk in CHUNK.findall(name):
+            for chunk in chunks_of(name):
                 filed = chunks.get(chunk)
                 if filed is not None:
                     if len(filed) > FEW:

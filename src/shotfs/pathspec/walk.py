@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from shotfs.pathspec.index import FEW
 from shotfs.pathspec.pattern import Pattern
 from shotfs.pathspec.trie import Edge, Node, children
 
@@ -35,10 +36,12 @@ def find(node: Node, path: list[str], index: int, bound: dict[str, str]) -> Foun
         name = path[index]
         child = node.literals.get(name)
         if child is None:
-            if not node.patterns:
-                return None
-            edges = node.candidates(name)
+            edges = node.patterns
+            if len(edges) > FEW:
+                edges = node.candidates(name)
             if len(edges) != 1:
+                if not edges:
+                    return None
                 return _find_forked(node, path, index, bound, edges)
             edge = edges[0]
             fields = edge.fields_of(name, bound)

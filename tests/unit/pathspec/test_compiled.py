@@ -14,7 +14,7 @@ from shotfs.digest import digest_bytes
 from shotfs.pathspec import Policy, Specification, load
 from shotfs.pathspec.compiled import dump, restore
 
-from .documents import DNA, document
+from .documents import dna, document
 
 FIELDS: dict[str, Any] = {
     "shot": {"type": "compound", "format": "{seq}_{number}", "usage": "Full name"},
@@ -144,7 +144,7 @@ def test_every_policy_value_comes_back() -> None:
 
 
 def test_example_of_the_documentation_comes_back() -> None:
-    loaded = load(DNA.read_text(), source="dna.json")
+    loaded = dna()
     restored = again(loaded)
     assert restored is not None
     path = "render/xy_1_100_030_00_v005/beauty/xy_1_100_030_00_v005.1001.png"
