@@ -19,14 +19,14 @@ def within_mount(client: Client, text: str) -> str:
         InvalidArgument: an absolute path that is not below the mount point.
     """
     mountpoint = client.status().get("mountpoint")
-    if mountpoint is None and not os.path.isabs(text):
-        return os.path.normpath(text)
-    inside = _below(str(mountpoint), os.path.normpath(os.path.join(_here(), text)))
-    if inside is not None:
-        return inside
+    if mountpoint is not None:
+        inside = _below(mountpoint, os.path.normpath(os.path.join(_here(), text)))
+        if inside is not None:
+            return inside
     if os.path.isabs(text):
+        where = "the service has no mount" if mountpoint is None else f"it is {mountpoint}"
         raise InvalidArgument(
-            f"{text}: is not below the mount point {mountpoint}",
+            f"{text}: is not below the mount point: {where}",
             fix="give a path below it, or one that begins with a show, like ant/render/x",
         )
     return os.path.normpath(text)

@@ -193,7 +193,7 @@ class Client:
 
 
 def _query(endpoint: str, path: str) -> str:
-    return f"{endpoint}?path={quote(path, safe='/')}"
+    return f"{endpoint}?path={quote(path, safe='/', errors='surrogateescape')}"
 
 
 def _error_of(response: httpx.Response) -> ShotfsError:
