@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.fuse.conftest import NewNode, gcs_settings
-from tests.fuse.node import SPEC, ShotfsNode
-from tests.servers.handles import GcsBucket
+from tests.fuse.node import SPEC, ShotfsNode, wait_until
+from tests.servers.handles import GcsBucket, S3Bucket
+from tests.servers.s3 import ACCESS_KEY, REGION, SECRET_KEY
 
 pytestmark = pytest.mark.kernel
 
@@ -26,14 +27,15 @@ NOON = NOW - timedelta(hours=4)
 AT = (NOW - timedelta(hours=6)).isoformat()
 """Between morning and noon."""
 
+READ_ONLY = os.strerror(errno.EROFS)
+STALE = os.strerror(errno.ESTALE)
+
 SHOT = "render/xy_1_100_030_00"
 
 
 def _spec() -> dict[str, Any]:
     spec = copy.deepcopy(SPEC)
     spec["fields"]["version"]["aliases"] = ["latest"]
-    spec["templates"]["mixed"] = {"path": "mixed/{name}.json", "flow": "inout", "ttl": "0s"}
-    spec["templates"]["settled"] = {"path": "mixed/{name}.exr", "immutable": "on-close"}
     return spec
 
 
@@ -141,16 +143,14 @@ def test_mutable_paths_of_a_view_are_read_only_and_new_outputs_are_not(
         ("config/changed.json", os.O_WRONLY),
         ("config/new.json", os.O_CREAT | os.O_WRONLY),
     ):
-        with pytest.raises(OSError) as refused:
+        with pytest.raises(OSError, match=READ_ONLY):
             os.open(node.show / path, flags)
-        assert refused.value.errno == errno.EROFS, path
     for change in (
         lambda: os.unlink(node.show / "config/changed.json"),
         lambda: os.truncate(node.show / "config/changed.json", 0),
     ):
-        with pytest.raises(OSError) as refused:
+        with pytest.raises(OSError, match=READ_ONLY):
             change()
-        assert refused.value.errno == errno.EROFS
     node.wait_logged("config/changed.json", "shown as of")
 
     os.mkdir(node.show / f"{SHOT}_v006")
@@ -160,19 +160,6 @@ def test_mutable_paths_of_a_view_are_read_only_and_new_outputs_are_not(
     node.wait_published()
     assert bucket.read(f"ant/{SHOT}_v006/beauty.0001.exr") == b"six"
     assert "xy_1_100_030_00_v006" in os.listdir(node.show / "render")
-
-
-def test_a_directory_of_both_kinds_shows_each_file_as_its_kind_is_shown(
-    new: Callable[[], ShotfsNode], bucket: GcsBucket
-) -> None:
-    put(bucket, "mixed/a.json", b"old", YESTERDAY)
-    put(bucket, "mixed/a.json", b"newer", NOON)
-    put(bucket, "mixed/b.json", b"later", NOON)
-    put(bucket, "mixed/c.exr", b"later", NOON)
-    node = new().mount("--at", AT)
-    assert sorted(os.listdir(node.show / "mixed")) == ["a.json", "c.exr"]
-    assert os.stat(node.show / "mixed/a.json").st_size == 3
-    assert (node.show / "mixed/c.exr").read_bytes() == b"later"
 
 
 def test_a_bucket_without_versions_keeps_a_view_from_starting_and_says_why(
@@ -188,32 +175,15 @@ def test_a_bucket_without_versions_keeps_a_view_from_starting_and_says_why(
     assert "--at-without-versions" in said
     assert not os.path.ismount(node.mountpoint)
 
-    node.mount("--at", "-6h", "--at-without-versions", "live")
-    assert (node.show / "config/changed.json").read_bytes() == b"live"
-    (node.show / "config/changed.json").write_bytes(b"written")
-    assert "live" in node.status()["view"]["mutable_paths"][f"gs://{gcs.bucket}/ant"]
-    node.unmount()
-    node.mount("--at", "-6h", "--at-without-versions", "deny")
-    assert os.listdir(node.show / "config") == []
-    assert not (node.show / "config/changed.json").exists()
 
-
-@pytest.mark.parametrize(
-    ("at", "said"),
-    [
-        ("tomorrow", "is not a time"),
-        ("2026-01-01T00:00:00", "time zone"),
-        ("2999-01-01T00:00:00Z", "not in the past"),
-    ],
-)
-def test_a_time_that_is_none_is_refused_with_an_example(
-    new: Callable[[], ShotfsNode], at: str, said: str
-) -> None:
+def test_a_time_that_is_none_is_refused_with_an_example(new: Callable[[], ShotfsNode]) -> None:
     node = new()
-    refused = node.command("mount", "--at", at, str(node.mountpoint), check=False)
+    refused = node.command(
+        "mount", "--at", "2026-01-01T00:00:00", str(node.mountpoint), check=False
+    )
     assert refused.returncode == 2
     shown = " ".join(refused.stderr.replace("│", " ").split())
-    assert said in shown
+    assert "time zone" in shown
     assert "2026-11-21T06:00:00Z" in shown
 
 
@@ -225,13 +195,10 @@ def test_an_old_version_that_the_bucket_dropped_is_stale_with_the_reason(
     assert os.stat(node.show / "config/changed.json").st_size == 3
     versions = bucket.server.store.bucket(bucket.bucket).objects["ant/config/changed.json"]
     bucket.delete("ant/config/changed.json", generation=versions[0].generation)
-    with pytest.raises(OSError) as gone:
+    with pytest.raises(OSError, match=STALE):
         (node.show / "config/changed.json").read_bytes()
-    assert gone.value.errno == errno.ESTALE
     node.wait_logged("config/changed.json", "any more")
     assert os.stat(node.show / "config/changed.json").st_size == 3
-
-
 
 
 # --- pin files -----------------------------------------------------------------------------------
@@ -284,9 +251,8 @@ def test_below_pinned_trees_the_world_is_the_pin_file_and_elsewhere_it_is_live(
     assert "xy_1_100_030_00_latest" in os.listdir(node.show / "render")
 
     for path in ("config/changed.json", "config/new.json", f"{SHOT}_v004/beauty.0002.exr"):
-        with pytest.raises(OSError) as refused:
+        with pytest.raises(OSError, match=READ_ONLY):
             os.open(node.show / path, os.O_CREAT | os.O_WRONLY)
-        assert refused.value.errno == errno.EROFS, path
     shown = node.status()["view"]["pin"]
     assert (shown["files"], shown["aliases"], shown["trees"]) == (3, 1, 3)
     assert shown["same_spec"]
@@ -303,9 +269,8 @@ def test_a_pinned_revision_that_is_gone_is_stale_and_verify_names_it(
     node.mount("--pin", str(file))
     assert (node.show / "config/b.json").read_bytes() == b"old b"
     for _ in range(2):
-        with pytest.raises(OSError) as gone:
+        with pytest.raises(OSError, match=STALE):
             (node.show / "config/a.json").read_bytes()
-        assert gone.value.errno == errno.ESTALE
     assert os.stat(node.show / "config/a.json").st_size == 5
 
     done = node.command("pin", "verify", str(file), "--json", check=False)
@@ -332,3 +297,36 @@ def test_outputs_that_are_not_published_yet_are_refused_by_name(
         if node.running:
             node.kill()
     assert not (node.directory / "no.json").exists()
+
+
+def test_a_view_of_an_s3_bucket_reads_old_versions_by_their_id(
+    new_node: NewNode, s3: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOTFS_TEST_ACCESS_KEY", ACCESS_KEY)
+    monkeypatch.setenv("SHOTFS_TEST_SECRET_KEY", SECRET_KEY)
+    s3.keep_versions()
+    s3.put("ant/config/changed.json", b"old")
+    s3.put("ant/config/deleted.json", b"was here")
+    node = new_node(
+        f"s3://{s3.bucket}/ant",
+        spec=_spec(),
+        settings=f'[origins."s3://{s3.bucket}"]\nendpoint_url = "{s3.endpoint}"\n'
+        'access_key_env = "SHOTFS_TEST_ACCESS_KEY"\nsecret_key_env = "SHOTFS_TEST_SECRET_KEY"\n'
+        f'region = "{REGION}"\n',
+    )
+    file = pin(node, "ant/config")
+    # S3 tells whole seconds, and nothing can set another process's clock: until the next one.
+    then = datetime.now(UTC).replace(microsecond=0)
+    wait_until(lambda: datetime.now(UTC) > then + timedelta(seconds=1))
+    s3.put("ant/config/changed.json", b"newer")
+    s3.delete("ant/config/deleted.json")
+
+    for option in (("--at", then.isoformat()), ("--pin", str(file))):
+        node.mount(*option)
+        assert (node.show / "config/changed.json").read_bytes() == b"old", option
+        assert sorted(os.listdir(node.show / "config")) == ["changed.json", "deleted.json"]
+        assert (node.show / "config/deleted.json").read_bytes() == b"was here"
+        node.unmount()
+    node.mount()
+    assert (node.show / "config/changed.json").read_bytes() == b"newer"
+    assert os.listdir(node.show / "config") == ["changed.json"]
