@@ -167,8 +167,7 @@ def _free(spans: frozenset[_Span], wide: int | None) -> Regex | None:
     widths = {len(first) for first, _ in spans}
     least = min(widths if wide is None else {*widths, wide})
     most = max(widths) if wide is None else wide - 1
-    if not widths.issuperset(range(least, most + 1)):
-        return None
+    assert widths.issuperset(range(least, most + 1)), "ranges of numbers leave out no width"
     if wide is None and most == 0:
         return Sequence(())
     return Repeat(DIGIT, least, None if wide is not None else most)

@@ -192,6 +192,17 @@ def test_sequence_without_the_optional_part_has_no_files_with_it() -> None:
     assert with_view.values_of("optional/a.left.0001.exr") == {"frame": 1}
 
 
+def test_scratch_names_are_of_no_sequence() -> None:
+    made = spec({"t": {"path": "{frame}", "flow": "out"}}, {"frame": {"type": "frame"}})
+    found = sequence_of(made, "####")
+    assert found is not None
+    resolution = made.resolve("0001.tmp")
+    assert resolution is not None
+    assert resolution.scratch
+    assert found.values_of("0001.tmp") is None
+    assert sequence_of(made, "0001.tmp") is None
+
+
 def test_compound_that_holds_the_open_field_is_not_fixed() -> None:
     found = sequence("pair/beauty.####.exr")
     assert found.fields == {"name": "beauty"}

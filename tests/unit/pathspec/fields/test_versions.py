@@ -38,6 +38,7 @@ def test_described_alias_says_what_moves_it() -> None:
         VersionAlias("daily", "U", follows_publish=True),
         VersionAlias("a", "", follows_publish=False),
     )
+    assert field("version", aliases={"latest": {}}).aliases[0].follows_publish
 
 
 @pytest.mark.parametrize(
