@@ -94,7 +94,7 @@ class _Filler:
             self._notes.note(
                 Severity.GUESSED,
                 self._absolute[0].place,
-                f"{len(self._absolute)} patterns begin with a slash or a drive: they are taken "
+                "patterns that begin with a slash or a drive are taken "
                 "relative to the show's directory",
                 "take the elements out that lead to the show, and let the root's URL end with them",
             )

@@ -143,7 +143,7 @@ def tidied(parts: Parts) -> Parts:
     is a whole element between two slashes takes one of them in.
     """
     made: list[Part] = []
-    listed = list(merged(parts))
+    listed = _single_slashes(merged(parts))
     for index, part in enumerate(listed):
         following = listed[index + 1] if index + 1 < len(listed) else None
         before = made[-1] if made else None
@@ -159,6 +159,23 @@ def tidied(parts: Parts) -> Parts:
         else:
             made.append(part)
     return _without_slashes(merged(tuple(made)))
+
+
+def _single_slashes(parts: Parts) -> list[Part]:
+    """Return *parts* where an optional part does not repeat a slash beside it."""
+    listed = list(parts)
+    for index, part in enumerate(listed):
+        if not isinstance(part, Maybe):
+            continue
+        inner = list(part.parts)
+        before = listed[index - 1] if index else None
+        after = listed[index + 1] if index + 1 < len(listed) else None
+        if isinstance(before, Text) and before.text.endswith("/") and isinstance(inner[0], Text):
+            inner[0] = Text(inner[0].text.lstrip("/"))
+        if isinstance(after, Text) and after.text.startswith("/") and isinstance(inner[-1], Text):
+            inner[-1] = Text(inner[-1].text.rstrip("/"))
+        listed[index] = Maybe(merged(tuple(inner)))
+    return listed
 
 
 def _whole_element(part: Maybe, before: Part | None, following: Part | None) -> bool:

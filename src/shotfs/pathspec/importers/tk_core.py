@@ -393,7 +393,27 @@ def _parts(
                 f'template "{definition.name}": the optional part "{piece}" has no key in it',
             )
             parts.append(Maybe(simple))
-    return merged(tuple(parts))
+    made = merged(tuple(parts))
+    if _side_by_side(made):
+        notes.note(
+            Severity.GUESSED,
+            definition.place,
+            f'template "{definition.name}" has keys side by side: tk-core writes such names, and '
+            "reads them wrong; here they are read as they were written",
+            "put a separator between them",
+        )
+    return made
+
+
+def _side_by_side(parts: Parts) -> bool:
+    """Return whether two keys stand side by side, with all optional parts or with none."""
+    for optional in (True, False):
+        previous: Part | None = None
+        for part in each(tuple(one for one in parts if optional or not isinstance(one, Maybe))):
+            if isinstance(part, Use) and isinstance(previous, Use):
+                return True
+            previous = previous if isinstance(part, Maybe) else part
+    return False
 
 
 def _simple_parts(

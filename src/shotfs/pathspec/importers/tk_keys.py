@@ -265,6 +265,11 @@ def _int(key: Key) -> Body:
         return _spaced(key, pad, strict=strict)
     if (pad or 1) > PAD_MAX:
         return _long_number(key, pad or 1, strict=strict)
+    if pad is None:
+        key.notes.remark(
+            'tk-core reads numbers without a "format_spec" with spaces before them, too, though it '
+            "never writes them so; here they have none."
+        )
     body: Body = {"type": "int", "pad": pad or 1}
     if not strict:
         body["strict"] = False
@@ -357,7 +362,7 @@ def _exclude_numbers(key: Key, body: Body) -> None:
     numbers = {int(one) for one in excluded if one.isascii() and one.isdigit() and len(one) < 10}
     if numbers == set(range(len(numbers))) and len(numbers) == len(excluded):
         body["min"] = max(int(body.get("min", 0)), len(numbers))
-        if int(body["pad"]) > 1:
+        if int(body["pad"]) > 1 or "strict" in body:
             key.note(
                 Severity.NARROWED,
                 "exclusions",
