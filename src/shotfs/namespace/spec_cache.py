@@ -19,14 +19,14 @@ from shotfs.namespace.documents import DocumentSet
 
 log = logging.getLogger(__name__)
 
-DIRECTORY = "specs"
-"""Below the cache's directory."""
-
 FILE_BYTES_MAX = 512 * 1024 * 1024
 """The largest file that is read; 10,000 templates compile to a tenth of it."""
 
 COMPILED_MAX = 3
 """Compiled forms kept for each show: going back to yesterday's specification is quick."""
+
+COPIES_MAX = 1_100
+"""Copies of documents kept in all: a configuration has at most 1,000 shows, and they may move."""
 
 _FORMAT = b"shotfs-specs/1 "
 
@@ -62,6 +62,7 @@ class SpecCache:
             "stamps": dict(documents.stamps),
         }
         self._write(_documents_name(show, documents.location), json.dumps(payload).encode())
+        self._drop_oldest("", ".documents", COPIES_MAX)
 
     def last_good(self, show: str, location: str) -> Kept | None:
         """Return the last good documents of *show* whose main one is at *location*."""
@@ -92,18 +93,7 @@ class SpecCache:
     ) -> None:
         """Keep the compiled form; the oldest ones of the show go."""
         self._write(_compiled_name(show, digests, site), compiled)
-        try:
-            prefix = _name_of(show)
-            mine = [
-                entry
-                for entry in os.scandir(self._directory)
-                if entry.name.startswith(prefix) and entry.name.endswith(".compiled")
-            ]
-            mine.sort(key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
-            for entry in mine[COMPILED_MAX:]:
-                os.unlink(entry.path)
-        except OSError as exc:
-            log.warning("old compiled specifications are left: %s", exc)
+        self._drop_oldest(_name_of(show), ".compiled", COMPILED_MAX)
 
     # --- files -----------------------------------------------------------------------------------
 
@@ -146,6 +136,21 @@ class SpecCache:
             log.warning("a specification is not kept in %s: %s", self._directory, exc)
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+    def _drop_oldest(self, prefix: str, suffix: str, kept: int) -> None:
+        """Remove the files of these names that were written first, but for *kept* of them."""
+        try:
+            found = [
+                entry
+                for entry in os.scandir(self._directory)
+                if entry.name.startswith(prefix) and entry.name.endswith(suffix)
+            ]
+            if len(found) > kept:
+                found.sort(key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
+                for entry in found[kept:]:
+                    os.unlink(entry.path)
+        except OSError as exc:
+            log.warning("old specifications are left in %s: %s", self._directory, exc)
 
 
 def _texts(value: object) -> dict[str, str]:

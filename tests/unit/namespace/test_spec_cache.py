@@ -137,6 +137,18 @@ def test_a_full_disk_costs_the_copy_and_nothing_else(
     assert len(list(directory.iterdir())) == 1, "nothing is left behind"
 
 
+def test_copies_are_bounded(
+    cache: SpecCache, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec_cache_module, "COPIES_MAX", 2)
+    for number in range(4):
+        cache.keep(f"show{number}", DOCUMENTS, read_at_s=number)
+        for place, path in enumerate(sorted(directory.iterdir(), key=os.path.getmtime)):
+            os.utime(path, ns=(place, place))  # the clock may be coarser than this loop
+    found = [n for n in range(4) if cache.last_good(f"show{n}", DOCUMENTS.location)]
+    assert found == [2, 3]
+
+
 def test_compiled_forms_are_of_their_documents_show_and_site(cache: SpecCache) -> None:
     cache.keep_compiled("ant", DIGESTS, "lon", b"compiled")
     assert cache.compiled("ant", DIGESTS, "lon") == b"compiled"
