@@ -9,6 +9,9 @@ from shotfs.errors import ImportInvalid, Problem
 from shotfs.pathspec.importers.source import Value
 from shotfs.pathspec.problems import PROBLEMS_MAX, escape_pointer
 
+FINDINGS_MAX = 20_000
+"""A document of 2 MiB has fewer; a hostile one may not fill the memory."""
+
 
 class Severity(StrEnum):
     """What became of one thing in the source.
@@ -94,17 +97,24 @@ class Notes:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self.findings: list[Finding] = []
+        self._findings: dict[Finding, None] = {}
         self.remarks: list[str] = []
         self.problems: list[Problem] = []
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is different, in the order of noting."""
+        return list(self._findings)
 
     def note(self, severity: Severity, place: Place, what: str, fix: str | None = None) -> None:
         """Note what is different now at *place*; the same twice is noted once."""
         finding = Finding(
             severity, place.where or "/", what, fix, place.line, place.column, place.source
         )
-        if len(self.findings) < PROBLEMS_MAX and finding not in self.findings:
-            self.findings.append(finding)
+        if len(self._findings) < FINDINGS_MAX:
+            self._findings[finding] = None
+        else:
+            self.remark(f"There are more than {FINDINGS_MAX} differences; the rest is not told.")
 
     def remark(self, text: str) -> None:
         """Note what holds for the whole document, once."""
