@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from shotfs.errors import RevisionChanged, TierCorrupt
 from shotfs.namespace.pin_check import Verdict, verify_blocking
 from shotfs.namespace.pin_reading import read_pins
 from shotfs.namespace.pinning import pin_blocking, with_tiers
@@ -99,3 +100,16 @@ def test_a_pin_file_of_the_past_is_of_one_moment(
     pinned(place, file, at_ns)
     assert verdicts(place, file) == {"notes/a": "kept"}
     assert bytes_of(place, file, "notes/a") == b"old"
+
+
+@at("gcs", "gcs-fsspec", "s3", "s3-fsspec", "file")
+@pytest.mark.parametrize("size_bytes", [2, 4])
+def test_a_size_that_the_store_does_not_confirm_is_never_served(
+    place: Place, tmp_path: Path, size_bytes: int
+) -> None:
+    place.write("notes/a", b"old")
+    file = tmp_path / "job.pin.json"
+    pinned(place, file)
+    file.write_text(file.read_text().replace('"size": 3', f'"size": {size_bytes}'))
+    with pytest.raises((RevisionChanged, TierCorrupt)):
+        bytes_of(place, file, "notes/a")

@@ -71,6 +71,13 @@ def revision_changed(origin: Origin, key: str, version: str) -> RevisionChanged:
     return RevisionChanged(f"{origin.url(key)} is not version {version} any more")
 
 
+def check_whole(origin: Origin, key: str, content_range: str | None, size_bytes: int) -> None:
+    """Raise RevisionChanged if a Content-Range says that the object has another size."""
+    whole = (content_range or "").rpartition("/")[2]
+    if whole.isdecimal() and int(whole) != size_bytes:
+        raise RevisionChanged(f"{origin.url(key)} has {whole} bytes, not {size_bytes}")
+
+
 def version_gone(origin: Origin, key: str, version: str) -> RevisionChanged:
     """Return the error for an old version of an object that the store does not have any more."""
     return RevisionChanged(

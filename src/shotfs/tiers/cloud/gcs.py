@@ -237,6 +237,9 @@ class GcsTier:
             generation = (await self.stat(revision.key)).version
         if generation != revision.version:
             raise changed
+        errors.check_whole(
+            self._origin, revision.key, answer.headers.get("content-range"), revision.size_bytes
+        )
         data = answer.body
         if answer.status == 200 and len(data) == revision.size_bytes:
             data = data[span.start : span.stop]

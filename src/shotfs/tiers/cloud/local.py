@@ -207,7 +207,7 @@ class LocalTier(Unversioned):
     def _check_unchanged(self, revision: Revision, descriptor: int) -> None:
         status = os.fstat(descriptor)
         now = Found(status.st_size, status.st_mtime_ns, status.st_ino)
-        if now.version != revision.version:
+        if (now.version, now.size_bytes) != (revision.version, revision.size_bytes):
             raise errors.revision_changed(self._origin, revision.key, revision.version)
 
     def _revision(self, key: str, found: Found) -> Revision:

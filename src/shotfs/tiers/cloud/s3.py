@@ -218,7 +218,7 @@ class S3Tier:
     async def _read_by_api(self, revision: Revision, span: Span) -> Buffer:
         what = self._origin.url(revision.key)
         try:
-            data = await self._api.read(
+            data, content_range = await self._api.read(
                 what,
                 span.length_bytes,
                 {
@@ -230,6 +230,7 @@ class S3Tier:
         except PreconditionFailed as exc:
             changed = errors.revision_changed(self._origin, revision.key, revision.version)
             raise changed from exc
+        errors.check_whole(self._origin, revision.key, content_range, revision.size_bytes)
         if len(data) == revision.size_bytes != span.length_bytes:
             data = data[span.start : span.stop]
         if len(data) != span.length_bytes:

@@ -58,17 +58,18 @@ class S3Api:
         answer: dict[str, Any] = await self._request(what, ask, bulk_bytes, progress)
         return answer
 
-    async def read(self, what: str, length_bytes: int, arguments: Mapping[str, object]) -> bytes:
-        """Return the body that get_object answers with."""
+    async def read(
+        self, what: str, length_bytes: int, arguments: Mapping[str, object]
+    ) -> tuple[bytes, str | None]:
+        """Return the body and the Content-Range that get_object answers with."""
         fs = await self._opened()
 
-        async def ask() -> bytes:
+        async def ask() -> tuple[bytes, str | None]:
             answer = await fs._call_s3("get_object", **arguments)  # noqa: SLF001
             async with answer["Body"] as body:
-                data: bytes = await body.read()
-                return data
+                return await body.read(), answer.get("ContentRange")
 
-        answer: bytes = await self._request(what, ask, length_bytes)
+        answer: tuple[bytes, str | None] = await self._request(what, ask, length_bytes)
         return answer
 
     async def _request(
