@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,7 @@ class _Comparing:
     def __init__(self, old: Side, new: Side) -> None:
         self._old, self._new = old, new
         self._shape_texts: dict[str, tuple[str, ...]] = {}
+        self._fitting: dict[tuple[bool, str], bool] = {}
         self._decided = 0
 
     def compare(self) -> Comparison:
@@ -202,22 +203,58 @@ class _Comparing:
                 other.specification, beside, path
             )
 
-        proven = False
+        differing = self._differing(pattern, beside)
+        if differing is not None and all(self._fits(side, other, one) for one in differing):
+            return None, True
+        for trial in self._paths(side, pattern, differing):
+            if is_one(trial):
+                return trial, False
+        if differing is not None:
+            return None, False
         try:
             text = self._text_only_in(
                 _whole(side.specification, pattern), _whole(other.specification, beside)
             )
         except TooComplex:
-            text = None
-        else:
-            proven = text is None and self._says_all(side, other, beside)
-        proven = proven or self._fields_fit(side, pattern, other, beside)
-        for trial in self._paths(side, pattern):
-            if is_one(trial):
-                return trial, False
+            return None, False
         if text is not None and is_one(text):
             return text, False
-        return None, proven
+        return None, text is None and self._says_all(side, other, beside)
+
+    def _differing(self, pattern: Pattern, beside: Pattern) -> list[str] | None:
+        """Return the fields that differ between two templates which are written alike.
+
+        Then only those decide, and it does not matter which fields repeat. None: they are written
+        otherwise, or a compound in them is.
+        """
+        if [one.elements for one in pattern.variants] != [one.elements for one in beside.variants]:
+            return None
+        fields = self._old.specification.fields
+        found = []
+        for name in {name for reading in self._reading(self._old, pattern) for name in reading} | {
+            name for reading in self._reading(self._new, beside) for name in reading
+        }:
+            if self._declared(self._old, name) != self._declared(self._new, name):
+                if name not in fields or fields[name].tokens:
+                    return None
+                found.append(name)
+        return sorted(found)
+
+    def _fits(self, side: Side, other: Side, name: str) -> bool:
+        """Return whether the field *name* of *other* is proven to take every text of ours."""
+        key = (side is self._old, name)
+        if key not in self._fitting:
+            self._fitting[key] = self._decide_fit(side, other, name)
+        return self._fitting[key]
+
+    def _decide_fit(self, side: Side, other: Side, name: str) -> bool:
+        ours, theirs = side.specification.fields[name], other.specification.fields[name]
+        if ours.shape is None or theirs.shape is None or theirs.check is not None:
+            return False
+        try:
+            return self._text_only_in(ours.shape, theirs.shape) is None
+        except TooComplex:
+            return False
 
     def _text_only_in(self, one: Regex, other: Regex) -> str | None:
         self._decided += 1
@@ -235,26 +272,6 @@ class _Comparing:
                     if (field.check is not None or field.name in seen) and not known:
                         return False
                     seen.add(field.name)
-        return True
-
-    def _fields_fit(self, side: Side, pattern: Pattern, other: Side, beside: Pattern) -> bool:
-        """Return whether both are written alike and each field of *beside* takes all of ours.
-
-        Then it does not matter which fields repeat.
-        """
-        if [one.elements for one in pattern.variants] != [one.elements for one in beside.variants]:
-            return False
-        for name in {name for reading in self._reading(side, pattern) for name in reading}:
-            ours, theirs = side.specification.fields[name], other.specification.fields[name]
-            if self._declared(side, name) == self._declared(other, name):
-                continue
-            if ours.shape is None or theirs.shape is None or theirs.check is not None:
-                return False
-            try:
-                if self._text_only_in(ours.shape, theirs.shape) is not None:
-                    return False
-            except TooComplex:
-                return False
         return True
 
     def _signature(self, side: Side, pattern: Pattern) -> object:
@@ -275,11 +292,16 @@ class _Comparing:
 
     # --- paths made to show differences -----------------------------------------------------------
 
-    def _paths(self, side: Side, pattern: Pattern) -> Iterator[str]:
-        made = self._make_paths(side, pattern)
+    def _paths(
+        self, side: Side, pattern: Pattern, names: Collection[str] | None = None
+    ) -> Iterator[str]:
+        """Yield paths of *pattern* in which the fields *names* (None: all) take telling texts."""
+        made = self._make_paths(side, pattern, names)
         return itertools.islice(made, PATHS_MAX)
 
-    def _make_paths(self, side: Side, pattern: Pattern) -> Iterator[str]:
+    def _make_paths(
+        self, side: Side, pattern: Pattern, names: Collection[str] | None
+    ) -> Iterator[str]:
         specification = side.specification
         for index, variant in enumerate(pattern.variants):
             base = example_path(specification, pattern, variant=index)
@@ -288,6 +310,8 @@ class _Comparing:
             yield base
             tokens = tuple(token for element in variant.elements for token in element)
             for name in leaf_fields(specification, tokens):
+                if names is not None and name not in names:
+                    continue
                 for text in self._texts(name):
                     path = example_path(specification, pattern, {name: text}, variant=index)
                     if path is not None:
