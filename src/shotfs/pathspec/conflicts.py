@@ -183,7 +183,7 @@ class _Finder:
                 self._note_in_version(one, other, met.path)
             case Meeting.ALIAS_IS_DIRECTORY:
                 if self._is_new(one, other, "directory"):
-                    self._note_alias(one, other, met.path, f"a directory of {_named(other)}")
+                    self._note_alias(one, other, met.path, f"a directory of {_named(other, one)}")
             case Meeting.SAME_PATH:
                 if one.alias is not None or other.alias is not None:
                     self._note_alias_path(one, other, met.path)
@@ -231,7 +231,7 @@ class _Finder:
         self._add(
             at,
             "path",
-            f"templates {_named(one)} and {_named(other)} {_produces(certain)} both"
+            f"templates {_named(one, other)} and {_named(other, one)} {_produces(certain)} both"
             f" {path!r}{_doubt(certain, one, other)}",
             "narrow a field, add a literal that tells them apart, or prefer one:"
             f' "before": ["{one.pattern.template.name}"] in "{other.pattern.template.name}"',
@@ -243,7 +243,7 @@ class _Finder:
         if not self._is_new(one, other, "alias"):
             return
         what = "a path" if other.alias is None else "an alias"
-        self._note_alias(one, other, path, f"{what} of {_named(other)}")
+        self._note_alias(one, other, path, f"{what} of {_named(other, one)}")
 
     def _note_alias(self, one: Owner, other: Owner, path: str, what: str) -> None:
         certain = not (one.repeated or other.repeated or one.approximate or other.approximate)
@@ -253,7 +253,7 @@ class _Finder:
         self._add(
             one.pattern,
             "path",
-            f'{path!r}, an alias of the versions "{one.alias.name}" of {_named(one)},'
+            f'{path!r}, an alias of the versions "{one.alias.name}" of {_named(one, other)},'
             f" {'is' if certain else 'may be'} {what} too{_doubt(certain, one, other)}",
             "rename the alias, or narrow a field so that it cannot be one of its texts",
         )
@@ -287,8 +287,11 @@ class _Finder:
                 self._check_origin(one, self._fallback, "any directory")
 
 
-def _named(owner: Owner) -> str:
-    return f'"{owner.pattern.template.name}" (line {owner.pattern.line})'
+def _named(owner: Owner, beside: Owner) -> str:
+    """Return *owner* with its line, and with its document where that of *beside* is another."""
+    pattern = owner.pattern
+    place = f"{pattern.source}:" if pattern.source != beside.pattern.source else "line "
+    return f'"{pattern.template.name}" ({place}{pattern.line})'
 
 
 def _produces(certain: bool) -> str:

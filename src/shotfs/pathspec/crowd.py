@@ -17,7 +17,8 @@ from shotfs.pathspec.spellings import Spellings, Symbol
 
 STATES_MAX = 4000
 MOVES_MAX = 40_000
-"""Remembered steps: some megabytes."""
+PLACES_MAX = 400_000
+"""Of all remembered states together, and of all steps between them: some tens of megabytes."""
 
 
 class HasElement(Protocol):
@@ -58,6 +59,7 @@ class Crowd(Generic[EdgeT]):
         self._start = _State(frozenset((0,)))
         self._states = {self._start.places: self._start}
         self._moves = 0
+        self._places = 0
 
     def candidates(self, name: str) -> list[EdgeT]:
         """Return the edges that *name* may match: exact but for fields that repeat."""
@@ -82,9 +84,13 @@ class Crowd(Generic[EdgeT]):
             if character in chars:
                 places.add(chars[character])
             places.update(to for number, to in sets if holds(number, character))
-        if len(self._states) > STATES_MAX or self._moves > MOVES_MAX:
+        if len(self._states) > STATES_MAX or self._moves > MOVES_MAX or self._places > PLACES_MAX:
             self._forget()
-        following = self._states.setdefault(frozenset(places), _State(frozenset(places)))
+        reached = frozenset(places)
+        following = self._states.get(reached)
+        if following is None:
+            following = self._states[reached] = _State(reached)
+            self._places += len(reached)
         self._moves += 1
         state.following[character] = following
         return following

@@ -144,11 +144,10 @@ def in_a_set(place: str, count: str) -> dict[str, float | str]:
     options = re2.Options()
     options.max_mem = 1 << 30
     started = time.perf_counter()
-    patterns = re2.Set(2, options)
     try:
         patterns = re2.Set.FullMatchSet(options)
         for one in expressions:
-            patterns.Add(one)
+            patterns.Add(re.sub(r"\\U([0-9a-f]{8})", r"\\x{\1}", one))
         patterns.Compile()
     except re2.error as error:
         return {"failed": str(error)}
