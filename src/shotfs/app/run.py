@@ -6,6 +6,7 @@ parts of the node in the opposite order of their making.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import logging
@@ -183,21 +184,25 @@ async def _handle_signals(service: NodeService, scope: trio.CancelScope) -> None
     SIGHUP looks whether the specifications changed.
     """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
-        async with trio.open_nursery() as nursery:
-            await _heed(received, service, scope, nursery)
+        # Room for one: whoever asks while somebody waits for his turn gets the same answer.
+        reload_in, reload_out = trio.open_memory_channel[None](1)
+        async with trio.open_nursery() as nursery, reload_in:
+            nursery.start_soon(_reload_specs, service, reload_out)
+            await _heed(received, service, scope, reload_in)
 
 
 async def _heed(
     received: AsyncIterator[int],
     service: NodeService,
     scope: trio.CancelScope,
-    nursery: trio.Nursery,
+    reload_in: trio.MemorySendChannel[None],
 ) -> None:
     count = 0
     async for number in received:
         if number == signal.SIGHUP:
             log.info("signal", extra={"signal": "SIGHUP"})
-            nursery.start_soon(service.reload_specs, ())
+            with contextlib.suppress(trio.WouldBlock):
+                reload_in.send_nowait(None)
             continue
         count += 1
         log.info("signal", extra={"signal": signal.Signals(number).name, "count": count})
@@ -205,6 +210,11 @@ async def _heed(
             scope.cancel()
             return
         await service.stop(drain=True, deadline_s=SIGNAL_DRAIN_S)
+
+
+async def _reload_specs(service: NodeService, wanted: trio.MemoryReceiveChannel[None]) -> None:
+    async for _ in wanted:
+        await service.reload_specs(())
 
 
 async def _drop_corrupt_pages(node: Node, mount: Mount) -> None:
