@@ -13,11 +13,12 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 
 from rich.console import Console
 from running import interrupts, place, processes, service
 
-from demo import check, configuration, render, report, show
+from demo import check, configuration, render, report, show, specification, turnover
 from demo.bucket import PlainBucket, start_emulator
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
@@ -63,7 +64,7 @@ def _demo(stack: ExitStack) -> None:
     stack.callback(bucket.close)
     _publish_show(bucket)
 
-    configuration.write_spec(f"{PLACE}/ant.json")
+    specification.write(PLACE)
     node_a, node_b = (
         configuration.write_node(f"{PLACE}/{name}", name, f"{sockets}/{name}.sock", endpoint_url)
         for name in ("node-a", "node-b")
@@ -119,12 +120,14 @@ def _verify_and_report(
     console.print(f"checked: {passes[1].title} fetched nothing, every open was a hit")
     agreed = check.check_other_node(passes[0], passes[-1])
     console.print(f"checked: {agreed} frames of v005 read the same through the other node's mount")
+    handed_over = turnover.hand_over(passes[0], passes[-1], console.print)
     report.contact_sheet(f"{PLACE}/contact-sheet.png", passes, checked, bucket.download)
     with open(f"{PLACE}/summary.json", "w", encoding="utf-8") as file:
         json.dump(
             {
                 "shot": show.SHOT,
                 "origin": show.ORIGIN,
+                "turnover": asdict(handed_over),
                 "frames": [result.as_json() for result in results],
                 "objects": [
                     {"key": one.key, "size_bytes": one.size_bytes, "digest": one.digest}

@@ -34,6 +34,7 @@ class Layer:
 
     Attributes:
         name: of the layer, in file names.
+        usage: what it is, for people.
         scene: the example's directory in the show's library.
         files: its own files, below `EXAMPLES`.
         maps: its image maps: path on this machine.
@@ -41,6 +42,7 @@ class Layer:
     """
 
     name: str
+    usage: str
     scene: str
     files: tuple[str, ...]
     maps: tuple[str, ...]
@@ -55,6 +57,7 @@ class Layer:
 LAYERS = (
     Layer(
         name="drums",
+        usage="The drum that a toy beats",
         scene="drums2",
         files=("advanced/drums2/drums.pov", "advanced/drums2/drums.inc"),
         maps=(f"{EXAMPLES}/advanced/drums2/rednewt.png",),
@@ -68,6 +71,7 @@ LAYERS = (
     ),
     Layer(
         name="sunset",
+        usage="Mountains in the evening",
         scene="sunsethf",
         files=("advanced/sunsethf.pov",),
         maps=(f"{INCLUDES}/fract003.png",),
