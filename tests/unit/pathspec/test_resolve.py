@@ -232,3 +232,54 @@ def test_durability_and_rewrite_reach_the_policy() -> None:
     policy = found.templates["t"].policy
     assert (policy.durability, policy.rewrite) == (Durability.ORIGIN, Rewrite.COMPARE)
     assert policy.grace_s == 2.0
+
+
+# --- what no template produces -------------------------------------------------------------------
+
+LOOSE = {"unmatched": {"ttl": 3, "flow": "inout", "scratch": ["*.tmp"]}}
+VERSIONS = {
+    "version": {"type": "version", "aliases": ["latest"]},
+    "kind": {"type": "enum", "choices": ["a", "b"]},
+}
+
+
+def test_unmatched_paths_pass_where_nothing_else_matches() -> None:
+    made = spec({"t": "x/{version}/{kind}.png"}, VERSIONS, **LOOSE)
+    found = made.resolve("x/v001/other.png")
+    assert found is not None
+    assert (found.template.name, found.key, dict(found.fields)) == (
+        "unmatched",
+        "x/v001/other.png",
+        {},
+    )
+    assert found.template.policy.ttl_s == 3
+    assert made.parse("x/v001/a.png").template.name == "t"
+    assert made.parse("anywhere/at/all").template.name == "unmatched"
+    assert made.parse("x.tmp").scratch
+
+
+def test_unmatched_is_no_alias_no_implied_directory_and_not_reserved() -> None:
+    made = spec({"t": "x/{version}/{kind}.png"}, VERSIONS, **LOOSE)
+    for path in ("x/latest", "x", ".shotfs", ".shotfs/aliases/x", "a//b", ""):
+        assert made.resolve(path) is None
+    assert made.alias("x/latest") is not None
+    assert made.directory("x/latest") is None
+
+
+def test_every_directory_may_hold_unmatched_files() -> None:
+    made = spec({"t": {"path": "x/{version}/{kind}.png", "ttl": 60}}, VERSIONS, **LOOSE)
+    for path, implied in (("", True), ("x", True), ("x/v001", False), ("y/z", False)):
+        match = made.directory(path)
+        assert match is not None
+        assert (match.implied, match.ttl_s, match.writable) == (implied, 3, True)
+    assert made.implied_children("") == ("x",)
+
+
+def test_unmatched_files_in_a_version_directory_know_it() -> None:
+    published = {"path": "x/{version}/{kind}.png", "immutable": "on-version-publish"}
+    made = spec({"t": published}, VERSIONS, **LOOSE)
+    assert made.parse("x/v001/notes/a.txt").version_depth == 2
+    assert made.parse("x/notes/a.txt").version_depth is None
+    match = made.directory("x/v001/notes")
+    assert match is not None
+    assert match.version_depth == 2

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.unit.pathspec import generated
 
-from shotfs.digest import digest_bytes
+from shotfs.digest import Digest
 from shotfs.pathspec import Specification, compiled, include_locations, load, regex
 from shotfs.pathspec.elements import expand
 from shotfs.pathspec.regex import Chars, Group, Regex, Repeat, Same, Sequence
@@ -41,21 +41,18 @@ def first(place: str, count: str) -> dict[str, float]:
     spec = load(text, source=SOURCE, site=None)
     Path(place, "compiled").write_bytes(compiled.dump(spec))
     seconds = time.perf_counter() - started
+    Path(place, "digest").write_text(spec.documents[0][1], encoding="ascii")
     assert len(spec.templates) == int(count), "templates were lost"
     return {"seconds": seconds, "rss_mb": rss_mb() - before_mb}
 
 
 def restore(place: str, count: str, paths: str, seed: str) -> dict[str, float]:
     """Load the compiled form, then resolve paths that this process has not seen before."""
-    digest = digest_bytes(generated.text(int(count)).encode())
     before_mb = rss_mb()
     started = time.perf_counter()
-    data = Path(place, "compiled").read_bytes()
-    spec = compiled.restore(data, documents={SOURCE: digest}, site=None)
+    spec = _restored(place)
     load_s = time.perf_counter() - started
-    size_mb = len(data) / 1e6
-    del data
-    assert spec is not None, "the compiled form was not read"
+    size_mb = Path(place, "compiled").stat().st_size / 1e6
     numbers = random.Random(int(seed))
     stream = generated.paths(int(count), numbers.randrange(10**9))
     once = list(itertools.islice(stream, len(spec.templates)))
@@ -121,7 +118,7 @@ def _example(path: Path) -> Specification:
 
 def tried_in_order(place: str, count: str) -> dict[str, float]:
     """Python's own expressions, one for each variant, the first that matches wins."""
-    expressions = _expressions(_restored(place, count), plain=False)
+    expressions = _expressions(_restored(place), plain=False)
     started = time.perf_counter()
     matchers = [re.compile(one, re.ASCII).fullmatch for one in expressions]
     compile_s = time.perf_counter() - started
@@ -140,7 +137,7 @@ def in_a_set(place: str, count: str) -> dict[str, float | str]:
     """google-re2: all expressions in one automaton; it says which match, without fields."""
     import re2
 
-    expressions = _expressions(_restored(place, count), plain=True)
+    expressions = _expressions(_restored(place), plain=True)
     options = re2.Options()
     options.max_mem = 1 << 30
     started = time.perf_counter()
@@ -155,8 +152,8 @@ def in_a_set(place: str, count: str) -> dict[str, float | str]:
     return {"compile_s": compile_s, "per_s": _peer_rate(int(count), patterns.Match)}
 
 
-def _restored(place: str, count: str) -> Specification:
-    digest = digest_bytes(generated.text(int(count)).encode())
+def _restored(place: str) -> Specification:
+    digest = Digest(Path(place, "digest").read_text(encoding="ascii"))
     data = Path(place, "compiled").read_bytes()
     spec = compiled.restore(data, documents={SOURCE: digest}, site=None)
     assert spec is not None, "the compiled form was not read"
