@@ -158,13 +158,14 @@ class Changes:
                 f"{node.path}: published and immutable "
                 f"(template {resolution.template.name!r}); it cannot be removed"
             )
-        await self._terms.check_unsealed(node.path)
         await self._delete_revision(node.path, node.entry.revision)
 
     async def _delete_revision(self, path: str, revision: Revision) -> None:
         resolution = self._finder.resolve(path)
         if resolution is None:
             raise no_template(path)
+        # Not as of the TTL: what is removed from a version that somebody has published is lost.
+        await self._terms.check_unsealed(path, now=True)
         tier = await self._tiers.get(resolution.template.policy.origin)
         try:
             await tier.delete(revision.key, expect=revision)

@@ -29,7 +29,7 @@ from shotfs.vfs.changes import Changes
 from shotfs.vfs.directories import Directories, Snapshot
 from shotfs.vfs.files import Files
 from shotfs.vfs.handles import Handle
-from shotfs.vfs.nodes import Alias, Missing, NodeFinder, Spooled, service_user
+from shotfs.vfs.nodes import Alias, Missing, NodeFinder, Spooled
 from shotfs.vfs.paths import NAME_BYTES_MAX
 from shotfs.vfs.publishing import VersionDesk
 from shotfs.vfs.terms import Terms
@@ -99,7 +99,7 @@ class FileSystem:
         read_only: bool,
         view: View | None = None,
     ) -> None:
-        uid, gid = service_user()
+        uid, gid = os.getuid(), os.getgid()
         self._settings = settings
         self._spool = spool
         self._tiers = tiers

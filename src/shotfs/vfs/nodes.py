@@ -8,7 +8,6 @@ without a question to anybody.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass
 
@@ -180,10 +179,11 @@ class NodeFinder:
         place = self.shows.split(path)
         return place[0].spec.alias(place[1]) if place is not None else None
 
-    async def seal_of(self, path: str) -> tuple[Seal, str] | None:
+    async def seal_of(self, path: str, *, now: bool = False) -> tuple[Seal, str] | None:
         """Return the seal of the version that *path* is or lies in, and its path within it.
 
-        None: it lies in none, or in one that nobody publishes or has published.
+        None: it lies in none, or in one that nobody publishes or has published: as of its time to
+        live ago, or *now*.
 
         Raises:
             TierError: the origin had to be asked and could not answer.
@@ -192,10 +192,16 @@ class NodeFinder:
         if place is None:
             return None
         show, rest = place
-        return await self._seal_of(rest, show.spec.resolve(rest), show.spec.directory(rest))
+        match = show.spec.directory(rest)
+        return await self._seal_of(rest, show.spec.resolve(rest), match, now=now)
 
     async def _seal_of(
-        self, rest: str, resolution: Resolution | None, match: DirectoryMatch | None
+        self,
+        rest: str,
+        resolution: Resolution | None,
+        match: DirectoryMatch | None,
+        *,
+        now: bool = False,
     ) -> tuple[Seal, str] | None:
         if resolution is not None and resolution.version_depth is not None:
             policy = resolution.template.policy
@@ -205,7 +211,7 @@ class NodeFinder:
         else:
             return None
         version, inner = paths.cut(rest, depth)
-        seal = await self.versions.seal_of(origin, version, ttl_s)
+        seal = await self.versions.seal_of(origin, version, 0.0 if now else ttl_s)
         return None if seal.state is SealState.OPEN else (seal, inner)
 
     def listed_directory(self, path: str, match: DirectoryMatch) -> Directory:
@@ -490,8 +496,3 @@ class NodeFinder:
             ctime_ns=mtime_ns,
             ttl_s=ttl_s,
         )
-
-
-def service_user() -> tuple[int, int]:
-    """Return uid and gid of this process."""
-    return os.getuid(), os.getgid()

@@ -61,18 +61,19 @@ class Terms:
         if self._finder.alias(path) is not None:
             raise alias_refused(path)
 
-    async def check_unsealed(self, path: str, *, onto: bool = False) -> None:
+    async def check_unsealed(self, path: str, *, onto: bool = False, now: bool = False) -> None:
         """Return unless *path* is, or lies in, a version that is published or just being so.
 
         Args:
             path: mount-relative.
             onto: something published lies there, which would be overwritten.
+            now: ask the origin, unless it is known; otherwise the policy's TTL counts.
 
         Raises:
             PublishedImmutable: it is; with errno EEXIST for *onto*.
             TierError: the origin had to be asked and could not answer.
         """
-        found = await self._finder.seal_of(path)
+        found = await self._finder.seal_of(path, now=now)
         if found is None:
             return
         seal, _ = found

@@ -16,6 +16,7 @@ from shotfs.errors import (
     InvalidArgument,
     NotPermitted,
     PathNotFound,
+    ShotfsError,
     TierUnavailable,
     VersionBusy,
 )
@@ -539,6 +540,45 @@ async def test_a_late_file_with_the_published_bytes_is_no_conflict(
     await other.published(FRAME)
     assert other.node.publisher.queue() == []
     assert await other.read(FRAME) == b"pixels"
+
+
+async def test_s02_a_node_that_does_not_know_yet_removes_nothing(
+    node: VersionNode, other: VersionNode
+) -> None:
+    await node.make(FRAME, b"pixels")
+    await node.make(NOTE, b"notes")
+    for path in (FRAME, NOTE):
+        assert (await other.fs.attributes(path)).mode & 0o200, "it believes that it is open"
+    await node.seal()
+    with fails_with(errno.EPERM):
+        await other.fs.unlink(FRAME)
+    assert FRAME.removeprefix("ant/") in node.origin.objects
+    assert (await node.fs.reports.verify(SHOT)).intact
+
+
+async def test_s02_what_a_node_that_does_not_know_yet_writes_is_not_published(
+    node: VersionNode, other: VersionNode
+) -> None:
+    await node.make(NOTE, b"notes")
+    assert (await other.fs.attributes(NOTE)).mode & 0o200
+    await node.seal()
+    await other.write(NOTE, b"changed")
+    await other.until(lambda: any(one.path == NOTE for one in other.node.spool.aside()))
+    assert await other.read(NOTE) == b"notes"
+    assert (await node.fs.reports.verify(SHOT)).intact
+
+
+async def test_s13_a_rename_by_a_node_that_does_not_know_yet_changes_nothing(
+    node: VersionNode, other: VersionNode
+) -> None:
+    await node.make(NOTE, b"notes")
+    assert (await other.fs.attributes(NOTE)).mode & 0o200
+    await node.seal()
+    for target in (f"{SHOT}/depth.txt", NOTE.replace("v005", "v006")):
+        with pytest.raises(ShotfsError):
+            await other.fs.rename(NOTE, target)
+        assert await other.read(NOTE) == b"notes"
+        assert (await node.fs.reports.verify(SHOT)).intact
 
 
 async def test_an_upload_that_was_under_way_when_the_version_was_sealed_is_taken_back(
