@@ -176,6 +176,7 @@ def test_s02_s13_s14_a_published_version_refuses_every_change_on_every_node(
     for one in (node, other):
         frame, note, top = one.show / FRAME, one.show / NOTE, one.show / VERSION
         outside = one.show / "render/xy_010_v006/depth.txt"
+        outside.parent.mkdir(exist_ok=True)
         wait_until((one.show / LATEST).is_symlink)
         for path in (frame, note):
             with _fails_with(errno.EEXIST):
@@ -204,7 +205,6 @@ def test_s02_s13_s14_a_published_version_refuses_every_change_on_every_node(
             (top / "beauty").rename(top / "depth")
         with _fails_with(errno.EPERM):
             top.rename(one.show / "render/xy_010_v007")
-        outside.parent.mkdir(exist_ok=True)
         outside.write_bytes(b"outside")
         with _fails_with(errno.EEXIST):
             outside.rename(note)
