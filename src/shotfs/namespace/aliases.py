@@ -214,8 +214,10 @@ class Aliases:
             ttl_s: what to say where nothing is remembered, as of a listing.
             max_s: the most that is returned.
         """
-        known = self._known.get(path)
+        known, listing = self._known.get(path), self._fresh_listing(path, ttl_s)
         left_s = ttl_s if known is None else known.until_s - self._now_s()
+        if listing is not None:
+            left_s = listing.listed_s + ttl_s - self._now_s()
         return max(0.0, min(max_s, ttl_s, left_s))
 
     async def listed(

@@ -105,6 +105,20 @@ async def test_a_listing_costs_one_request_more_only_where_aliases_may_lie(
     assert not any("aliases" in key for key in lists)
 
 
+async def test_the_kernel_believes_a_listing_that_misses_an_alias_only_as_long_as_it_counts(
+    node: VersionNode, other: VersionNode, site: Site
+) -> None:
+    node.origin.add(FRAME.removeprefix("ant/"), b"pixels")
+    await other.names("ant/render")
+    site.clock.advance(3)
+    found = await other.fs.lookup(LATEST)
+    assert isinstance(found, Missing)
+    assert found.ttl_s == pytest.approx(2.0)
+    await node.move(LATEST, "v005")
+    site.clock.advance(2.1)
+    assert await link(other) == "xy_010_v005"
+
+
 async def test_s09_paths_that_no_alias_can_have_cost_nothing(node: VersionNode) -> None:
     node.origin.asked.clear()
     for path in (
