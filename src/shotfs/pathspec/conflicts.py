@@ -259,7 +259,10 @@ class _Finder:
         )
 
     def _note_in_version(self, one: Owner, other: Owner, path: str) -> None:
-        self._result.crossing.add(other.pattern.index)
+        depth = one.version_elements
+        if one.elements[:depth] != other.elements[:depth]:
+            # Where both begin alike they share the node, which tells everything below it.
+            self._result.crossing.add(other.pattern.index)
         self._check_origin(one.pattern, other.pattern, path)
 
     def _check_origin(self, one: Pattern, other: Pattern, path: str) -> None:

@@ -69,7 +69,7 @@ class Matcher:
                 return None
         if pattern.is_scratch is not None and pattern.is_scratch(names[-1]) is not None:
             return self._scratch(path, names)
-        if depth is None and self._crossing and pattern.index in self._crossing:
+        if self._crossing and pattern.index in self._crossing:
             depth = walk.version_depth(self._root, names, 0, {})
         if depth is not None and depth >= len(names):
             depth = None
@@ -144,7 +144,7 @@ class Matcher:
         if not policies:
             return None
         known = [depth for depth in depths if depth is not None]
-        if not known and (self._crossing or self._fallback is not None):
+        if self._crossing or self._fallback is not None:
             found = walk.version_depth(self._root, names, 0, {})
             known = [] if found is None else [found]
         return directories.merge(

@@ -144,6 +144,18 @@ def test_without_publishing_there_is_no_version_directory() -> None:
     assert depth(found, "render/xy_1_v005/beauty") is None
 
 
+def test_outermost_version_directory_counts() -> None:
+    published = {"immutable": "on-version-publish"}
+    found = made(
+        {
+            "outer": {"path": "{version}/{name}", **published},
+            "inner": {"path": "{version}/x/{plain}/{name}", **published},
+        }
+    )
+    assert depth(found, "v001/x/p01/a") == 1
+    assert depth(found, "v001/x/p01") == 1
+
+
 def test_scratch_names_in_a_version_directory_know_its_depth() -> None:
     found = made({"frames": {**PUBLISHED, "flow": "out"}})
     match = found.resolve("render/xy_1_v005/beauty/x.tmp")

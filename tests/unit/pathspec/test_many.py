@@ -127,6 +127,21 @@ def test_crowd_finds_what_matches(elements: list[str], names: list[str]) -> None
             assert len(set(parts)) < len(parts)
 
 
+def test_siblings_without_keys_and_with_glued_literals_are_found() -> None:
+    keyless = ["{w}", "{x}", "{n}", "{u}", "{w}{n}", "{x}{n}", "{n}{x}", "{u}{n}", "{n}{w}"]
+    for elements, names in (
+        (keyless, ["aa", "a_", "_a", "01", "aa01", "01aa"]),
+        ([f"{{w}}k{index:02d}_{{n}}" for index in range(20)], ["abk05_07", "bk19_01"]),
+        ([f"{{n}}_k{index:02d}{{w}}" for index in range(20)], ["07_k05ab", "01_k19b"]),
+        ([f"{{w}}.k{index:02d}é{{n}}" for index in range(20)], ["ab.k05é07"]),
+    ):
+        edges = edges_of(elements)
+        index = Index(edges)
+        for name in names:
+            assert matching(edges, name)
+            assert set(matching(edges, name)) <= set(index.candidates(name))
+
+
 def test_crowd_forgets_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowds, "STATES_MAX", 3)
     edges = edges_of(["{w}a1{n}", "{w}_{n}", "{x}b{n}"])

@@ -225,6 +225,18 @@ def test_other_branches_know_the_version_directory_that_they_cross() -> None:
     assert match.version_depth == 1
 
 
+def test_outermost_of_version_directories_that_cross_counts() -> None:
+    templates = {
+        "outer": {"path": "{version}/{name}", "immutable": "on-version-publish"},
+        "inner": {"path": "{any}/{version}/{name}", "immutable": "on-version-publish"},
+    }
+    made = spec(templates, {**CROSSED, "name": VERSIONS["name"]})
+    for path, depth in (("v001/v002/a", 1), ("x1/v002/a", 2), ("v001/v002", 1), ("x1/v002", 2)):
+        match = made.resolve(path) or made.directory(path)
+        assert match is not None
+        assert match.version_depth == depth
+
+
 def test_version_directory_has_one_origin_whoever_reaches_it() -> None:
     templates = {
         "t": {"path": "{version}/{name}", "immutable": "on-version-publish", "origin": "main"},
