@@ -206,18 +206,20 @@ def build(compiled: list[Pattern], fields: Fields) -> Node:
         if not one.fallback:
             for variant in one.variants:
                 builder.add(root, one, variant)
-    for node in sorted(builder.version_nodes, key=lambda one: one.depth):
+    for node in builder.version_nodes:
         _share_depth(node)
     return root
 
 
 def _share_depth(top: Node) -> None:
-    """Tell everything below the version directory *top* of it."""
+    """Tell everything below the version directory *top* of it.
+
+    On one branch there is one: the first version field of a path names it.
+    """
     waiting = [top]
     while waiting:
-        node = waiting.pop()
-        for child in children(node):
-            if child.version_depth is None or child.version_depth > top.depth:
+        for child in children(waiting.pop()):
+            if child.version_depth is None:
                 child.version_depth = top.version_depth
                 waiting.append(child)
 
