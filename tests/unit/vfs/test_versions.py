@@ -162,6 +162,22 @@ async def test_outputs_that_are_closed_are_waited_for(node: VersionNode) -> None
     assert done == [2]
 
 
+async def test_an_origin_that_is_away_for_a_moment_is_waited_for(node: VersionNode) -> None:
+    await node.make(FRAME)
+    failures = 2
+
+    def fail(operation: str, _key: str) -> None:
+        nonlocal failures
+        if operation == "put" and failures:
+            failures -= 1
+            raise TierUnavailable("not now")
+
+    node.origin.fault = fail
+    await node.write(SECOND_FRAME, b"second")
+    assert (await node.seal()).files == 2
+    assert failures == 0
+
+
 async def test_what_is_open_is_listed_and_refused(node: VersionNode) -> None:
     await node.make(FRAME)
     handle = await node.create(SECOND_FRAME)
