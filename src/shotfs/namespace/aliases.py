@@ -8,17 +8,15 @@ neither overwrites the other's line in its history. One event loop.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 
 import trio
 
-from shotfs.digest import Checksums
 from shotfs.errors import (
     AliasMoved,
     PreconditionFailed,
@@ -36,6 +34,7 @@ from shotfs.namespace.alias_document import (
     parse_time,
     time_text,
 )
+from shotfs.namespace.alias_known import Known, Pointer, dump, pointer_of, restore
 from shotfs.namespace.listing import Listing, ListingCache, list_origin
 from shotfs.namespace.own_objects import put_own, read_own, stat_own
 from shotfs.namespace.records import Records
@@ -43,6 +42,8 @@ from shotfs.namespace.single_flight import SingleFlight
 from shotfs.namespace.tier_pool import TierSource, tier_name
 from shotfs.pathspec import RESERVED, AliasMatch
 from shotfs.tiers.base import Revision, Tier
+
+__all__ = ["DIRECTORY", "UNSET", "AliasOf", "Aliases", "Pointer", "Unset"]
 
 log = logging.getLogger(__name__)
 
@@ -74,40 +75,6 @@ UNSET = Unset.UNSET
 
 AliasOf = Callable[[str], AliasMatch | None]
 """From a path, relative to the show, to what the specification says of it as an alias."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """Where an alias points.
-
-    Attributes:
-        version: text of the version.
-        target: name of the sibling that the link reads.
-        at_s: when it was moved there, seconds since the epoch.
-        revision: of the alias's object.
-    """
-
-    version: str
-    target: str
-    at_s: float
-    revision: Revision
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What was learned of one alias.
-
-    Attributes:
-        move: the last line of its history; None: there is no object.
-        revision: of the object that said so; None likewise.
-        asked_s: when it was asked, on the monotonic clock.
-        until_s: how long that counts, likewise.
-    """
-
-    move: Move | None
-    revision: Revision | None
-    asked_s: float
-    until_s: float
 
 
 @dataclass(slots=True)
@@ -150,8 +117,8 @@ class Aliases:
         self._wall_s = wall_s
         self._choose = choose
         self._view = view
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._questions: SingleFlight[str, _Known] = SingleFlight(nursery)
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._questions: SingleFlight[str, Known] = SingleFlight(nursery)
         self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
         self._listings = ListingCache()
 
@@ -184,7 +151,7 @@ class Aliases:
         if known is None:
             known = await self._recall(path, match)
         if known is not None and self._now_s() < known.until_s:
-            return _pointer(known, match)
+            return pointer_of(known, match)
         listing = self._fresh_listing(path, match.negative_ttl_s)
         if (
             listing is not None
@@ -193,18 +160,18 @@ class Aliases:
         ):
             return None
         if known is None or known.move is None:
-            return _pointer(await self._ask_once(path, match), match)
+            return pointer_of(await self._ask_once(path, match), match)
         try:
             with trio.move_on_after(KNOWN_ALIAS_WAIT_S):
-                return _pointer(await self._ask_once(path, match), match)
+                return pointer_of(await self._ask_once(path, match), match)
         except TierUnavailable as exc:
             log.info("taken for granted: %s", exc.message, extra={"path": path})
         pause_s = self._now_s() + UNREACHABLE_PAUSE_S
         latest = self._known.get(path, known)
         if latest.until_s < pause_s:
-            latest = _Known(latest.move, latest.revision, latest.asked_s, pause_s)
+            latest = Known(latest.move, latest.revision, latest.asked_s, pause_s)
             self._remember(path, latest)
-        return _pointer(latest, match)
+        return pointer_of(latest, match)
 
     def fresh_for_s(self, path: str, ttl_s: float, *, max_s: float) -> float:
         """Return how long the last answer of *path* may still be trusted, in seconds.
@@ -294,9 +261,9 @@ class Aliases:
                 else:
                     known = newer  # moved from here meanwhile
             elif known.asked_s < listed_s:
-                known = _Known(known.move, known.revision, listed_s, listed_s + match.ttl_s)
+                known = Known(known.move, known.revision, listed_s, listed_s + match.ttl_s)
                 self._remember(path, known)
-            pointer = _pointer(known, match)
+            pointer = pointer_of(known, match)
             if pointer is not None:
                 listed.pointers[path.rpartition("/")[2]] = pointer
         except RecordInvalid as exc:
@@ -309,18 +276,18 @@ class Aliases:
 
     # --- asking ----------------------------------------------------------------------------------
 
-    async def _ask_once(self, path: str, match: AliasMatch) -> _Known:
+    async def _ask_once(self, path: str, match: AliasMatch) -> Known:
         return await self._questions.do(path, lambda: self._ask(path, match))
 
-    async def _ask(self, path: str, match: AliasMatch) -> _Known:
+    async def _ask(self, path: str, match: AliasMatch) -> Known:
         tier = await self._tiers.get(match.origin)
         before = self._known.get(path)
         asked_s = self._now_s()
         revision = await stat_own(tier, match.key)
         if revision is None:
-            known = _Known(None, None, asked_s, asked_s + match.negative_ttl_s)
+            known = Known(None, None, asked_s, asked_s + match.negative_ttl_s)
         elif before is not None and before.revision == revision:
-            known = _Known(before.move, revision, asked_s, asked_s + match.ttl_s)
+            known = Known(before.move, revision, asked_s, asked_s + match.ttl_s)
         else:
             known = await self._read(match, revision, asked_s)
         newer = self._known.get(path)
@@ -330,15 +297,15 @@ class Aliases:
         await self._keep(path, match, known, before)
         return known
 
-    async def _read(self, match: AliasMatch, revision: Revision, asked_s: float) -> _Known:
+    async def _read(self, match: AliasMatch, revision: Revision, asked_s: float) -> Known:
         tier = await self._tiers.get(match.origin)
         found = await read_own(tier, revision, bytes_max=BYTES_MAX)
         if found is None:
-            return _Known(None, None, asked_s, asked_s + match.negative_ttl_s)
+            return Known(None, None, asked_s, asked_s + match.negative_ttl_s)
         data, revision = found
         move = self._choose(decode(data, f"{tier.name}/{match.key}"))
         ttl_s = match.negative_ttl_s if move is None or move.version is None else match.ttl_s
-        return _Known(move, revision, asked_s, asked_s + ttl_s)
+        return Known(move, revision, asked_s, asked_s + ttl_s)
 
     async def _list_once(self, path: str, rest: str, origins: Sequence[str]) -> Listing:
         return await self._lists.do(path, lambda: self._list(path, rest, origins))
@@ -362,7 +329,7 @@ class Aliases:
         known = self._known.get(path)
         return None if known is not None and known.asked_s > listing.listed_s else listing
 
-    def _remember(self, path: str, known: _Known) -> None:
+    def _remember(self, path: str, known: Known) -> None:
         self._known[path] = known
         self._known.move_to_end(path)
         if len(self._known) > ALIASES_MAX:
@@ -370,21 +337,19 @@ class Aliases:
 
     # --- what outlives a restart -----------------------------------------------------------------
 
-    async def _recall(self, path: str, match: AliasMatch) -> _Known | None:
+    async def _recall(self, path: str, match: AliasMatch) -> Known | None:
         """Return what an earlier run learned; worth something only if the origin is away."""
         data = await self._records.read(self._record(match))
-        known = None if data is None else _load(data)
+        known = None if data is None else restore(data)
         if known is not None:
             self._known.setdefault(path, known)
         return self._known.get(path)
 
-    async def _keep(
-        self, path: str, match: AliasMatch, known: _Known, before: _Known | None
-    ) -> None:
+    async def _keep(self, path: str, match: AliasMatch, known: Known, before: Known | None) -> None:
         if before is not None and before.revision == known.revision:
             return
         if known.move is not None and known.revision is not None:
-            await self._records.write(self._record(match), _dump(known))
+            await self._records.write(self._record(match), dump(known))
         elif before is not None:
             log.info("alias is gone", extra={"path": path})
             await self._records.forget(self._record(match))
@@ -463,7 +428,7 @@ class Aliases:
     async def _moved(self, path: str, match: AliasMatch, move: Move, revision: Revision) -> Move:
         now_s = self._now_s()
         ttl_s = match.negative_ttl_s if move.version is None else match.ttl_s
-        known = _Known(move, revision, now_s, now_s + ttl_s)
+        known = Known(move, revision, now_s, now_s + ttl_s)
         before = self._known.get(path)
         self._remember(path, known)
         self._listings.forget(path.rpartition("/")[0])
@@ -487,41 +452,10 @@ class Aliases:
         return decode(found[0], f"{tier.name}/{match.key}"), found[1]
 
 
-def _is_of(known: _Known, match: AliasMatch) -> bool:
+def _is_of(known: Known, match: AliasMatch) -> bool:
     """Whether it was learned where the specification says now that the alias is."""
     return known.revision is None or known.revision.tier == tier_name(match.origin)
 
 
-def _pointer(known: _Known, match: AliasMatch) -> Pointer | None:
-    if known.move is None or known.move.version is None or known.revision is None:
-        return None
-    version = known.move.version
-    target = match.target(version)
-    if target in (".", ".."):
-        return None
-    return Pointer(version, target, parse_time(known.move.at), known.revision)
-
-
 def _file_name(path: str) -> str:
     return f"{path.rpartition('/')[2]}.json"
-
-
-def _dump(known: _Known) -> bytes:
-    assert known.move is not None
-    assert known.revision is not None
-    revision = asdict(known.revision)
-    del revision["checksums"]
-    return json.dumps({"move": asdict(known.move), "revision": revision}).encode()
-
-
-def _load(data: bytes) -> _Known | None:
-    try:
-        document = json.loads(data)
-        return _Known(
-            Move(**document["move"]),
-            Revision(**document["revision"], checksums=Checksums()),
-            asked_s=float("-inf"),
-            until_s=float("-inf"),
-        )
-    except (ValueError, KeyError, TypeError):
-        return None  # of another version of shotfs

@@ -1,0 +1,79 @@
+"""What is known of one alias: the last line of its history, and for how long that counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from shotfs.digest import Checksums
+from shotfs.namespace.alias_document import Move, parse_time
+from shotfs.pathspec import AliasMatch
+from shotfs.tiers.base import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Where an alias points.
+
+    Attributes:
+        version: text of the version.
+        target: name of the sibling that the link reads.
+        at_s: when it was moved there, seconds since the epoch.
+        revision: of the alias's object.
+    """
+
+    version: str
+    target: str
+    at_s: float
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was learned of one alias.
+
+    Attributes:
+        move: the last line of its history; None: there is no object.
+        revision: of the object that said so; None likewise.
+        asked_s: when it was asked, on the monotonic clock.
+        until_s: how long that counts, likewise.
+    """
+
+    move: Move | None
+    revision: Revision | None
+    asked_s: float
+    until_s: float
+
+
+def pointer_of(known: Known, match: AliasMatch) -> Pointer | None:
+    """Return where an alias points by what is *known* of it; None: nowhere."""
+    if known.move is None or known.move.version is None or known.revision is None:
+        return None
+    version = known.move.version
+    target = match.target(version)
+    if target in (".", ".."):
+        return None
+    return Pointer(version, target, parse_time(known.move.at), known.revision)
+
+
+def dump(known: Known) -> bytes:
+    """Return what outlives a restart of an alias that has an object."""
+    assert known.move is not None
+    assert known.revision is not None
+    revision = asdict(known.revision)
+    del revision["checksums"]
+    return json.dumps({"move": asdict(known.move), "revision": revision}).encode()
+
+
+def restore(data: bytes) -> Known | None:
+    """Return what `dump` wrote, as of long ago; None if it is not that."""
+    try:
+        document = json.loads(data)
+        return Known(
+            Move(**document["move"]),
+            Revision(**document["revision"], checksums=Checksums()),
+            asked_s=float("-inf"),
+            until_s=float("-inf"),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None  # of another version of shotfs
