@@ -7,6 +7,7 @@ Prints every mistake and ends with 1 if there was one. Documents that are not te
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,18 +17,41 @@ from collections.abc import Iterator
 
 SHOTFS = os.path.join(os.path.dirname(sys.executable), "shotfs")
 _BLOCK = re.compile(r"^```(toml|json)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+_HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def mistakes(root: str) -> Iterator[str]:
     """Yield one text for each mistake in the documents below *root*."""
     examples = os.path.join(root, "docs", "examples")
-    for name in sorted(os.listdir(examples)):
-        yield from _check_file(os.path.join(examples, name))
+    yield from _check_examples(examples)
     yield from _check_readme(os.path.join(root, "README.md"))
     yield from _check_index(os.path.join(root, "docs", "adr"))
     for path in _documents(root):
         yield from _check_links(root, path)
+
+
+def _check_examples(directory: str) -> Iterator[str]:
+    """Check configurations and specifications; what others include is checked with these."""
+    included: set[str] = set()
+    parts: set[str] = set()
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if name.endswith(".json"):
+            with open(path, encoding="utf-8") as file:
+                document = json.load(file)
+            if "spec" not in document:
+                continue  # what an importer reads; its tests do
+            included.update(document.get("include", ()))
+            if "show" not in document:
+                parts.add(name)
+                continue
+        elif not name.endswith(".toml"):
+            continue
+        yield from _check_file(path)
+    for name in sorted(parts - included):
+        yield f"{directory}/{name}: no example includes it, so nothing checks it"
 
 
 def _check_file(path: str) -> Iterator[str]:
@@ -72,9 +96,21 @@ def _documents(root: str) -> Iterator[str]:
 def _check_links(root: str, path: str) -> Iterator[str]:
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
-            for target in _LINK.findall(line):
-                if not os.path.exists(os.path.join(os.path.dirname(path), target)):
-                    yield f"{os.path.relpath(path, root)}:{number}: {target} does not exist"
+            for target, anchor in _LINK.findall(line):
+                where = os.path.join(os.path.dirname(path), target) if target else path
+                shown = f"{os.path.relpath(path, root)}:{number}"
+                if not os.path.exists(where):
+                    yield f"{shown}: {target} does not exist"
+                elif anchor and where.endswith(".md") and anchor not in _anchors(where):
+                    yield f"{shown}: {target} has no heading #{anchor}"
+
+
+def _anchors(path: str) -> set[str]:
+    """Return the anchors of the headings of *path*, as GitHub makes them."""
+    with open(path, encoding="utf-8") as file:
+        headings = _HEADING.findall(_FENCED.sub("", file.read()))
+    plain = (re.sub(r"[^\w\- ]", "", one.lower()) for one in headings)
+    return {one.replace(" ", "-") for one in plain}
 
 
 if __name__ == "__main__":
