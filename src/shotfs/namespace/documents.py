@@ -66,7 +66,8 @@ class DocumentSet:
 
         Args:
             show: its name in the configuration; None takes the document's word.
-            settings: names the node's site.
+            settings: names the node's site. A node without one has only roots with a `url`: to take
+                the first of `sites`, as tools do, would be to write to a site by chance.
 
         Raises:
             SpecInvalid: the documents have mistakes.
@@ -76,7 +77,7 @@ class DocumentSet:
             self.texts[self.location],
             source=self.location,
             show=show,
-            site=settings.node.site or None,
+            site=settings.node.site,
             documents=included,
         )
 

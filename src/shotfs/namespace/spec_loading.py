@@ -202,7 +202,7 @@ class SpecLoader:
     def _restore(self, show: str, documents: DocumentSet) -> Specification | None:
         if self._cache is None or self._compiled is None:
             return None
-        digests, site = documents.digests, self._settings.node.site or None
+        digests, site = documents.digests, self._settings.node.site
         data = self._cache.compiled(show, digests, site)
         if data is None:
             return None
@@ -215,7 +215,7 @@ class SpecLoader:
     def _keep_compiled(self, show: str, documents: DocumentSet, spec: Specification) -> None:
         if self._cache is None or self._compiled is None:
             return
-        site = self._settings.node.site or None
+        site = self._settings.node.site
         self._cache.keep_compiled(show, documents.digests, site, self._compiled.dump(spec))
 
 

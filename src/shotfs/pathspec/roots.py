@@ -168,10 +168,13 @@ class Roots:
         if root not in self._blamed:
             self._blamed.add(root)
             where = f'at the site "{self._site}" (node.site)' if self._site else "without node.site"
+            fix = 'add the site to its "sites", or a "url" for all others'
+            if not self._site:
+                fix = 'set node.site to one of its "sites", or add a "url" for all others'
             self._declared[root].problem(
                 root,
                 f'root "{root}" has no URL {where}, and it is the origin of template "{template}"',
-                'add the site to its "sites", or a "url" for all others',
+                fix,
             )
 
 
