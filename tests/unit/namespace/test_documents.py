@@ -106,7 +106,7 @@ async def test_a_node_without_a_site_takes_no_sites_root_by_chance(
     roots = {"main": {"sites": {"lon": "mem://lon/ant", "bom": "mem://bom/ant"}}, "second": MAIN}
     origin.add("ant.json", including(roots=roots).encode())
     found = await read_documents(MAIN, pool)
-    with pytest.raises(SpecInvalid, match="no URL without node.site") as caught:
+    with pytest.raises(SpecInvalid, match=r"no URL without node\.site") as caught:
         found.load("ant", Settings())
     fixes = [problem.fix for problem in caught.value.problems]
     assert 'set node.site to one of its "sites", or add a "url" for all others' in fixes
