@@ -81,3 +81,54 @@ def test_options_that_are_described_exist() -> None:
     }
     assert len(known) > 40
     assert sorted(set(re.findall(r"`(--[a-z-]+)", TEXT)) - known - {"--help"}) == []
+
+
+INLINE = re.compile(r"`(shotfs(?: [^`\n]*)?)`")
+LINE = re.compile(r"^(?: {4}|\$ |sudo )?(?:sudo )?(shotfs [^\n]*)$", re.MULTILINE)
+FENCED = re.compile(r"^```(?:sh|console|text)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"^ {4}(?:sudo )?(shotfs [^\n]*)$", re.MULTILINE)
+
+
+def _shown(page: str) -> Iterator[str]:
+    """Yield the commands that *page* shows."""
+    for fence in FENCED.findall(page):
+        yield from LINE.findall(fence)
+    yield from INDENTED.findall(page)
+    yield from INLINE.findall(FENCED.sub("", page))
+
+
+PAGES = ["../README.md", *(str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md")))]
+
+
+def _is_wrong(shown: str) -> bool:
+    """Return whether the program has no such command, or the command no such option."""
+    words = re.split(r" # | \| | && |[|;)]", shown)[0].split()
+    path = "shotfs"
+    for word in words[1:]:
+        if not any(f"{name} ".startswith(f"{path} {word} ") for name in COMMANDS):
+            break
+        path = f"{path} {word}"
+    below = [one for name, one in COMMANDS.items() if f"{name} ".startswith(f"{path} ")]
+    known = {
+        option
+        for command in below
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    options = {re.split("[=,]", word)[0] for word in words if re.match(r"-{1,2}[a-z]", word)}
+    next_word = words[path.count(" ") + 1 : path.count(" ") + 2]
+    # A group is followed by one of its commands, or by nothing: `shotfs spec`.
+    named = path in COMMANDS or not next_word or next_word[0].startswith(("-", "..."))
+    return not named or bool(options - known)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_every_page_exist_with_their_options(page: str) -> None:
+    shown = list(_shown((DOCS / page).read_text()))
+    assert [one for one in shown if _is_wrong(one)] == []
+
+
+def test_wrong_commands_are_seen() -> None:
+    wrong = ["shotfs explode", "shotfs spec explode x", "shotfs spec check --explode x"]
+    assert [one for one in wrong if not _is_wrong(one)] == []
+    assert sum(len(list(_shown((DOCS / page).read_text()))) for page in PAGES) > 150
