@@ -63,7 +63,7 @@ class Stage:
 
     def run(self, command: Command) -> tuple[int, str]:
         """Run what the page shows."""
-        if command.text == "shotfs publish queue":
+        if command.text.startswith(("shotfs publish queue", "shotfs version show")):
             self._node.wait_published()
         command.text = f"cd {self._directory} && {self._inward(command.text)}"
         code, said = run_in_shell(command, self._env)
