@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from shotfs.digest import Digest
 from shotfs.errors import InvalidArgument, NoTemplate, Problem
 from shotfs.pathspec import explain
-from shotfs.pathspec.elements import Fields, leaves, write
+from shotfs.pathspec.elements import Element, Fields, leaves, text_of, write
 from shotfs.pathspec.explain import Explanation
 from shotfs.pathspec.fields import Field, FieldValue
 from shotfs.pathspec.matcher import Matcher
@@ -164,7 +164,33 @@ class Specification:
                     fix=suggest(name, used),
                 )
             texts[name] = used[name].format(value)
-        return texts
+        return self._parts(texts) | texts
+
+    def _parts(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """Return the texts of the fields that the compounds of *texts* consist of.
+
+        Raises:
+            InvalidArgument: a compound cannot be read, or a field has two texts.
+        """
+        parts: dict[str, str] = {}
+        compounds = [(name, text) for name, text in texts.items() if self.fields[name].tokens]
+        for name, text in compounds:
+            tokens = self.fields[name].tokens
+            found = Element(tokens, self.fields).find(text)
+            if found is None:
+                raise InvalidArgument(
+                    f'field "{name}" cannot be {text[:100]!r}: it does not match {text_of(tokens)}',
+                    fix="give each of its parts the text that it wants, or give the parts alone",
+                )
+            for part, read in found.groupdict().items():
+                said = texts.get(part, parts.get(part, read))
+                if said != read:
+                    raise InvalidArgument(
+                        f'field "{part}" is {said!r} and, in "{name}", {read!r}',
+                        fix=f'leave "{part}" out, or give another "{name}"',
+                    )
+                parts[part] = read
+        return parts
 
     def _variant(self, compiled: Pattern, texts: Mapping[str, str]) -> Variant:
         """Return the variant that has exactly the fields *texts*, of several the shortest."""

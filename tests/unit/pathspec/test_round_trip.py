@@ -171,8 +171,28 @@ def test_format_refuses_a_compound_that_contradicts_its_parts() -> None:
         {"a": {"type": "int"}, "pair": {"type": "compound", "format": "{a}-{a}"}},
     )
     assert made.format("t", {"a": 1}) == "1-1.1"
-    with pytest.raises(InvalidArgument, match="does not match"):
+    with pytest.raises(
+        InvalidArgument, match=r"field \"a\" is '2' and, in \"pair\", '1'"
+    ) as caught:
         made.format("t", {"pair": "1-1", "a": 2})
+    assert caught.value.fix == 'leave "a" out, or give another "pair"'
+
+
+def test_compound_given_whole_gives_its_parts_too() -> None:
+    fields = {
+        "seq": {"type": "str", "pattern": "[a-z]{2}"},
+        "number": {"type": "int", "pad": 3},
+        "shot": {"type": "compound", "format": "{seq}{number}"},
+        "take": {"type": "compound", "format": "{shot}-{number}"},
+    }
+    made = spec({"t": "{seq}/{number}/{shot}[_{take}]"}, fields)
+    assert made.format("t", {"shot": "ab010"}) == "ab/010/ab010"
+    assert made.format("t", {"take": "ab010-010"}) == "ab/010/ab010_ab010-010"
+    assert made.format("t", {"shot": "ab010", "seq": "ab"}) == "ab/010/ab010"
+    with pytest.raises(InvalidArgument, match=r"cannot be 'ab10': it does not match \{seq\}"):
+        made.format("t", {"shot": "ab10"})
+    with pytest.raises(InvalidArgument, match="in \"take\", 'ab011'"):
+        made.format("t", {"shot": "ab010", "take": "ab011-011"})
 
 
 def test_parse_of_an_impossible_path_names_the_nearest_template() -> None:
