@@ -20,6 +20,7 @@ from shotfs.pathspec.order import Order
 from shotfs.pathspec.overlap import Meeting, Met, meetings
 from shotfs.pathspec.pattern import Pattern
 from shotfs.pathspec.problems import Report
+from shotfs.pathspec.readings import ElementProofs
 from shotfs.pathspec.spellings import Owner, Speller, Spellings, loosely_repeated
 from shotfs.pathspec.trie import alias_field
 
@@ -79,6 +80,7 @@ class _Finder:
         self._offsets = offsets
         self._aliased = {name: alias_field(one) for name, one in fields.items() if one.aliases}
         self._speller = Speller(fields, languages, self._aliased)
+        self._alias_proofs: dict[str, ElementProofs] = {}
         self._spellings = Spellings(languages)
         self._told: set[tuple[object, ...]] = set()
         self._cleared: set[tuple[Owner, Owner]] = set()
@@ -171,6 +173,15 @@ class _Finder:
                 " take its place there",
                 "use it once in a name, or remove its aliases",
             )
+            return
+        if version.name not in self._alias_proofs:
+            stand_in = {**self._fields, version.name: self._aliased[version.name]}
+            self._alias_proofs[version.name] = ElementProofs(stand_in)
+        found = self._alias_proofs[version.name].problem(tokens)
+        if found is not None:
+            self._add(
+                one, "path", f'with an alias in the place of "{version.name}", {found[0]}', found[1]
+            )
 
     def _add(self, one: Pattern, key: str, message: str, fix: str) -> None:
         where = f"/templates/{one.template.name}/{key}"
@@ -183,7 +194,9 @@ class _Finder:
                 self._note_in_version(one, other, met.path)
             case Meeting.ALIAS_IS_DIRECTORY:
                 if self._is_new(one, other, "directory"):
-                    self._note_alias(one, other, met.path, f"a directory of {_named(other, one)}")
+                    self._note_alias(
+                        one, other, met.path, f"a directory of {other.pattern.named(one.pattern)}"
+                    )
             case Meeting.SAME_PATH:
                 if one.alias is not None or other.alias is not None:
                     self._note_alias_path(one, other, met.path)
@@ -231,8 +244,8 @@ class _Finder:
         self._add(
             at,
             "path",
-            f"templates {_named(one, other)} and {_named(other, one)} {_produces(certain)} both"
-            f" {path!r}{_doubt(certain, one, other)}",
+            f"templates {one.pattern.named(other.pattern)} and {other.pattern.named(one.pattern)}"
+            f" {_produces(certain)} both {path!r}{_doubt(certain, one, other)}",
             "narrow a field, add a literal that tells them apart, or prefer one:"
             f' "before": ["{one.pattern.template.name}"] in "{other.pattern.template.name}"',
         )
@@ -243,7 +256,7 @@ class _Finder:
         if not self._is_new(one, other, "alias"):
             return
         what = "a path" if other.alias is None else "an alias"
-        self._note_alias(one, other, path, f"{what} of {_named(other, one)}")
+        self._note_alias(one, other, path, f"{what} of {other.pattern.named(one.pattern)}")
 
     def _note_alias(self, one: Owner, other: Owner, path: str, what: str) -> None:
         certain = not (one.repeated or other.repeated or one.approximate or other.approximate)
@@ -253,8 +266,9 @@ class _Finder:
         self._add(
             one.pattern,
             "path",
-            f'{path!r}, an alias of the versions "{one.alias.name}" of {_named(one, other)},'
-            f" {'is' if certain else 'may be'} {what} too{_doubt(certain, one, other)}",
+            f'{path!r}, an alias of the versions "{one.alias.name}" of'
+            f" {one.pattern.named(other.pattern)}, {'is' if certain else 'may be'} {what} too"
+            f"{_doubt(certain, one, other)}",
             "rename the alias, or narrow a field so that it cannot be one of its texts",
         )
 
@@ -275,9 +289,8 @@ class _Finder:
         where = "/unmatched" if other.fallback else f"/templates/{other.template.name}"
         self._report.add(
             where,
-            f'"{other.template.name}" has paths in {path!r}, a version directory of template'
-            f' "{one.template.name}" (line {one.line}) that is published as a whole, and another'
-            " origin",
+            f"template {other.named(one)} has paths in {path!r}, a version directory of template"
+            f" {one.named(other)} that is published as a whole, and another origin",
             self._offsets[other.index],
             "give them the same origin",
         )
@@ -288,13 +301,6 @@ class _Finder:
         for one in self._compiled:
             if one.template.policy.immutable is Immutable.ON_VERSION_PUBLISH:
                 self._check_origin(one, self._fallback, "any directory")
-
-
-def _named(owner: Owner, beside: Owner) -> str:
-    """Return *owner* with its line, and with its document where that of *beside* is another."""
-    pattern = owner.pattern
-    place = f"{pattern.source}:" if pattern.source != beside.pattern.source else "line "
-    return f'"{pattern.template.name}" ({place}{pattern.line})'
 
 
 def _produces(certain: bool) -> str:

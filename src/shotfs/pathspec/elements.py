@@ -14,6 +14,8 @@ from shotfs.pathspec.pattern import Matcher
 from shotfs.pathspec.regex import Group, Regex, Same, Sequence
 from shotfs.pathspec.tokens import FieldRef, Literal, Token
 
+_BRACKET = re.compile(r"[{}\[\]]")
+
 Fields = Mapping[str, Field]
 Tokens = tuple[Token, ...]
 
@@ -68,9 +70,9 @@ def _flatten(tokens: Tokens, fields: Fields, pieces: list[Piece]) -> None:
 
 
 def text_of(tokens: tuple[Token, ...]) -> str:
-    """Return *tokens* as they would be written."""
+    """Return *tokens* as a template has them: brackets that are literal stand twice."""
     return "".join(
-        token.text.replace("{", "{{").replace("}", "}}")
+        _BRACKET.sub(r"\g<0>\g<0>", token.text)
         if isinstance(token, Literal)
         else f"{{{token.name}}}"
         for token in tokens
@@ -87,6 +89,34 @@ def write(tokens: tuple[Token, ...], fields: Fields, texts: Mapping[str, str]) -
         else write(fields[token.name].tokens, fields, texts)
         for token in tokens
     )
+
+
+def has_only_choices(tokens: Tokens, fields: Fields) -> bool:
+    """Return whether *tokens* hold fields, and only such whose texts are listed."""
+    found = [one for one in leaves(tokens, fields) if not one.tokens]
+    return bool(found) and all(one.choices is not None for one in found)
+
+
+def spells(tokens: Tokens, fields: Fields, text: str) -> bool:
+    """Return whether *tokens*, whose fields have choices only, can be *text*, which is short."""
+    pieces = flatten(tokens, fields)
+
+    def rest_spells(number: int, start: int, bound: Mapping[str, str]) -> bool:
+        if number == len(pieces) or start > len(text):
+            return number == len(pieces) and start == len(text)
+        piece = pieces[number]
+        if isinstance(piece, str):
+            return text.startswith(piece, start) and rest_spells(
+                number + 1, start + len(piece), bound
+            )
+        known = (bound[piece.name],) if piece.name in bound else piece.choices or ()
+        return any(
+            rest_spells(number + 1, start + len(choice), {**bound, piece.name: choice})
+            for choice in known
+            if text.startswith(choice, start)
+        )
+
+    return rest_spells(0, 0, {})
 
 
 @dataclass(frozen=True, slots=True)

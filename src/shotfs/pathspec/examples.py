@@ -15,13 +15,16 @@ from shotfs.pathspec.automata import readable
 from shotfs.pathspec.elements import Fields, leaves, write
 from shotfs.pathspec.fields import Field
 from shotfs.pathspec.languages import Fragment, Languages
-from shotfs.pathspec.matcher import Matcher, split
+from shotfs.pathspec.matcher import Matcher, impossible, split
+from shotfs.pathspec.model import RESERVED
 from shotfs.pathspec.pattern import Pattern, Variant
 from shotfs.pathspec.problems import Report
 from shotfs.pathspec.regex import Ranges, intersect
 
 EXAMPLES = 2
 """Of each variant."""
+TURNS_MAX = 6
+"""Combinations of texts that are tried for them: some make no path that can exist."""
 
 _TREES = ("x", "x/y")
 _OTHERS: Ranges = ((ord("b"), ord("y")), (ord("2"), ord("9")), (ord("B"), ord("Y")))
@@ -43,6 +46,13 @@ class Samples:
         if known is None:
             known = self._known[field.name] = tuple(dict.fromkeys(self._find(field)))
         return known
+
+    def is_empty(self, field: Field) -> bool:
+        """Return whether *field*, which is no compound, is proven to have no text."""
+        if field.kind == "tree" or field.choices is not None:
+            return False
+        fragment = self._languages.fragments[self._languages.of_field(field)]
+        return _text(fragment, self._languages.alphabet.sets, readable, 0) is None
 
     def _find(self, field: Field) -> list[str]:
         if field.kind == "tree":
@@ -113,6 +123,7 @@ def check_examples(
     report: Report,
     warnings: Report,
     offsets: Sequence[int],
+    field_offset: Callable[[str], int],
 ) -> None:
     """Write and read examples of all *compiled*; note those that do not come back.
 
@@ -124,8 +135,10 @@ def check_examples(
         report: takes the mistakes.
         warnings: takes templates whose own scratch patterns match their files.
         offsets: where each template is declared, by its index.
+        field_offset: where each field is declared.
     """
-    checker = _Checker(fields, Samples(languages), matcher)
+    samples = Samples(languages)
+    checker = _Checker(fields, samples, matcher)
     for name in dict.fromkeys(
         field.name
         for one in compiled
@@ -133,9 +146,21 @@ def check_examples(
         for variant in one.variants
         for field in _used(variant, fields)
     ):
+        where = f"/fields/{name}", field_offset(name)
+        if samples.is_empty(fields[name]):
+            report.add(
+                where[0],
+                f'no text is left for field "{name}": its exclusions and its length refuse all'
+                " that its pattern matches",
+                where[1],
+                "exclude less, or allow more",
+            )
+            continue
         problem = checker.field_problem(fields[name])
         if problem is not None:
-            report.add(f"/fields/{name}", problem, offsets[0], "report this: shotfs is wrong here")
+            report.add(where[0], problem, where[1], "report this: shotfs is wrong here")
+    if report.problems:
+        return
     for one in compiled:
         if one.fallback:
             continue
@@ -191,26 +216,33 @@ class _Checker:
             used = {field.name: self._samples.of(field) for field in _used(variant, self._fields)}
             if not all(used.values()):
                 continue
-            for turn in range(EXAMPLES):
+            impossible_path = None
+            tried = 0
+            for turn in range(TURNS_MAX):
                 texts = {name: some[turn % len(some)] for name, some in used.items()}
-                found = self._example_problem(one, variant, texts, first=turn == 0)
+                path = "/".join(write(tokens, self._fields, texts) for tokens in variant.elements)
+                names = split(path)
+                if names is None or names[0] == RESERVED:
+                    impossible_path = impossible_path or path
+                    continue
+                found = self._example_problem(one, path, names, texts)
                 if found is not None:
                     return found
+                tried += 1
+                if tried == EXAMPLES:
+                    break
+            if not tried and impossible_path is not None:
+                why = impossible(impossible_path.split("/"))
+                message = f'template "{one.template.name}" has no path that can exist, like'
+                return (
+                    f"{message} {impossible_path[:300]!r}: {why}",
+                    "change its literals, or the patterns and lengths of its fields",
+                )
         return None
 
     def _example_problem(
-        self, one: Pattern, variant: Variant, texts: Mapping[str, str], *, first: bool
+        self, one: Pattern, path: str, names: list[str], texts: Mapping[str, str]
     ) -> tuple[str, str] | None:
-        path = "/".join(write(tokens, self._fields, texts) for tokens in variant.elements)
-        names = split(path)
-        if names is None:
-            if not first:
-                return None
-            message = f'template "{one.template.name}" has no path that can exist'
-            return (
-                f"{message}: {path[:300]!r} has a name that is too long",
-                "shorten its literals, or the least length of its fields",
-            )
         if one.is_scratch is not None and one.is_scratch(names[-1]) is not None:
             self.hidden = self.hidden or names[-1]
             return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 from shotfs.pathspec.elements import Fields, leaves
-from shotfs.pathspec.matcher import split
+from shotfs.pathspec.matcher import impossible, split
 from shotfs.pathspec.mismatch import Miss, misses
 from shotfs.pathspec.model import (
     RESERVED,
@@ -156,9 +156,9 @@ def explain(answers: Answers, path: str) -> Explanation:
 def _note(answers: Answers, path: str, names: list[str] | None) -> str | None:
     """Return what is to be said of the impossible *path* beside its misses."""
     if names is None:
-        return _no_path(path.split("/"))
-    if names[0] == RESERVED:
-        return f'"{RESERVED}" holds what shotfs itself keeps in the origin, and is never shown'
+        return impossible(path.split("/"))
+    if names and names[0] == RESERVED:
+        return impossible(names)
     for count in range(1, len(names)):
         beginning = "/".join(names[:count])
         alias = answers.alias(beginning)
@@ -168,20 +168,6 @@ def _note(answers: Answers, path: str, names: list[str] | None) -> str | None:
                 " ask for the path with a version in its place"
             )
     return None
-
-
-def _no_path(names: Iterable[str]) -> str:
-    for name in names:
-        if name in ("", ".", ".."):
-            return f'a path has no element "{name}"'
-        if "\0" in name:
-            return "a name cannot hold a NUL character"
-        try:
-            if len(name.encode()) > 255:
-                return f"the name {name[:60]!r}... is longer than 255 bytes"
-        except UnicodeEncodeError:
-            return f"the name {name[:60]!r} is not UTF-8"
-    return "no path can be written like that"
 
 
 def _meanings(found: Pattern, answers: Answers, texts: Mapping[str, str]) -> Iterator[FieldMeaning]:

@@ -58,6 +58,10 @@ class FieldTable:
         self.fields[name] = field
         self._declared[name] = section
 
+    def offset(self, name: str) -> int:
+        """Return where the field *name* is declared."""
+        return self._declared[name].offset_of(name)
+
     def sources(self) -> dict[str, str]:
         """Return the document of each field that is in order."""
         return {name: self._declared[name].source for name in self.fields}

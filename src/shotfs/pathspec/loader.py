@@ -15,6 +15,7 @@ from shotfs.pathspec.model import Policy, Template
 from shotfs.pathspec.pattern import Pattern, Variant
 from shotfs.pathspec.policy import KEYS, make_policy
 from shotfs.pathspec.problems import Report, suggest
+from shotfs.pathspec.readings import ElementProofs
 from shotfs.pathspec.roots import Home, Roots
 from shotfs.pathspec.section import Section
 from shotfs.pathspec.specification import Specification
@@ -64,7 +65,7 @@ class _Loader:
         self._source = source
         self._site = site
         self._policies: dict[Policy, Policy] = {}
-        self._paths: dict[tuple[tuple[Token, ...], ...], str] = {}
+        self._paths: dict[tuple[tuple[Token, ...], ...], Pattern] = {}
         self._compiled: list[Pattern] = []
 
     def load(self, show: str | None) -> Specification | None:
@@ -74,7 +75,7 @@ class _Loader:
             return None
         name = self._documents.show(show)
         self._table = FieldTable(self._documents.merged("fields"))
-        self._proofs = proof.ElementProofs(self._table.fields)
+        self._proofs = ElementProofs(self._table.fields)
         self._roots = Roots(
             self._documents.merged("roots"), self._documents.merged("defaults"), self._site
         )
@@ -87,7 +88,13 @@ class _Loader:
         root = trie.build(self._compiled, fields)
         warnings = self._report.beside()
         crossing = proof.prove(
-            self._compiled, root, fields, self._report, warnings, self._offsets()
+            self._compiled,
+            root,
+            fields,
+            self._report,
+            warnings,
+            self._offsets(),
+            self._table.offset,
         )
         if self._report.problems:
             return None
@@ -228,11 +235,12 @@ class _Loader:
 
     def _is_twin(self, pattern: Pattern, section: Section) -> bool:
         """Note that another template has the same path, or a variant of it."""
-        name = pattern.template.name
         for variant in pattern.variants:
-            twin = self._paths.setdefault(variant.elements, name)
-            if twin != name:
-                message = f'templates "{twin}" and "{name}" have the same path'
+            twin = self._paths.setdefault(variant.elements, pattern)
+            if twin is not pattern:
+                message = (
+                    f"templates {twin.named(pattern)} and {pattern.named(twin)} have the same path"
+                )
                 if variant is not pattern.variants[0]:
                     message += " without optional parts"
                 section.report.add(section.where, message, section.offset, "remove one of them")

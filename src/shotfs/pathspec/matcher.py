@@ -6,7 +6,7 @@ last. Nothing in `RESERVED` exists. Read-only once made, so threads may share it
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from shotfs.pathspec import directories, walk
@@ -82,7 +82,11 @@ class Matcher:
 
     def _without_template(self, path: str, names: list[str]) -> Resolution | None:
         scratch = self._scratch(path, names)
-        if scratch is not None or self._fallback is None or self._alias_edge(names) is not None:
+        if scratch is None and self._fallback is None:
+            return None
+        if self._alias_edge(names) is not None:
+            return None  # also where its name looks like scratch: it is declared
+        if scratch is not None or self._fallback is None:
             return scratch
         if any(node.implied for node, _ in walk.nodes_at(self._root, names, 0, {})):
             return None
@@ -99,16 +103,16 @@ class Matcher:
         name = names[-1]
         first: Resolution | None = None
         for node, fields in walk.nodes_at(self._root, names[:-1], 0, {}):
-            for matcher, pattern in node.scratch.items():
-                if matcher(name) is None:
-                    continue
-                exact = _beginning(node, name, fields)
-                chosen = pattern if exact is None else exact
-                depth = self._depth(names) if self._crossing else node.version_depth
-                resolution = Resolution(chosen.template, fields, path, True, depth)
-                if exact is not None:
-                    return resolution
-                first = first or resolution
+            pattern = next((one for matches, one in node.scratch.items() if matches(name)), None)
+            if pattern is None:
+                continue
+            exact = _beginning(node, name, fields)
+            chosen = pattern if exact is None else exact
+            depth = self._depth(names) if self._crossing else node.version_depth
+            resolution = Resolution(chosen.template, fields, path, True, depth)
+            if exact is not None:
+                return resolution
+            first = first or resolution
         return first or self._scratch_in_tree(path, names)
 
     def _scratch_in_tree(self, path: str, names: list[str]) -> Resolution | None:
@@ -199,17 +203,22 @@ class Matcher:
         )
 
     def _alias_edge(self, names: list[str]) -> FoundAlias | None:
+        """Return the alias that *names* end with: of several, that of the preferred template."""
         if not names:
             return None
+        found = self._alias_edges(names)
+        if not self._order.contested:
+            return next(found, None)
+        return min(found, key=lambda one: self._order.rank(one.edge.patterns[0]), default=None)
+
+    def _alias_edges(self, names: list[str]) -> Iterator[FoundAlias]:
+        name = names[-1]
         for node, bound in walk.nodes_at(self._root, names[:-1], 0, {}):
-            for edge in node.alias_candidates(names[-1]):
-                found = edge.element.find(names[-1])
-                if found is None or not _agree(found.groupdict(), bound):
-                    continue
-                start, end = found.span(edge.field.name)
-                name = names[-1]
-                return FoundAlias(name[:start], edge, name[start:end], name[end:])
-        return None
+            for edge in node.alias_candidates(name):
+                found = edge.element.find(name)
+                if found is not None and _agree(found.groupdict(), bound):
+                    start, end = found.span(edge.field.name)
+                    yield FoundAlias(name[:start], edge, name[start:end], name[end:])
 
     def implied_children(self, path: str) -> tuple[str, ...]:
         """Return the names of the directories in *path* that exist without any object, sorted."""
@@ -226,7 +235,7 @@ class Matcher:
                     children.update(edge.element.finite.names(self._fields, fields))
         if not names:
             children.discard(RESERVED)
-        return tuple(sorted(children))
+        return tuple(sorted(name for name in children if len(name.encode()) <= NAME_BYTES_MAX))
 
 
 def _agree(fields: dict[str, str], bound: dict[str, str]) -> bool:
@@ -260,3 +269,20 @@ def split(path: str) -> list[str] | None:
     except UnicodeEncodeError:
         return None
     return None if longest > NAME_BYTES_MAX else names
+
+
+def impossible(names: Iterable[str]) -> str:
+    """Return why no path of a show has the elements *names*, as a sentence without a full stop."""
+    for place, name in enumerate(names):
+        if place == 0 and name == RESERVED:
+            return f'"{RESERVED}" holds what shotfs itself keeps in the origin, and is never shown'
+        if name in ("", ".", ".."):
+            return f'a path has no element "{name}"'
+        if "\0" in name:
+            return "a name cannot hold a NUL character"
+        try:
+            if len(name.encode()) > NAME_BYTES_MAX:
+                return f"the name {name[:60]!r}... is longer than {NAME_BYTES_MAX} bytes"
+        except UnicodeEncodeError:
+            return f"the name {name[:60]!r} is not UTF-8"
+    return "no path can be written like that"

@@ -13,7 +13,8 @@ class Order:
     Attributes:
         contested: indexes of the templates that some `before` is about. Of all others it is proven
             that nothing else matches what they match.
-        circle: names of templates whose `before` leads back to themselves; empty when in order.
+        circle: names of templates each of which is before the next and the last before the first;
+            empty when in order.
     """
 
     def __init__(self, compiled: list[Pattern]) -> None:
@@ -42,7 +43,7 @@ class Order:
                 waits[later] -= 1
                 if waits[later] == 0:
                     heapq.heappush(ready, later)
-        self.circle = tuple(one.template.name for one in compiled if one.index not in self._ranks)
+        self.circle = tuple(compiled[place].template.name for place in _circle(following, waits))
 
     def rank(self, pattern: Pattern) -> int:
         """Return the place of *pattern*: the smaller wins."""
@@ -66,3 +67,23 @@ class Order:
                         waiting.append(later)
             known = self._after[index] = frozenset(found)
         return known
+
+
+def _circle(following: dict[int, list[int]], waits: list[int]) -> list[int]:
+    """Return places that follow each other in a circle; none where nothing waits any more."""
+    waited: dict[int, int] = {}
+    for place, laters in following.items():
+        if waits[place]:
+            for later in laters:
+                waited.setdefault(later, place)
+    place = next((one for one, count in enumerate(waits) if count), -1)
+    if place < 0:
+        return []
+    # Whoever still waits does so for one that still waits too: going back must come to a circle.
+    passed: dict[int, int] = {}
+    while place not in passed:
+        passed[place] = len(passed)
+        place = waited[place]
+    circle = list(passed)[passed[place] :][::-1]
+    first = circle.index(min(circle))
+    return circle[first:] + circle[:first]

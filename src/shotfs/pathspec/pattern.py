@@ -66,6 +66,14 @@ class Pattern:
     before: frozenset[str] = frozenset()
     fallback: bool = False
 
+    def named(self, beside: Pattern) -> str:
+        """Return its name with its place for a message that tells of *beside* as well.
+
+        The document is named where the two are in different ones.
+        """
+        place = f"{self.source}:" if self.source != beside.source else "line "
+        return f'"{self.template.name}" ({place}{self.line})'
+
     @property
     def elements(self) -> tuple[tuple[Token, ...], ...]:
         """The elements of the first variant."""

@@ -1,106 +1,25 @@
 """What is proven about a specification when it is loaded.
 
-Of each element: that no name can make matching slow (`backtracking`), and that no text could be
-dealt to its fields in two ways. Of all templates: that no two can produce one path but where
+Of each element: that no name can make matching slow, and that no text could be dealt to its fields
+in two ways (`readings`). Of all templates: that no two can produce one path but where
 `before` settles it (`conflicts`), and that examples of each read back as they were written
 (`examples`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from shotfs.pathspec import elements
-from shotfs.pathspec.automata import TooComplex, automaton_of, two_readings
-from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
 from shotfs.pathspec.conflicts import find as find_conflicts
 from shotfs.pathspec.conflicts import warn_needless
-from shotfs.pathspec.elements import Fields, Piece, Tokens, flatten, text_of
+from shotfs.pathspec.elements import Fields
 from shotfs.pathspec.examples import check_examples
-from shotfs.pathspec.fields import Field
 from shotfs.pathspec.languages import Languages
 from shotfs.pathspec.matcher import Matcher
 from shotfs.pathspec.order import Order
 from shotfs.pathspec.pattern import Pattern
 from shotfs.pathspec.problems import Report
-from shotfs.pathspec.regex import Ranges, alphabet, intersect, lengths
-from shotfs.pathspec.tokens import Literal
 from shotfs.pathspec.trie import Node
-
-
-class ElementProofs:
-    """Proofs of elements, each made once however many templates share it."""
-
-    def __init__(self, fields: Fields) -> None:
-        self._fields = fields
-        self._alphabets: dict[str, Ranges] = {}
-        self._problems: dict[Tokens, tuple[str, str] | None] = {}
-
-    def problem(self, tokens: Tokens) -> tuple[str, str] | None:
-        """Return (what is wrong with the element *tokens*, its fix), or None."""
-        if tokens not in self._problems:
-            self._problems[tokens] = self._find_problem(tokens)
-        return self._problems[tokens]
-
-    def _find_problem(self, tokens: Tokens) -> tuple[str, str] | None:
-        if all(isinstance(token, Literal) for token in tokens):
-            return None
-        shown = text_of(tokens)[:200]
-        tree = elements.expand(tokens, self._fields, set())
-        if attempts(tree) > ATTEMPTS_MAX:
-            return (
-                f'matching the element "{shown}" could take very long for some names',
-                "give its fields patterns that exclude the character that follows them",
-            )
-        if self._is_plain(tokens):
-            return None
-        try:
-            text = two_readings(automaton_of(tree))
-        except TooComplex:
-            return (
-                f'the element "{shown}" is too large to be proven',
-                "use smaller counts or fewer choices",
-            )
-        if text is None:
-            return None
-        return (
-            f'the element "{shown}" is ambiguous: {text!r} can be cut into its fields in two ways',
-            "exclude the separator from a field's pattern, or put a literal between the fields",
-        )
-
-    def _is_plain(self, tokens: Tokens) -> bool:
-        """Return whether it is plain to see that texts of *tokens* have one reading only.
-
-        From either end, fields are taken off whose end shows: those of fixed length, and those that
-        cannot hold the literal character beside them. If one field is left, it is what is left.
-        """
-        pieces = flatten(tokens, self._fields)
-        left = self._peel(pieces, 0)
-        return self._peel(pieces[left:][::-1], -1) + left >= len(pieces) - 1
-
-    def _peel(self, pieces: list[Piece], nearest: int) -> int:
-        """Return how many of *pieces* are clear. *nearest*: which end of a literal comes first."""
-        for index, piece in enumerate(pieces):
-            if isinstance(piece, str) or self._is_fixed(piece):
-                continue
-            following = pieces[index + 1] if index + 1 < len(pieces) else None
-            if not isinstance(following, str):
-                return index
-            code = ord(following[nearest])
-            if intersect(self._alphabet(piece), ((code, code),)):
-                return index
-        return len(pieces)
-
-    def _is_fixed(self, field: Field) -> bool:
-        assert field.shape is not None, "compounds are taken apart, trees are not in elements"
-        least, most = lengths(field.shape)
-        return least == most
-
-    def _alphabet(self, field: Field) -> Ranges:
-        if field.name not in self._alphabets:
-            assert field.shape is not None
-            self._alphabets[field.name] = alphabet(field.shape)
-        return self._alphabets[field.name]
 
 
 def prove(
@@ -110,6 +29,7 @@ def prove(
     report: Report,
     warnings: Report,
     offsets: Sequence[int],
+    field_offset: Callable[[str], int],
 ) -> frozenset[int]:
     """Prove the templates *compiled*, each of whose elements is proven; note what is wrong.
 
@@ -120,6 +40,7 @@ def prove(
         report: takes the mistakes.
         warnings: takes what is allowed and probably not meant.
         offsets: where each template is declared, by its index.
+        field_offset: where each field is declared.
 
     Returns:
         What `Specification` takes as `crossing`.
@@ -142,5 +63,5 @@ def prove(
     warn_needless(compiled, conflicts.settled, warnings, offsets)
     crossing = frozenset(conflicts.crossing)
     matcher = Matcher(list(compiled), root, fields, crossing)
-    check_examples(compiled, fields, languages, matcher, report, warnings, offsets)
+    check_examples(compiled, fields, languages, matcher, report, warnings, offsets, field_offset)
     return crossing

@@ -69,7 +69,7 @@ def check(compiled: list[Pattern], fields: Fields, offsets: Sequence[int], repor
                     continue
                 report.add(
                     f"/templates/{one.template.name}",
-                    f'templates "{other.template.name}" and "{one.template.name}" have files in'
+                    f"templates {other.named(one)} and {one.named(other)} have files in"
                     " one version directory, which is published as a whole, and two origins",
                     offsets[one.index],
                     "give them the same origin",

@@ -75,6 +75,7 @@ class Roots:
         }
         # Templates of one root share what they inherit: there may be many thousands of them.
         self._inherited = {name: self._shared | self._root_defaults(name) for name in self._urls}
+        self._placed: dict[str, dict[str, Given]] = {}
 
     def given(self, section: Section, known: tuple[str, ...]) -> dict[str, Given]:
         """Return the policy keys that *section* sets and where; only *known* may stand in it."""
@@ -147,19 +148,29 @@ class Roots:
 
     def _origin(self, own: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Given]]:
         """Return the root or URL of the origin, and what is inherited there."""
-        values = {key: value for key, (value, _) in self._shared.items()} | dict(own)
-        named = values.get("origin") or (values.get("tiers") or (None,))[-1]
-        if named is not None:
-            return named, self._inherited.get(named, self._shared)
+        given = own.get("origin") or (
+            self._shared["origin"][0] if "origin" in self._shared else None
+        )
+        if given is None and own.get("tiers"):
+            given = own["tiers"][-1]
+        if given is not None:
+            return given, self._inherited.get(given, self._shared)
+        tiers, place = self._shared.get("tiers", ((), None))
+        if tiers and place is not None:
+            return tiers[-1], self._with_origin(tiers[-1], place)
         if len(self._urls) != 1:
             return None, self._shared
         (only,) = self._urls
-        inherited = self._inherited[only]
-        if "origin" not in inherited:
-            section = self._declared[only]
-            place = Place(section.source, section.line_of(only), "/roots (the only one)")
-            inherited["origin"] = (only, place)
-        return only, inherited
+        section = self._declared[only]
+        place = Place(section.source, section.line_of(only), "/roots (the only one)")
+        return only, self._with_origin(only, place)
+
+    def _with_origin(self, name: str, place: Place) -> Mapping[str, Given]:
+        """Return what is inherited where no ``origin`` but what is at *place* names the root."""
+        if name not in self._placed:
+            inherited = self._inherited.get(name, self._shared)
+            self._placed[name] = {**inherited, "origin": (name, place)}
+        return self._placed[name]
 
     def _url(self, name: str) -> str | None:
         return self._urls[name] if name in self._urls else name.rstrip("/")

@@ -7,6 +7,7 @@ read-only once made, so threads may share it. A name that is no UTF-8, longer th
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 
 from shotfs.digest import Digest
@@ -136,7 +137,8 @@ class Specification:
             fields: text or value of each field; a compound may be given whole or by its parts.
 
         Raises:
-            InvalidArgument: a field is missing, unknown, or its text is not what the field allows.
+            InvalidArgument: a field is missing, unknown, or its text is not what the field allows;
+                or the path would not read back as these fields of this template.
         """
         compiled = self._compiled.get(template)
         if compiled is None:
@@ -144,15 +146,33 @@ class Specification:
                 f'{self.show} has no template "{template}"', fix=suggest(template, self.templates)
             )
         texts = self._texts(compiled, fields)
-        variant = self._variant(compiled, texts)
-        path = "/".join(write(element, self.fields, texts) for element in variant.elements)
-        found = self.resolve(path)
-        if found is None or found.template.name != template or found.scratch:
-            raise InvalidArgument(
-                f'these fields give {path!r}, which template "{template}" does not match',
-                fix=f"shotfs spec explain {path} says why",
+        wrong: InvalidArgument | None = None
+        for variant in self._variants(compiled, texts):
+            path = "/".join(write(element, self.fields, texts) for element in variant.elements)
+            reason = self._not_back(path, template, texts)
+            if reason is None:
+                return path
+            wrong = wrong or InvalidArgument(
+                f"these fields give {path!r}, {reason}",
+                fix=f"shotfs spec explain {shlex.quote(path)} says why",
             )
-        return path
+        assert wrong is not None, "there is one variant at least"
+        raise wrong
+
+    def _not_back(self, path: str, template: str, texts: Mapping[str, str]) -> str | None:
+        """Return why *path* does not read as *texts* of *template*, or None where it does."""
+        found = self.resolve(path)
+        if found is None:
+            return f'which template "{template}" does not match'
+        if found.scratch:
+            return "a scratch name: it would never be published"
+        if found.template.name != template:
+            return f'which is a path of template "{found.template.name}"'
+        for name, text in texts.items():
+            read = found.fields.get(name, text)  # what `unmatched` lets pass has no fields
+            if read != text:
+                return f'where "{name}" is {read!r} and not {text!r}'
+        return None
 
     def _texts(self, compiled: Pattern, values: Mapping[str, FieldValue]) -> dict[str, str]:
         used = _used(compiled.variants[0], self.fields)
@@ -192,12 +212,15 @@ class Specification:
                 parts[part] = read
         return parts
 
-    def _variant(self, compiled: Pattern, texts: Mapping[str, str]) -> Variant:
-        """Return the variant that has exactly the fields *texts*, of several the shortest."""
+    def _variants(self, compiled: Pattern, texts: Mapping[str, str]) -> list[Variant]:
+        """Return the variants that have exactly the fields *texts*, the likeliest first.
+
+        That is one which has just the compounds that are given; of several the shortest.
+        """
         given = set(texts)
         for name in texts:
             given |= {field.name for field in leaves(self.fields[name].tokens, self.fields)}
-        exact: Variant | None = None
+        exact: list[Variant] = []
         lacking: list[str] = []
         for variant in compiled.variants:
             used = _used(variant, self.fields)
@@ -205,9 +228,9 @@ class Specification:
                 lacking = [name for name, one in used.items() if not one.tokens]
                 lacking = [name for name in lacking if name not in given]
                 if not lacking:
-                    exact = variant
-        if exact is not None:
-            return exact
+                    exact.insert(0, variant)
+        if exact:
+            return sorted(exact, key=lambda one: _used(one, self.fields).keys() != given)
         name = lacking[0]  # of the shortest that has all given ones; the first has all
         raise InvalidArgument(
             f'template "{compiled.template.name}" needs the field "{name}":'

@@ -10,13 +10,14 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sized
 
-from shotfs.pathspec.elements import text_of
+from shotfs.pathspec.elements import has_only_choices, spells, text_of
 from shotfs.pathspec.field_table import FieldTable
 from shotfs.pathspec.fields import name_problem
+from shotfs.pathspec.matcher import impossible
 from shotfs.pathspec.model import RESERVED
 from shotfs.pathspec.pattern import Variant
 from shotfs.pathspec.problems import Report, suggest
-from shotfs.pathspec.proof import ElementProofs
+from shotfs.pathspec.readings import ElementProofs
 from shotfs.pathspec.section import Section
 from shotfs.pathspec.tokens import (
     FieldRef,
@@ -182,7 +183,30 @@ class TemplateTexts:
 
     def _problem(self, elements: Elements) -> tuple[int, str, str | None] | None:
         """Return (number of the element, what is wrong with the path, fix), or None."""
-        return _text_problem(elements) or self._tree_problem(elements) or self._unproven(elements)
+        return (
+            _text_problem(elements)
+            or self._tree_problem(elements)
+            or self._name_problem(elements)
+            or self._unproven(elements)
+        )
+
+    def _name_problem(self, elements: Elements) -> tuple[int, str, str] | None:
+        """Return what is wrong with choices that make an element which cannot be a name.
+
+        What a pattern may spell beside others is passed over: there is simply no such path.
+        """
+        for number, element in enumerate(elements):
+            if not has_only_choices(element, self._table.fields):
+                continue
+            for name in (".", "..", *((RESERVED,) if number == 0 else ())):
+                if spells(element, self._table.fields, name):
+                    message = f'the element "{text_of(element)[:200]}" can be "{name}"'
+                    return (
+                        number,
+                        f"{message}: {impossible([name])}",
+                        "leave out the choice that makes it so",
+                    )
+        return None
 
     def _tree_problem(self, elements: Elements) -> tuple[int, str, str] | None:
         for number, element in enumerate(elements):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shotfs.errors import InvalidArgument, SpecInvalid
 from shotfs.pathspec import AliasMatch, Specification
 
 from .documents import spec
@@ -176,6 +177,27 @@ def test_nothing_in_the_reserved_directory_exists() -> None:
     assert found.resolve("a/.shotfs") is not None
 
 
-def test_reserved_directory_is_not_listed() -> None:
-    fields = {"top": {"type": "enum", "choices": [".shotfs", "a"]}}
-    assert spec({"t": "{top}/x"}, fields).implied_children("") == ("a",)
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("{top}/x", ".shotfs"), (".{part}/x", ".shotfs"), ("a/{dots}/x", "."), ("{dot}.", "..")],
+)
+def test_choice_that_makes_a_name_which_cannot_be_is_refused(path: str, name: str) -> None:
+    fields = {
+        "top": {"type": "enum", "choices": ["a", ".shotfs"]},
+        "part": {"type": "enum", "choices": ["a", "shotfs"]},
+        "dots": {"type": "enum", "choices": ["a", "."]},
+        "dot": {"type": "enum", "choices": ["a", "."]},
+    }
+    with pytest.raises(SpecInvalid, match="leave out the choice") as caught:
+        spec({"t": path}, fields)
+    (problem,) = caught.value.problems
+    assert f'can be "{name}": ' in problem.message
+
+
+def test_pattern_that_can_spell_the_reserved_directory_leaves_it_out() -> None:
+    fields = {"top": {"type": "str", "pattern": r"\.shotfs|b"}}
+    made = spec({"t": "{top}/x"}, fields)
+    assert made.resolve(".shotfs/x") is None
+    assert made.resolve("b/x") is not None
+    with pytest.raises(InvalidArgument, match='which template "t" does not match'):
+        made.format("t", {"top": ".shotfs"})

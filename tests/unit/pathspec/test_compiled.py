@@ -178,7 +178,7 @@ def test_other_versions_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_damaged_form_is_not_read(data: st.DataObject) -> None:
     loaded = _DAMAGED.setdefault("spec", full())
     form = _DAMAGED.setdefault("form", dump(loaded))
@@ -203,7 +203,7 @@ _DAMAGED: dict[str, Any] = {}
 
 
 @given(st.binary(max_size=100))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_anything_else_is_not_read(noise: bytes) -> None:
     assert restore(noise, documents={}, site=None) is None
 

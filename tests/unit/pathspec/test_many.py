@@ -101,7 +101,7 @@ def matching(edges: list[Edge], name: str) -> list[Edge]:
 
 
 @given(st.lists(ELEMENT, min_size=FEW + 1, max_size=40, unique=True), st.lists(NAME, max_size=30))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_index_leaves_out_nothing_that_matches(elements: list[str], names: list[str]) -> None:
     edges = edges_of(elements)
     index = Index(edges)
@@ -112,7 +112,7 @@ def test_index_leaves_out_nothing_that_matches(elements: list[str], names: list[
 
 
 @given(st.lists(ELEMENT, min_size=1, max_size=30, unique=True), st.lists(NAME, max_size=20))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_crowd_finds_what_matches(elements: list[str], names: list[str]) -> None:
     edges = edges_of(elements)
     crowd = Crowd(edges)

@@ -60,7 +60,7 @@ def modelled(templates: list[str], *, publish: bool) -> Model:
 
 
 @given(TEMPLATES)
-@settings(max_examples=250)
+@settings(max_examples=250, deadline=None)
 def test_overlaps_are_told_exactly_where_two_templates_share_a_path(templates: list[str]) -> None:
     model = modelled(templates, publish=False)
     answer = attempt(source(model, set()))
@@ -75,7 +75,7 @@ def test_overlaps_are_told_exactly_where_two_templates_share_a_path(templates: l
 
 
 @given(TEMPLATES, st.booleans())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_answers_are_those_of_the_model(templates: list[str], publish: bool) -> None:
     model = modelled(templates, publish=publish)
     answer = attempt(source(model, set()))
@@ -121,7 +121,7 @@ def check_path(made: Specification, model: Model, path: str) -> None:
 
 
 @given(TEMPLATES)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_implied_directories_are_those_of_the_model(templates: list[str]) -> None:
     model = modelled([one for one in templates if "{v}" not in one] or ["a"], publish=False)
     answer = attempt(source(model, set()))

@@ -104,7 +104,9 @@ def test_one_version_directory_has_one_origin() -> None:
     }
     (problem,) = mistakes(templates)
     assert problem.where == "/templates/log"
-    assert 'templates "beauty" and "log" have files in one version directory' in problem.message
+    assert problem.message.startswith(
+        'templates "beauty" (line 24) and "log" (line 28) have files in one version directory'
+    )
     templates["beauty"]["immutable"] = "on-close"
     assert spec(templates, FIELDS).show == "ant"
 

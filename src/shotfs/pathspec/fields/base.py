@@ -285,7 +285,9 @@ def _plain(value: FieldValue) -> str:
     # A number of thousands of digits cannot be printed (sys.set_int_max_str_digits).
     if isinstance(value, int) and value.bit_length() > 1000:
         return "a number so large"
-    return repr(tuple(value)) if isinstance(value, Tile) else str(value)
+    if isinstance(value, Tile):
+        return f"the tile ({_plain(value.u)}, {_plain(value.v)})"
+    return str(value)
 
 
 def name_problem(text: str) -> str | None:
