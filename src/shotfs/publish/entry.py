@@ -49,6 +49,7 @@ class PublishTerms:
         metadata: provenance for the object, small ASCII strings.
         version: path below *origin* of the version directory that it lies in, where that is
             published as a whole; "" elsewhere. Once that is sealed nothing is uploaded any more.
+        priority: of outputs that wait, the higher goes first.
     """
 
     template: str
@@ -62,6 +63,7 @@ class PublishTerms:
     base: Revision | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

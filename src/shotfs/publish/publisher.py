@@ -7,7 +7,6 @@ attempt holds no slot, so that a bad one blocks no other.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -22,6 +21,7 @@ from shotfs.observe.metrics import Metrics
 from shotfs.publish.core import now_ns
 from shotfs.publish.entry import SpoolEntry
 from shotfs.publish.removal import Removed, Remover
+from shotfs.publish.schedule import Schedule
 from shotfs.publish.spool import Spool
 from shotfs.publish.states import State
 from shotfs.publish.table import unpublished
@@ -61,6 +61,7 @@ class QueueItem:
         origin: root URL; None where no record says it.
         key: object key below the origin.
         error: why it is quarantined, failed, or was not published at the last attempt.
+        priority: of its template; higher goes first.
     """
 
     path: str
@@ -75,6 +76,7 @@ class QueueItem:
     origin: str | None
     key: str | None
     error: str | None
+    priority: int
 
 
 class Publisher:
@@ -124,8 +126,7 @@ class Publisher:
         # Half of the connections: the other half is for reads, which applications wait for.
         self._slots = max(1, settings.connections_max // 2)
         self._running: set[SpoolEntry] = set()
-        self._due: list[tuple[float, int, int, SpoolEntry]] = []
-        self._planned: dict[SpoolEntry, float] = {}
+        self._plans = Schedule()
         self._drains = 0
         self._progress = trio.Event()
 
@@ -236,10 +237,9 @@ class Publisher:
     def _schedule(self, entry: SpoolEntry) -> None:
         due = self._due_at(entry)
         if due is None:
-            self._planned.pop(entry, None)
-        elif self._planned.get(entry) != due:
-            self._planned[entry] = due
-            heapq.heappush(self._due, (due, entry.size_bytes, entry.serial, entry))
+            self._plans.drop(entry)
+        else:
+            self._plans.plan(entry, due)
 
     def _due_at(self, entry: SpoolEntry) -> float | None:
         """Return when there is something to do for *entry*; None: not before it changes."""
@@ -263,11 +263,7 @@ class Publisher:
 
     def _start_due(self, nursery: trio.Nursery) -> None:
         now = trio.current_time()
-        while self._due and self._due[0][0] <= now and len(self._running) < self._slots:
-            planned, _, _, entry = heapq.heappop(self._due)
-            if self._planned.get(entry) != planned:
-                continue  # planned for another time since
-            del self._planned[entry]
+        while len(self._running) < self._slots and (entry := self._plans.take(now)) is not None:
             due = self._due_at(entry)
             if due is not None and due <= now:
                 self._running.add(entry)
@@ -278,7 +274,7 @@ class Publisher:
     def _next_due(self) -> float:
         """Return when to look again, if nothing happens before."""
         full = len(self._running) >= self._slots
-        return float("inf") if full or not self._due else self._due[0][0]
+        return float("inf") if full else self._plans.next_due()
 
     def _moving(self, entry: SpoolEntry) -> bool:
         """Whether a drain should wait for *entry*."""
@@ -416,4 +412,5 @@ def _item(entry: SpoolEntry, now: int) -> QueueItem:
         origin=None if entry.terms is None else entry.terms.origin,
         key=None if entry.terms is None else entry.terms.key,
         error=entry.error,
+        priority=0 if entry.terms is None else entry.terms.priority,
     )

@@ -139,6 +139,7 @@ class Terms:
             rewrite_compare=policy.rewrite is Rewrite.COMPARE,
             durability_origin=(policy.durability or self._durability) is Durability.ORIGIN,
             grace_s=policy.grace_s,
+            priority=policy.priority,
             base=base,
             metadata={
                 "shotfs-node": _ascii(self._node),
