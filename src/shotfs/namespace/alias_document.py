@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,11 @@ BYTES_MAX = 4 * 1024 * 1024
 
 TEXT_MAX = 1_000
 """Characters of a reason, or of a name, that are kept."""
+
+NAME_BYTES_MAX = 255
+"""The longest version, as of any name in a directory."""
+
+_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{1,6})Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +49,19 @@ class Move:
 
 
 def encode(path: str, history: Sequence[Move]) -> bytes:
-    """Return the object of the alias *path*, with the newest `HISTORY_MAX` moves."""
+    """Return the object of the alias *path*, with the newest `HISTORY_MAX` moves.
+
+    With fewer if it would be larger than what is read (`BYTES_MAX`).
+    """
     moves = [asdict(move) for move in history[-HISTORY_MAX:]]
-    document = {"alias": FORMAT, "path": path, "history": moves}
-    return json.dumps(document, ensure_ascii=False, indent=1).encode()
+    while True:
+        document = {"alias": FORMAT, "path": path, "history": moves}
+        text = json.dumps(document, ensure_ascii=False, indent=1)
+        # Half a character, as a name that is no UTF-8 has it, becomes an escape of JSON.
+        data = text.encode(errors="backslashreplace")
+        if len(data) <= BYTES_MAX or len(moves) <= 1:
+            return data
+        del moves[: len(moves) // 10 + 1]
 
 
 def decode(data: bytes, where: str) -> tuple[Move, ...]:
@@ -82,7 +97,9 @@ def _move(row: Mapping[str, Any]) -> Move:
 
 def is_name(text: object) -> bool:
     """Whether *text* can be part of one path element, so that no link leads out of a directory."""
-    return isinstance(text, str) and text != "" and text.isprintable() and "/" not in text
+    if not isinstance(text, str) or text == "" or not text.isprintable() or "/" in text:
+        return False
+    return len(text.encode()) <= NAME_BYTES_MAX
 
 
 def time_text(time_s: float) -> str:
@@ -96,4 +113,7 @@ def parse_time(text: str) -> float:
     Raises:
         ValueError: it is not a time as the documents write it.
     """
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+    found = _TIME.fullmatch(text)
+    if found is None or text >= "9999":  # the last year: there must be a later time
+        raise ValueError(f"not a time like 2026-11-21T06:00:00.123456Z: {text[:80]!r}")
+    return datetime.fromisoformat(f"{found[1]}.{found[2]:0<6}+00:00").timestamp()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from shotfs.digest import Checksums
+from shotfs.errors import RecordInvalid
 from shotfs.namespace.alias_document import Move, parse_time
 from shotfs.pathspec import AliasMatch
 from shotfs.tiers.base import Revision
@@ -33,20 +34,35 @@ class Known:
     """What was learned of one alias.
 
     Attributes:
-        move: the last line of its history; None: there is no object.
-        revision: of the object that said so; None likewise.
+        move: the last line of its history; None: there is none.
+        revision: of the object that said so; None: there is no object.
         asked_s: when it was asked, on the monotonic clock.
         until_s: how long that counts, likewise.
+        damaged: why the object could not be understood; None: it could. Remembered, because each
+            look-up would read it again.
     """
 
     move: Move | None
     revision: Revision | None
     asked_s: float
     until_s: float
+    damaged: str | None = None
+
+    def asked_again(self, asked_s: float, match: AliasMatch) -> Known:
+        """Return the same as of *asked_s*: the object has not changed."""
+        somewhere = self.move is not None and self.move.version is not None
+        ttl_s = match.ttl_s if somewhere else match.negative_ttl_s
+        return replace(self, asked_s=asked_s, until_s=asked_s + ttl_s)
 
 
 def pointer_of(known: Known, match: AliasMatch) -> Pointer | None:
-    """Return where an alias points by what is *known* of it; None: nowhere."""
+    """Return where an alias points by what is *known* of it; None: nowhere.
+
+    Raises:
+        RecordInvalid: its object is damaged.
+    """
+    if known.damaged is not None:
+        raise RecordInvalid(known.damaged)
     if known.move is None or known.move.version is None or known.revision is None:
         return None
     version = known.move.version

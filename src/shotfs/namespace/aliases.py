@@ -121,9 +121,12 @@ class Aliases:
         self._questions: SingleFlight[str, Known] = SingleFlight(nursery)
         self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
         self._listings = ListingCache()
+        # Grows with each specification: what was asked under an earlier one is not remembered.
+        self._era = 0
 
     def respecified(self, show: str) -> None:
         """Note that another specification is in force for *show*; forgets its aliases."""
+        self._era += 1
         self._questions.restart()
         self._lists.restart()
         self._listings.forget_below(show)
@@ -252,16 +255,18 @@ class Aliases:
         try:
             known = self._known.get(path)
             if known is None or (known.asked_s < listed_s and known.revision != revision):
-                before = known
+                era, before = self._era, known
                 known = await self._read(match, revision, listed_s)
                 newer = self._known.get(path)
-                if newer is before or newer is None or newer.asked_s < listed_s:
+                if era != self._era:
+                    log.debug("read under an earlier specification", extra={"path": path})
+                elif newer is before or newer is None or newer.asked_s < listed_s:
                     self._remember(path, known)
                     await self._keep(path, match, known, before)
                 else:
                     known = newer  # moved from here meanwhile
             elif known.asked_s < listed_s:
-                known = Known(known.move, known.revision, listed_s, listed_s + match.ttl_s)
+                known = known.asked_again(listed_s, match)
                 self._remember(path, known)
             pointer = pointer_of(known, match)
             if pointer is not None:
@@ -281,15 +286,17 @@ class Aliases:
 
     async def _ask(self, path: str, match: AliasMatch) -> Known:
         tier = await self._tiers.get(match.origin)
-        before = self._known.get(path)
+        era, before = self._era, self._known.get(path)
         asked_s = self._now_s()
         revision = await stat_own(tier, match.key)
         if revision is None:
             known = Known(None, None, asked_s, asked_s + match.negative_ttl_s)
         elif before is not None and before.revision == revision:
-            known = Known(before.move, revision, asked_s, asked_s + match.ttl_s)
+            known = before.asked_again(asked_s, match)
         else:
             known = await self._read(match, revision, asked_s)
+        if era != self._era:
+            return known  # nobody who asks from now on may see it
         newer = self._known.get(path)
         if newer is not None and newer is not before and newer.asked_s >= asked_s:
             return newer  # moved from here while the origin was thinking
@@ -303,9 +310,13 @@ class Aliases:
         if found is None:
             return Known(None, None, asked_s, asked_s + match.negative_ttl_s)
         data, revision = found
-        move = self._choose(decode(data, f"{tier.name}/{match.key}"))
-        ttl_s = match.negative_ttl_s if move is None or move.version is None else match.ttl_s
-        return Known(move, revision, asked_s, asked_s + ttl_s)
+        damaged = None
+        try:
+            move = self._choose(decode(data, f"{tier.name}/{match.key}"))
+        except RecordInvalid as exc:
+            move, damaged = None, str(exc)
+        known = Known(move, revision, asked_s, asked_s, damaged)
+        return known.asked_again(asked_s, match)
 
     async def _list_once(self, path: str, rest: str, origins: Sequence[str]) -> Listing:
         return await self._lists.do(path, lambda: self._list(path, rest, origins))
@@ -346,7 +357,7 @@ class Aliases:
         return self._known.get(path)
 
     async def _keep(self, path: str, match: AliasMatch, known: Known, before: Known | None) -> None:
-        if before is not None and before.revision == known.revision:
+        if known.damaged is not None or (before and before.revision == known.revision):
             return
         if known.move is not None and known.revision is not None:
             await self._records.write(self._record(match), dump(known))
@@ -378,6 +389,7 @@ class Aliases:
         by: str,
         why: str = "",
         expect: str | Unset | None = UNSET,
+        after: str = "",
     ) -> tuple[Move, bool]:
         """Let the alias *path* point to *version*; None: nowhere.
 
@@ -388,6 +400,8 @@ class Aliases:
             by: who moves it.
             why: kept in the history.
             expect: only if it points there now; without it, wherever it points.
+            after: a time as the history has them; the new line gets a later one, whatever the
+                clock of this node says.
 
         Returns:
             The line of the history that is in force, and whether it is new.
@@ -402,9 +416,11 @@ class Aliases:
         for _ in range(MOVE_ATTEMPTS):
             history, revision = await self._current(tier, match)
             last = history[-1] if history else None
-            if mine is not None and last == mine:
+            if mine in history:
+                # An answer was lost. Others may have moved it on since; that is their last word.
+                assert last is not None
                 assert revision is not None
-                return await self._moved(path, match, mine, revision), True  # an answer was lost
+                return await self._moved(path, match, last, revision), True
             current = None if last is None else last.version
             if expect is not UNSET and current != expect:
                 raise AliasMoved(
@@ -413,7 +429,12 @@ class Aliases:
                 )
             if last is not None and current == version and revision is not None:
                 return await self._moved(path, match, last, revision), False
-            mine = Move(version, self._next_time(last), by[:TEXT_MAX], why[:TEXT_MAX])
+            mine = Move(
+                version,
+                self._next_time(after if last is None else max(last.at, after)),
+                by[:TEXT_MAX],
+                why[:TEXT_MAX],
+            )
             shown = path.partition("/")[2]
             content = encode(shown, (*history, mine))
             try:
@@ -435,11 +456,11 @@ class Aliases:
         await self._keep(path, match, known, before)
         return move
 
-    def _next_time(self, last: Move | None) -> str:
-        """Return the time of day, but later than *last*: another node's clock may be ahead."""
+    def _next_time(self, after: str) -> str:
+        """Return the time of day, but later than *after*: another node's clock may be ahead."""
         now_s = self._wall_s()
-        if last is not None and time_text(now_s) <= last.at:
-            now_s = parse_time(last.at) + 1e-6
+        if time_text(now_s) <= after:
+            now_s = parse_time(after) + 1e-6
         return time_text(now_s)
 
     async def _current(

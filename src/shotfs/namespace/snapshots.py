@@ -37,11 +37,15 @@ class TreeSnapshot:
         known = self._directories.get(path)
         if known is not None:
             return known
+        made = self._directories[path] = ({}, set())
         above, _, name = path.rpartition("/")
+        # A loop: who writes a manifest decides how deep it goes.
+        while above not in self._directories and name not in _NO_NAMES:
+            self._directories[above] = ({}, {name})
+            above, _, name = above.rpartition("/")
         if name in _NO_NAMES:
             raise ValueError(f"not a path in a tree: {path!r}")
-        self._directory(above)[1].add(name)
-        made = self._directories[path] = ({}, set())
+        self._directories[above][1].add(name)
         return made
 
     def __len__(self) -> int:

@@ -21,6 +21,7 @@ import trio
 
 from shotfs.errors import ObjectNotFound, PreconditionFailed, RecordInvalid
 from shotfs.namespace.alias_document import parse_time
+from shotfs.namespace.beside import beside_the_event_loop
 from shotfs.namespace.manifests import BYTES_MAX, Manifest, decode, encode, key_of, snapshot_of
 from shotfs.namespace.own_objects import put_own, read_own, stat_own
 from shotfs.namespace.records import Records
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 OPEN_MAX = 20_000
 """Versions of which it is remembered that they are open."""
+
+DAMAGED_MAX = 1_000
+"""Manifests of which it is remembered that they are damaged."""
 
 SEALED_FILES_MAX = 200_000
 """Files of all sealed versions in memory together; one takes about 600 bytes. The version that was
@@ -83,6 +87,20 @@ OPEN = Seal(SealState.OPEN)
 _Key = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Damaged:
+    """What was found instead of a manifest: its revision, when it was asked for, what is wrong."""
+
+    revision: Revision
+    asked_s: float
+    message: str
+    fix: str | None
+
+    def error(self) -> RecordInvalid:
+        """Return a new error: one that is raised again and again would grow."""
+        return RecordInvalid(self.message, fix=self.fix)
+
+
 class Versions:
     """Answers how far versions are, and puts their manifests.
 
@@ -113,6 +131,7 @@ class Versions:
         self._unsealed: OrderedDict[_Key, tuple[Seal, float]] = OrderedDict()
         self._sealed: OrderedDict[_Key, Seal] = OrderedDict()
         self._sealed_files = 0
+        self._damaged: OrderedDict[_Key, _Damaged] = OrderedDict()
         self._closed_here: dict[_Key, Seal] = {}
         self._questions: SingleFlight[_Key, Seal] = SingleFlight(nursery)
 
@@ -140,6 +159,9 @@ class Versions:
         known = self._unsealed.get(key)
         if known is not None and self._now_s() - known[1] < ttl_s:
             return known[0]
+        damaged = self._damaged.get(key)
+        if damaged is not None and self._now_s() - damaged.asked_s < ttl_s:
+            raise damaged.error()
         return await self._questions.do(key, lambda: self._find(key))
 
     async def ask(self, origin: str, version: str) -> Seal:
@@ -171,14 +193,28 @@ class Versions:
         tier = await self._tiers.get(origin)
         asked_s = self._now_s()
         revision = await stat_own(tier, key_of(version))
-        known = self._unsealed.get(key)
+        known, damaged = self._unsealed.get(key), self._damaged.pop(key, None)
         if revision is None:
             seal = OPEN
         elif known is not None and known[0].revision == revision:
             seal = known[0]
+        elif damaged is not None and damaged.revision == revision:
+            self._damaged[key] = replace(damaged, asked_s=asked_s)
+            raise damaged.error()
         else:
-            seal = await self._read(tier, key, revision)
+            try:
+                seal = await self._read(tier, key, revision)
+            except RecordInvalid as exc:
+                self._note_damaged(key, _Damaged(revision, asked_s, exc.message, exc.fix))
+                raise
         return self._learned(key, seal, asked_s)
+
+    def _note_damaged(self, key: _Key, damaged: _Damaged) -> None:
+        """Remember it: each look-up below the version would read the whole manifest again."""
+        self._unsealed.pop(key, None)
+        self._damaged[key] = damaged
+        if len(self._damaged) > DAMAGED_MAX:
+            self._damaged.popitem(last=False)
 
     async def _read(self, tier: Tier, key: _Key, revision: Revision) -> Seal:
         found = await read_own(tier, revision, bytes_max=BYTES_MAX)
@@ -253,7 +289,7 @@ class Versions:
         """
         key = (origin, manifest.path)
         tier = await self._tiers.get(origin)
-        content = await trio.to_thread.run_sync(encode, manifest)
+        content = await trio.to_thread.run_sync(_encode, manifest)
         at_s = self._wall_s()
         asked_s = self._now_s()
         revision = await put_own(tier, key_of(manifest.path), content, expect=expect, at_s=at_s)
@@ -275,20 +311,28 @@ class Versions:
             await tier.delete(key_of(version), expect=marker.revision)
 
 
+def _encode(manifest: Manifest) -> bytes:
+    with beside_the_event_loop():
+        return encode(manifest)
+
+
 def _seal(data: bytes, revision: Revision, version: str) -> Seal:
     where = f"{revision.tier}/{revision.key}"
-    manifest = decode(data, where, tier=revision.tier)
-    if manifest.path != version:
-        raise RecordInvalid(f"{where}: is the manifest of {manifest.path!r}, not of {version!r}")
-    return Seal(
-        state=SealState.SEALED if manifest.sealed else SealState.SEALING,
-        by=manifest.by,
-        at=manifest.at,
-        why=manifest.why,
-        attempt=manifest.attempt,
-        revision=revision,
-        snapshot=snapshot_of(manifest, where) if manifest.sealed else None,
-    )
+    with beside_the_event_loop():
+        manifest = decode(data, where, tier=revision.tier)
+        if manifest.path != version:
+            raise RecordInvalid(
+                f"{where}: is the manifest of {manifest.path[:200]!r}, not of {version!r}"
+            )
+        return Seal(
+            state=SealState.SEALED if manifest.sealed else SealState.SEALING,
+            by=manifest.by,
+            at=manifest.at,
+            why=manifest.why,
+            attempt=manifest.attempt,
+            revision=revision,
+            snapshot=snapshot_of(manifest, where) if manifest.sealed else None,
+        )
 
 
 def _weight(seal: Seal) -> int:

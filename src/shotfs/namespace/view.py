@@ -338,13 +338,14 @@ class SteadyAliases(Aliases):
         by: str,
         why: str = "",
         expect: str | Unset | None = UNSET,
+        after: str = "",
     ) -> tuple[Move, bool]:
         """Refuse: here the alias stays what it was.
 
         Raises:
             ReadOnly: always.
         """
-        del match, version, by, why, expect
+        del match, version, by, why, expect, after
         raise ReadOnly(
             f"{path}: this service shows aliases as of a time, and moves none",
             fix="move it through a service that runs without --at",

@@ -136,6 +136,9 @@ class Uploader:
         except PreconditionFailed as lost:
             revision, same = await self._compare(tier, terms, content, tried, lost)
         if same:
+            if terms.version:
+                # Whoever stored these bytes may have come too late, as we may have ourselves.
+                await self._check_not_late(tier, terms, revision)
             self._metrics.published["same"].inc()
             return revision
         # Ours, from an attempt whose answer never arrived, and mutable: replace it.

@@ -192,8 +192,9 @@ class Directories:
             elif match.origins:
                 listing, aliases = await self._ask(path, rest, match, show.spec.alias)
                 listed_at_s = listing.listed_at_s
-                items.update(aliases)
                 items.update(await self._origin_items(path, listing))
+                # A foreign object of that name hides no alias from a look-up, either.
+                items.update(aliases)
             if listed_at_s is not None:
                 items.update(dict.fromkeys(show.spec.implied_children(rest)))
             above = self._finder.view.above_pins(path)

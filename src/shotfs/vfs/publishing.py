@@ -24,7 +24,6 @@ from shotfs.errors import (
     PathNotFound,
     PreconditionFailed,
     ShotfsError,
-    TierError,
     VersionBusy,
 )
 from shotfs.namespace import TierPool
@@ -47,6 +46,12 @@ nodes that had asked just before are over by then, if they are short."""
 
 TAKE_OVER_S = 60.0
 """After this, a publish that another node began and did not finish is taken to have died."""
+
+OTHERS_MAX = 1_000
+"""Attempts of other nodes that this one remembers to have met."""
+
+TAKE_BACK_S = 5.0
+"""How long an attempt that failed may take to remove its marker."""
 
 ASKED_AT_ONCE = 16
 """Listings, or questions about single files, that are under way at the same time."""
@@ -94,6 +99,7 @@ class VersionDesk:
         publisher: takes them to the origin.
         tiers: the origins.
         wall_s: the time of day, seconds since the epoch.
+        monotonic_s: a clock that a test may replace.
     """
 
     def __init__(
@@ -106,6 +112,7 @@ class VersionDesk:
         publisher: Publisher,
         tiers: TierPool,
         wall_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._finder = finder
         self._terms = terms
@@ -114,7 +121,9 @@ class VersionDesk:
         self._publisher = publisher
         self._tiers = tiers
         self._wall_s = wall_s
+        self._monotonic_s = monotonic_s
         self._running: dict[str, str] = {}
+        self._others: dict[str, tuple[str, float]] = {}
 
     # --- publishing ------------------------------------------------------------------------------
 
@@ -170,18 +179,17 @@ class VersionDesk:
         manifest = Manifest(target.version, False, by, at, why, attempt, {})
         with self._finder.versions.closed_here(target.origin, target.version, by=by, at=at):
             await self._wait_for_outputs(target, deadline_s)
-            marker = await self._put(target, manifest, seen.revision)
-            if marker.state is SealState.SEALED:
-                return marker
             try:
+                marker = await self._put(target, manifest, seen.revision)
+                if marker.state is SealState.SEALED:
+                    return marker
                 await trio.sleep(SETTLE_S)
                 files = await self._tree(target)
-            except ShotfsError:
-                await self._take_back(target, marker)
+                sealed = replace(manifest, sealed=True, files=files)
+                return await self._put(target, sealed, marker.revision)
+            except BaseException:  # also when this service is told to end
+                await self._take_back(target)
                 raise
-            return await self._put(
-                target, replace(manifest, sealed=True, files=files), marker.revision
-            )
 
     async def _restore(self, target: VersionTarget, seal: Seal) -> None:
         """Put the manifest of a published version back if somebody deleted it from the origin."""
@@ -196,15 +204,27 @@ class VersionDesk:
 
     def _check_turn(self, target: VersionTarget, seen: Seal) -> None:
         """Return if nobody else is publishing it; one of this node's before a restart may be."""
-        if seen.state is SealState.OPEN or seen.attempt.startswith(f"{self._spool.identity}-"):
+        if seen.state is SealState.OPEN or self._is_ours(seen):
             return
-        age_s = self._wall_s() - parse_time(seen.at)
+        age_s = max(self._wall_s() - parse_time(seen.at), self._seen_for_s(target, seen))
         if age_s < TAKE_OVER_S:
             raise VersionBusy(
                 f"{target.path}: {seen.by} is publishing it, since {seen.at}",
                 fix=f"if that node is gone, try again in {TAKE_OVER_S - age_s:.0f} s",
             )
         log.warning("publish of %s by %s is taken over", target.path, seen.by)
+
+    def _seen_for_s(self, target: VersionTarget, seen: Seal) -> float:
+        """Return how long this node knows that somebody else is publishing it.
+
+        Whoever does may have died with a clock that is a year ahead.
+        """
+        now_s, known = self._monotonic_s(), self._others.get(target.path)
+        if known is None or known[0] != seen.attempt:
+            if len(self._others) >= OTHERS_MAX:
+                self._others.pop(next(iter(self._others)))
+            known = self._others[target.path] = (seen.attempt, now_s)
+        return now_s - known[1]
 
     async def _put(
         self, target: VersionTarget, manifest: Manifest, expect: Revision | None
@@ -221,13 +241,24 @@ class VersionDesk:
             done = "has published" if now.state is SealState.SEALED else "is publishing"
             raise VersionBusy(f"{target.path}: {now.by} {done} it, since {now.at}") from exc
 
-    async def _take_back(self, target: VersionTarget, marker: Seal) -> None:
-        """Let writers go on after an attempt that failed; if that fails, the next one goes on."""
-        with trio.move_on_after(5) as scope:
+    def _is_ours(self, seal: Seal) -> bool:
+        """Whether this node put its manifest, now or before a restart."""
+        return seal.attempt.startswith(f"{self._spool.identity}-")
+
+    async def _take_back(self, target: VersionTarget) -> None:
+        """Let writers go on after an attempt that failed; if that fails, the next one goes on.
+
+        What is there is asked for: the answer to a put may have been lost. A version that is sealed
+        in spite of the failure stays sealed.
+        """
+        versions = self._finder.versions
+        with trio.move_on_after(TAKE_BACK_S) as scope:
             scope.shield = True
             try:
-                await self._finder.versions.withdraw(target.origin, target.version, marker)
-            except TierError as exc:
+                marker = await versions.ask(target.origin, target.version)
+                if marker.state is SealState.SEALING and self._is_ours(marker):
+                    await versions.withdraw(target.origin, target.version, marker)
+            except ShotfsError as exc:
                 log.warning("%s stays closed until it is published: %s", target.path, exc.message)
 
     # --- this node's outputs ---------------------------------------------------------------------

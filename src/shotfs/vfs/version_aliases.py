@@ -67,7 +67,11 @@ class AliasDesk:
             if any(one.version == version and one.at >= seal.at for one in history):
                 moved.append(MovedAlias(path, history[-1].version, moved=False))
                 continue
-            move, new = await self._finder.aliases.move(path, match, version, by=by, why=why)
+            # Later than the seal, also by the clocks of two nodes: else the next repetition would
+            # not see that it got there.
+            move, new = await self._finder.aliases.move(
+                path, match, version, by=by, why=why, after=seal.at
+            )
             moved.append(MovedAlias(path, move.version, moved=new))
         return tuple(moved)
 

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from shotfs.digest import Checksums, Digest
 from shotfs.errors import RecordInvalid
-from shotfs.namespace.manifests import Manifest, decode, encode, key_of, snapshot_of
+from shotfs.namespace.manifests import (
+    FILES_MAX,
+    Manifest,
+    decode,
+    encode,
+    key_of,
+    snapshot_of,
+)
 from shotfs.tiers.base import Revision
 
 AT = "2026-11-21T06:00:00.123456Z"
@@ -32,7 +39,11 @@ names = st.text(
 ).filter(lambda text: text not in (".", ".."))
 
 
-@given(st.dictionaries(st.lists(names, min_size=1, max_size=3).map("/".join), st.integers(0)))
+@given(
+    st.dictionaries(
+        st.lists(names, min_size=1, max_size=3).map("/".join), st.integers(0, 2**63 - 1)
+    )
+)
 def test_what_is_written_is_read_again(sizes: dict[str, int]) -> None:
     files = {path: revision(path, size) for path, size in sizes.items()}
     whole = manifest(files)
@@ -86,15 +97,46 @@ def changed(**changes: Any) -> bytes:
         changed(mtime_ns="5"),
         changed(version=None),
         changed(checksums=[]),
+        # What would fail later, at an application's look-up, with an error that names nothing.
+        changed(size=2**63),
+        changed(mtime_ns=-(10**30)),
+        changed(version=""),
+        changed(version="\udc80"),
+        changed(version="1" * 2000),
+        changed(checksums={"md5": 7}),
+        changed(checksums={"md5": "0" * 31}),
+        changed(checksums={"crc32c": "F" * 8}),
+        changed(digest="x"),
+        changed(digest=7),
+        changed(files="abc"),
+        changed(files=None),
+        changed(files=[changed_row := {"path": "a", "size": 1, "mtime_ns": 1, "version": "1"}] * 2),
+        changed(files=[{**changed_row, "path": f"f{n}"} for n in range(FILES_MAX + 1)]),
+        changed(at="\u0662\u0660\u0662\u0666-11-21T06:00:00.123456Z"),
+        changed(at="9999-12-31T23:59:59.999999Z"),
     ],
+    ids=lambda content: content[:20] + content[-40:],
 )
 def test_what_is_no_manifest_is_refused_by_name(content: bytes) -> None:
     with pytest.raises(RecordInvalid, match="gs://b/k: not a version manifest"):
         decode(content, "gs://b/k", tier="t")
 
 
-@pytest.mark.parametrize("path", ["../a", "/a", "a//b", ""])
+@pytest.mark.parametrize(
+    "path",
+    ["../a", "/a", "a//b", "", ".", "a/..", "a/./b", "a/../../b", "a/", "a\0b", "a\nb", "a\udcffb"],
+)
 def test_a_path_that_leaves_the_version_is_refused(path: str) -> None:
-    found = decode(encode(manifest({path: revision("a")})), "k", tier="t")
     with pytest.raises(RecordInvalid, match="not a path in a tree"):
-        snapshot_of(found, "k")
+        decode(encode(manifest({path: revision("a")})), "k", tier="t")
+
+
+@pytest.mark.parametrize("path", ["x" * 1100, "/".join("a" * 5000)])
+def test_a_path_that_no_store_takes_is_refused(path: str) -> None:
+    with pytest.raises(RecordInvalid, match="longer than 1024 bytes"):
+        decode(encode(manifest({path: revision("a")})), "k", tier="t")
+
+
+def test_who_published_it_may_have_a_name_that_is_no_utf8() -> None:
+    odd = Manifest(VERSION, True, "ann\udce9@a", AT, "why\udcff", "a-1", {})
+    assert decode(encode(odd), "k", tier="t").by == "ann\udce9@a"

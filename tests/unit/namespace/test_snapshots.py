@@ -77,3 +77,10 @@ def test_a_name_that_is_file_and_prefix_is_both() -> None:
 def test_a_path_that_leaves_the_tree_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="not a path in a tree"):
         TreeSnapshot({path: revision("x")})
+
+
+def test_a_tree_may_be_deeper_than_the_interpreters_stack() -> None:
+    deep = "/".join("a" * 5000)
+    tree = TreeSnapshot({deep: revision(deep)})
+    assert tree.has_directory(deep[:-2])
+    assert tree.children("a") == ({}, frozenset("a"))

@@ -20,13 +20,9 @@ from shotfs.config import Settings
 from shotfs.digest import Digest
 from shotfs.errors import ConfigInvalid, SpecInvalid, TierUnavailable
 from shotfs.namespace import spec_loading as spec_loading_module
+from shotfs.namespace.beside import SWITCH_INTERVAL_S
 from shotfs.namespace.spec_cache import SpecCache
-from shotfs.namespace.spec_loading import (
-    COPY_WAIT_S,
-    SWITCH_INTERVAL_S,
-    CompiledForm,
-    SpecLoader,
-)
+from shotfs.namespace.spec_loading import COPY_WAIT_S, CompiledForm, SpecLoader
 from shotfs.pathspec import Specification, compiled
 from tests.unit.namespace.origin import Clock, Origin, Pool
 from tests.unit.namespace.spec import DOCUMENT, TEXT

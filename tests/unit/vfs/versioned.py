@@ -113,4 +113,5 @@ async def open_version_node(
             timed._now_s, timed._wall_s = clock.monotonic_s, clock.wall_s
         for desk in (fs.versions, fs.reports):
             desk._wall_s = clock.wall_s
+        fs.versions._monotonic_s = clock.monotonic_s
         yield VersionNode(world.node, world.origin, world.second, world.clock)
