@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -34,14 +35,17 @@ def explain(
     specification = opened.specification
     explanation = specification.explain(relative)
     sequence = None
-    if explanation.kind is PathKind.NONE and find_tokens(relative):
+    is_unnamed = explanation.kind is PathKind.NONE or _is_fallback(specification, explanation)
+    if is_unnamed and find_tokens(relative):
         sequence = sequence_of(specification, relative)
     if sequence is not None:
         explanation = _of_sequence(specification, sequence, relative)
     alias = specification.alias(relative)
     is_nothing = explanation.kind is PathKind.NONE and alias is None
     nearest = tuple(miss.template for miss in explanation.misses)
-    suggestion = suggest_path(specification, relative, nearest) if is_nothing else None
+    suggestion = None
+    if is_unnamed and alias is None and sequence is None:
+        suggestion = suggest_path(specification, relative, nearest)
     data: dict[str, Any] = {"show": specification.show, "source": specification.source}
     data |= dataclasses.asdict(explanation)
     data["site"] = specification.site
@@ -57,6 +61,14 @@ def explain(
     emit(data, as_json, lambda: _explained(specification, explanation, alias, suggestion))
     if is_nothing:
         raise SystemExit(int(ExitCode.NOT_IN_ORDER))
+
+
+def _is_fallback(specification: Specification, explanation: Explanation) -> bool:
+    """Return whether no template produces the path, and `unmatched` lets it pass."""
+    if explanation.template is None:
+        return False
+    pattern = specification.patterns.get(explanation.template.name)
+    return pattern is not None and pattern.fallback
 
 
 def _of_sequence(specification: Specification, sequence: SequencePattern, path: str) -> Explanation:
@@ -79,10 +91,7 @@ def _explained(
     suggestion: str | None,
 ) -> RenderableType:
     parts: list[RenderableType] = [_line(_headline(specification, explanation, alias))]
-    if explanation.template is not None:
-        parts.append(_line(f"  {explanation.template.pattern}"))
-        if explanation.template.usage:
-            parts.append(_line(f"  {explanation.template.usage}"))
+    parts += [_line(f"  {text}") for text in _about_template(specification, explanation)]
     if alias is not None:
         parts += [_line(f"  {text}") for text in _about_alias(alias)]
     elif explanation.template is None and explanation.directory is not None:
@@ -110,6 +119,15 @@ def _explained(
     return Group(*parts)
 
 
+def _about_template(specification: Specification, explanation: Explanation) -> Iterator[str]:
+    if explanation.template is None:
+        return
+    if not _is_fallback(specification, explanation):
+        yield explanation.template.pattern
+    if explanation.template.usage:
+        yield explanation.template.usage
+
+
 def _line(text: str) -> Text:
     return Text(printable(text))
 
@@ -127,7 +145,7 @@ def _headline(
         pattern = specification.patterns.get(explanation.template.name)
         source = pattern.source if pattern is not None and pattern.source else specification.source
         place = f"{source}:{explanation.template_line}"
-        if pattern is not None and pattern.fallback:
+        if _is_fallback(specification, explanation):
             return f"{path}: outside every template, allowed by unmatched ({place})"
         if explanation.kind is PathKind.SCRATCH:
             return f"{path}: a scratch name of template {explanation.template.name} ({place})"

@@ -103,7 +103,7 @@ def parse(
     specification = opened.specification
     try:
         pattern = sequence_of(specification, relative) if find_tokens(relative) else None
-        if pattern is not None and specification.resolve(relative) is None:
+        if pattern is not None and _is_of_no_template(specification, relative):
             _parse_sequence(pattern, relative, as_json=as_json)
             return
         resolution = specification.parse(relative)
@@ -124,6 +124,12 @@ def parse(
         "key": resolution.key,
     }
     emit(data, as_json, lambda: _parsed(resolution, values))
+
+
+def _is_of_no_template(specification: Specification, path: str) -> bool:
+    """Return whether *path* is none, or one that `unmatched` lets pass."""
+    found = specification.resolve(path)
+    return found is None or specification.patterns[found.template.name].fallback
 
 
 def _parse_sequence(pattern: SequencePattern, path: str, *, as_json: bool) -> None:

@@ -149,9 +149,14 @@ def specification_of(
     if show is None and len(shows) == 1:
         show = next(iter(shows))
     if show is None or show not in shows:
+        if not shows:
+            raise InvalidArgument(
+                "no path specification is named, and the configuration has no show",
+                fix="give --spec FILE, or --config FILE of a configuration with shows",
+            )
         raise InvalidArgument(
             "which show is meant is not clear" if show is None else f"there is no show {show!r}",
-            fix=f"name one of {', '.join(sorted(shows)) or '(none)'}, or give --spec FILE",
+            fix=f"name one of {', '.join(sorted(shows))}, or give --spec FILE",
         )
     place = shows[show].spec
     if "://" not in place:

@@ -178,3 +178,28 @@ def test_sub_frames_are_told_in_their_steps(tmp_path: Path, show: Path) -> None:
     make(show, *(f"cache/sim.{n}.vdb" for n in ("1001", "1001.5", "1002.5")))
     answer = data("sequence", show / "cache/sim.1001.vdb", "-s", spec, code=1)
     assert answer["runs"][0]["missing"] == "1002"
+
+
+def test_what_unmatched_lets_pass_is_no_sequence_and_hides_none(tmp_path: Path) -> None:
+    fields = {
+        "shot": {"type": "str", "pattern": "[a-z]{2}[0-9]{3}"},
+        "frame": {"type": "frame"},
+        "long": {"type": "frame", "pad": 6},
+    }
+    templates = {"a": {"path": "a/{shot}.{frame}.exr"}, "b": {"path": "b/{shot}.{long}.exr"}}
+    document = {"spec": "shotfs-path/1", "show": "ant", "roots": {"main": "gs://ant"}}
+    document |= {"unmatched": "pass", "fields": fields, "templates": templates}
+    spec = tmp_path / "ant.json"
+    spec.write_text(json.dumps(document))
+    for path in ("a/ab010.####.exr", "b/ab010.######.exr"):
+        assert data("explain", path, "-s", spec)["kind"] == "sequence"
+        assert data("parse", path, "-s", spec)["template"] == path[0]
+    for path in ("old/ab010.####.exr", "old/ab010.1001.exr"):
+        assert "outside every template" in told("explain", path, "-s", spec)
+        assert data("parse", path, "-s", spec)["template"] == "unmatched"
+        done = shotfs_spec("sequence", path, "-s", spec)
+        assert done.exit_code == 1
+        assert "is no sequence" in done.stderr
+    near = told("explain", "a/ab010.101.exr", "-s", spec)
+    assert "perhaps a/ab010.0101.exr" in near
+    assert "{unmatched}" not in near

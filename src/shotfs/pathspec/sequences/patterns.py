@@ -135,9 +135,17 @@ def sequence_of(specification: Specification, path: str) -> SequencePattern | No
     return _of_file(specification, path)
 
 
+def _named(specification: Specification, path: str) -> Resolution | None:
+    """Return what *path* is, where a template produces it."""
+    found = specification.resolve(path)
+    if found is None or found.scratch or specification.patterns[found.template.name].fallback:
+        return None
+    return found
+
+
 def _of_file(specification: Specification, path: str) -> SequencePattern | None:
-    resolution = specification.resolve(path)
-    if resolution is None or resolution.scratch:
+    resolution = _named(specification, path)
+    if resolution is None:
         return None
     for kind in KINDS:
         places = _places(specification, resolution)
@@ -160,8 +168,8 @@ def _of_tokens(
 ) -> SequencePattern | None:
     for texts in _examples(specification, tokens):
         example, spans = _substituted(path, tokens, texts)
-        resolution = specification.resolve(example)
-        if resolution is None or resolution.scratch:
+        resolution = _named(specification, example)
+        if resolution is None:
             continue
         places = _places(specification, resolution)
         standing = {(start, end): part for start, end, part in places}
