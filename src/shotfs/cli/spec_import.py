@@ -48,61 +48,45 @@ Output = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace a document that exists.")]
 
 
-@app.command("tk-core")
-@run
-def import_tk_core(
-    file: File,
-    show: Show = None,
-    root: Roots = None,
-    output: Output = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Read a templates.yml of tk-core (ShotGrid Toolkit), with what it includes.
+_ENDS = "Ends with 1 when something could not be carried over, with 3 when the source has mistakes."
+_HELP = {
+    "tk-core": f"""Read a templates.yml of tk-core (ShotGrid Toolkit), with what it includes.
 
-    Ends with 1 when something could not be carried over, with 3 when the source has mistakes.
+    {_ENDS}
 
     Example: shotfs spec import tk-core templates.yml --show ant --root primary=gs://ant/ant
-    """
-    _import("tk-core", file, show, root, output, force=force, as_json=as_json)
+    """,
+    "lucidity": f"""Read patterns of lucidity: YAML or JSON, by name or as a list of Template(...).
 
-
-@app.command("lucidity")
-@run
-def import_lucidity(
-    file: File,
-    show: Show = None,
-    root: Roots = None,
-    output: Output = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Read patterns of lucidity: YAML or JSON, names with patterns or a list of Template(...).
-
-    Ends with 1 when something could not be carried over, with 3 when the source has mistakes.
+    {_ENDS}
 
     Example: shotfs spec import lucidity patterns.yml --show ant -o ant.json
-    """
-    _import("lucidity", file, show, root, output, force=force, as_json=as_json)
+    """,
+    "ayon": f"""Read the anatomy of an AYON project, as JSON.
 
-
-@app.command("ayon")
-@run
-def import_ayon(
-    file: File,
-    show: Show = None,
-    root: Roots = None,
-    output: Output = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Read the anatomy of an AYON project, as JSON.
-
-    Ends with 1 when something could not be carried over, with 3 when the source has mistakes.
+    {_ENDS}
 
     Example: shotfs spec import ayon anatomy.json --show ant --root work=s3://ant/ant
-    """
-    _import("ayon", file, show, root, output, force=force, as_json=as_json)
+    """,
+}
+
+
+def _add_command(system: str) -> None:
+    @app.command(system, help=_HELP[system])
+    @run
+    def import_(
+        file: File,
+        show: Show = None,
+        root: Roots = None,
+        output: Output = None,
+        force: Force = False,
+        as_json: Json = False,
+    ) -> None:
+        _import(system, file, show, root, output, force=force, as_json=as_json)
+
+
+for _system in SYSTEMS:
+    _add_command(_system)
 
 
 def _import(
