@@ -36,6 +36,26 @@ class TooComplex(Exception):
     """The expression is too large to decide anything about it."""
 
 
+class Budget:
+    """How much work there may be in all, in steps of a microsecond or a few.
+
+    A document is read by services that others depend on: it must not cost minutes.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+
+    def spend(self, steps: int) -> None:
+        """Take *steps* off.
+
+        Raises:
+            TooComplex: there are not so many left.
+        """
+        self._left -= steps
+        if self._left < 0:
+            raise TooComplex
+
+
 @dataclass(slots=True)
 class Automaton:
     """States are positions; `_START` is before the first character.
@@ -166,16 +186,18 @@ def common_text(one: Automaton, other: Automaton) -> str | None:
     return _search(one, other, differing=False)
 
 
-def two_readings(automaton: Automaton) -> str | None:
+def two_readings(automaton: Automaton, budget: Budget | None = None) -> str | None:
     """Return a shortest text whose characters can be dealt to the fields in two ways, or None.
 
     Raises:
-        TooComplex: more than `STEPS_MAX` pairs of edges.
+        TooComplex: more than `STEPS_MAX` pairs of edges, or than *budget* has left.
     """
-    return _search(automaton, automaton, differing=True)
+    return _search(automaton, automaton, differing=True, budget=budget)
 
 
-def _search(one: Automaton, other: Automaton, *, differing: bool) -> str | None:
+def _search(
+    one: Automaton, other: Automaton, *, differing: bool, budget: Budget | None = None
+) -> str | None:
     start: _State = (_START, _START, not differing)
     came_from: dict[_State, tuple[_State, Ranges]] = {}
     seen = {start}
@@ -185,9 +207,12 @@ def _search(one: Automaton, other: Automaton, *, differing: bool) -> str | None:
         state = waiting.popleft()
         if state[2] and state[0] in one.final and state[1] in other.final:
             return _text(state, came_from)
-        steps += len(one.following[state[0]]) * len(other.following[state[1]])
+        pairs = len(one.following[state[0]]) * len(other.following[state[1]])
+        steps += pairs
         if steps > STEPS_MAX:
             raise TooComplex
+        if budget is not None:
+            budget.spend(pairs)
         for following, shared in _steps(state, one, other):
             if following not in seen:
                 seen.add(following)

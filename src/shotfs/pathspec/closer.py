@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from shotfs.pathspec import regex
-from shotfs.pathspec.automata import TooComplex
+from shotfs.pathspec.automata import Budget, TooComplex
 from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
 from shotfs.pathspec.elements import Fields, Tokens
 from shotfs.pathspec.overlap import Meeting, meetings
@@ -25,6 +25,10 @@ from shotfs.pathspec.tokens import Literal
 ROUNDS_MAX = 8
 TEXTS_MAX = 16
 """Combinations of texts that one round tries."""
+STEPS_MAX = 2_000_000
+"""Pairs of moves that all closer looks of one load compare."""
+LOOK_STEPS = 100
+"""What one comparison costs beside: making the automaton."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +45,31 @@ class Verdict:
     certain: bool
 
 
-def look(one: Owner, other: Owner, fields: Fields, speller: Speller) -> Verdict:
-    """Return whether *one* and *other*, which seem to share a path, really do."""
+def look(one: Owner, other: Owner, fields: Fields, speller: Speller, budget: Budget) -> Verdict:
+    """Return whether *one* and *other*, which seem to share a path, really do.
+
+    Args:
+        one: a template's variant, or its alias path.
+        other: the same.
+        fields: of the specification.
+        speller: of their paths.
+        budget: of all looks together; without any left the question stays open.
+    """
     try:
-        return _look(one, other, fields, speller)
+        return _look(one, other, fields, speller, budget)
     except TooComplex:
         return Verdict(None, certain=False)
 
 
-def _look(one: Owner, other: Owner, fields: Fields, speller: Speller) -> Verdict:
+def _look(one: Owner, other: Owner, fields: Fields, speller: Speller, budget: Budget) -> Verdict:
     certain = not (one.approximate or other.approximate)
     if not one.repeated and not other.repeated:
-        return Verdict(_meet(one, other, NOTHING_KNOWN, NOTHING_KNOWN, speller), certain)
+        return Verdict(_meet(one, other, NOTHING_KNOWN, NOTHING_KNOWN, speller, budget), certain)
     taken: dict[tuple[int, str], frozenset[str]] = {}
     open_path = None
     for _ in range(ROUNDS_MAX):
         known = [_excluding(taken, side) for side in (0, 1)]
-        path = _meet(one, other, known[0], known[1], speller)
+        path = _meet(one, other, known[0], known[1], speller, budget)
         if path is None:
             return Verdict(None, certain=True)
         open_path = open_path or path
@@ -74,7 +86,7 @@ def _look(one: Owner, other: Owner, fields: Fields, speller: Speller) -> Verdict
             fixed: tuple[dict[str, str], dict[str, str]] = ({}, {})
             for (side, name), text in zip(names, chosen, strict=True):
                 fixed[side][name] = text
-            real = _meet(one, other, Known(fixed[0], {}), Known(fixed[1], {}), speller)
+            real = _meet(one, other, Known(fixed[0], {}), Known(fixed[1], {}), speller, budget)
             if real is not None:
                 return Verdict(real, certain)
         if len(names) != 1 or len(one.repeated) + len(other.repeated) != 1:
@@ -87,12 +99,17 @@ def _excluding(taken: dict[tuple[int, str], frozenset[str]], side: int) -> Known
     return Known({}, {name: texts for (at, name), texts in taken.items() if at == side})
 
 
-def _meet(one: Owner, other: Owner, known: Known, beside: Known, speller: Speller) -> str | None:
+def _meet(
+    one: Owner, other: Owner, known: Known, beside: Known, speller: Speller, budget: Budget
+) -> str | None:
     """Return a path that both produce with what is known of their fields, or None."""
+    budget.spend(LOOK_STEPS)
     spellings = Spellings(speller.languages)
     spellings.add(one, speller, known)
     spellings.add(other, speller, beside)
-    return next((met.path for met in meetings(spellings) if met.meeting is Meeting.SAME_PATH), None)
+    return next(
+        (met.path for met in meetings(spellings, budget) if met.meeting is Meeting.SAME_PATH), None
+    )
 
 
 def _texts_in(path: str, owner: Owner, fields: Fields) -> dict[str, list[str]]:

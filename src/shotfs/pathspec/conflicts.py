@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shotfs.pathspec import closer
-from shotfs.pathspec.automata import TooComplex
+from shotfs.pathspec.automata import Budget, TooComplex
 from shotfs.pathspec.elements import Fields, Tokens, leaves
 from shotfs.pathspec.fields import Field
 from shotfs.pathspec.languages import Languages
@@ -81,6 +81,7 @@ class _Finder:
         self._aliased = {name: alias_field(one) for name, one in fields.items() if one.aliases}
         self._speller = Speller(fields, languages, self._aliased)
         self._alias_proofs: dict[str, ElementProofs] = {}
+        self._budget = Budget(closer.STEPS_MAX)
         self._spellings = Spellings(languages)
         self._told: set[tuple[object, ...]] = set()
         self._cleared: set[tuple[Owner, Owner]] = set()
@@ -226,7 +227,7 @@ class _Finder:
         if one.repeated or other.repeated:
             if (one, other) in self._cleared:
                 return
-            verdict = closer.look(one, other, self._fields, self._speller)
+            verdict = closer.look(one, other, self._fields, self._speller, self._budget)
             if verdict.path is None and verdict.certain:
                 self._cleared.add((one, other))
                 return

@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shotfs.pathspec import regex
-from shotfs.pathspec.automata import Automaton, TooComplex, automaton_of
+from shotfs.pathspec.automata import Automaton, Budget, TooComplex, automaton_of
 from shotfs.pathspec.fields import Field
 from shotfs.pathspec.regex import NAME_CHARACTERS, Ranges, complement, intersect
 
 FRAGMENT_STATES_MAX = 100_000
+
+MOVES_MAX = 1_500_000
+"""Moves of all fragments together: a hundred bytes each."""
 
 ANSWERS_MAX = 200_000
 """Remembered answers about single characters: names from outside must not fill the memory."""
@@ -86,7 +89,7 @@ class Languages:
     """The fragments of all fields, each made once for each language.
 
     Raises everywhere:
-        TooComplex: a field's automaton is too large.
+        TooComplex: a field's automaton is too large, or all of them together are.
     """
 
     def __init__(self) -> None:
@@ -95,6 +98,7 @@ class Languages:
         self._by_language: dict[object, int] = {}
         self._by_field: dict[tuple[str, int], int] = {}
         self._tree: int | None = None
+        self._budget = Budget(MOVES_MAX)
 
     def of_field(self, field: Field) -> int:
         """Return the number of the fragment of *field*, which is neither compound nor tree."""
@@ -111,11 +115,11 @@ class Languages:
         language = (shape, excluded, length)
         known = self._by_language.get(language)
         if known is None:
-            fragment = _glushkov(automaton_of(shape), self.alphabet)
+            fragment = _glushkov(automaton_of(shape), self.alphabet, self._budget)
             if length != (1, None):
-                fragment = _product(fragment, _Counter(*length), self.alphabet)
+                fragment = _product(fragment, _Counter(*length), self.alphabet, self._budget)
             if excluded:
-                fragment = _product(fragment, _Excluder(excluded), self.alphabet)
+                fragment = _product(fragment, _Excluder(excluded), self.alphabet, self._budget)
             known = self._by_language[language] = len(self.fragments)
             self.fragments.append(fragment)
         return known
@@ -131,7 +135,8 @@ class Languages:
         return self._tree
 
 
-def _glushkov(automaton: Automaton, alphabet: Alphabet) -> Fragment:
+def _glushkov(automaton: Automaton, alphabet: Alphabet, budget: Budget) -> Fragment:
+    budget.spend(sum(map(len, automaton.following)))
     numbers = [alphabet.number(ranges) for ranges in automaton.sets]
     # The automaton's own start is its last state, -1; here it is the first.
     ordered = [automaton.following[-1], *automaton.following[:-1]]
@@ -195,7 +200,9 @@ class _Excluder:
         return not self._ends[state]
 
 
-def _product(fragment: Fragment, other: _Counter | _Excluder, alphabet: Alphabet) -> Fragment:
+def _product(
+    fragment: Fragment, other: _Counter | _Excluder, alphabet: Alphabet, budget: Budget
+) -> Fragment:
     """Return the automaton of the texts of *fragment* that *other* lets through."""
     first = (0, other.start)
     numbers = {first: 0}
@@ -216,4 +223,5 @@ def _product(fragment: Fragment, other: _Counter | _Excluder, alphabet: Alphabet
                     result.final.append(False)
                     waiting.append(to)
                 result.moves[place].append((alphabet.number(ranges), numbers[to]))
+        budget.spend(len(result.moves[place]))
     return result

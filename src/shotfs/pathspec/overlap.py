@@ -19,14 +19,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from shotfs.pathspec.automata import TooComplex, readable
+from shotfs.pathspec.automata import Budget, TooComplex, readable
 from shotfs.pathspec.spellings import SEVERAL, STATE_BITS, Moves, Spellings
 
-PAIRS_MAX = 3_000_000
-"""Pairs of places that one proof looks at: half a minute of work and half a gigabyte for a while.
+PAIRS_MAX = 1_000_000
+"""Pairs of places that one proof looks at: ten seconds of work and 400 MB for a while.
 
 10,000 templates (tests/unit/pathspec/generated.py) take 650,000.
 """
+STEPS_MAX = 20_000_000
+"""Pairs of moves that one proof compares: another ten seconds."""
 
 _Pair = tuple[int, int]
 _Symbol = str | int
@@ -82,14 +84,20 @@ class _Walk:
         return "".join(reversed(characters))
 
 
-def meetings(spellings: Spellings) -> Iterator[Met]:
+def meetings(spellings: Spellings, budget: Budget | None = None) -> Iterator[Met]:
     """Yield how the owners of *spellings* meet, those with short paths first.
 
     The same two may meet again at another place.
 
+    Args:
+        spellings: all of them.
+        budget: for pairs of moves; `STEPS_MAX` without it.
+
     Raises:
-        TooComplex: more than `PAIRS_MAX` pairs; what was not yielded is not known.
+        TooComplex: more than `PAIRS_MAX` pairs or than the *budget*; what was not yielded is not
+            known.
     """
+    budget = budget or Budget(STEPS_MAX)
     walk = _Walk(spellings)
     walk.came_from[0, 0] = None
     walk.waiting.append((0, 0))
@@ -100,6 +108,10 @@ def meetings(spellings: Spellings) -> Iterator[Met]:
         one, other = pair
         left = spellings.moves(one)
         right = left if one == other else spellings.moves(other)
+        # Characters are looked up, sets are compared one by one.
+        fewer = min(len(left[0]), len(right[0])) if one != other else len(left[0])
+        sets, beside = len(left[1]), len(right[1])
+        budget.spend(1 + sets * beside + fewer + len(left[0]) * beside + len(right[0]) * sets)
         yield from _met_at(walk, pair, left, right)
         if one == other:
             _diagonal(walk, pair, left)

@@ -7,12 +7,18 @@ bounded: a document must not cost minutes.
 from __future__ import annotations
 
 from shotfs.pathspec import elements
-from shotfs.pathspec.automata import TooComplex, automaton_of, two_readings
+from shotfs.pathspec.automata import Budget, TooComplex, automaton_of, two_readings
 from shotfs.pathspec.backtracking import ATTEMPTS_MAX, attempts
 from shotfs.pathspec.elements import Fields, Piece, Tokens, flatten, text_of
 from shotfs.pathspec.fields import Field
-from shotfs.pathspec.regex import Ranges, alphabet, intersect, lengths
+from shotfs.pathspec.regex import Ranges, alphabet, intersect, lengths, sign_count
 from shotfs.pathspec.tokens import Literal
+
+SIGNS_MAX = 4_000_000
+"""Characters and character sets in the expressions of all elements together: a field of ten
+thousand choices can stand in a hundred different elements, a plain one in any number."""
+STEPS_MAX = 5_000_000
+"""Pairs of edges that the proofs of all elements look at."""
 
 
 class ElementProofs:
@@ -20,6 +26,9 @@ class ElementProofs:
 
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
+        self._signs: dict[str, int] = {}
+        self._room = Budget(SIGNS_MAX)
+        self._steps = Budget(STEPS_MAX)
         self._alphabets: dict[str, Ranges] = {}
         self._problems: dict[Tokens, tuple[str, str] | None] = {}
 
@@ -33,6 +42,14 @@ class ElementProofs:
         if all(isinstance(token, Literal) for token in tokens):
             return None
         shown = text_of(tokens)[:200]
+        try:
+            self._room.spend(self._size(tokens))
+        except TooComplex:
+            message = f'the element "{shown}" is one too many with fields of so many choices'
+            return (
+                f"{message} or so long patterns",
+                "let templates share elements, or narrow the fields that stand in many of them",
+            )
         tree = elements.expand(tokens, self._fields, set())
         if attempts(tree) > ATTEMPTS_MAX:
             return (
@@ -42,7 +59,7 @@ class ElementProofs:
         if self._is_plain(tokens):
             return None
         try:
-            text = two_readings(automaton_of(tree))
+            text = two_readings(automaton_of(tree), self._steps)
         except TooComplex:
             return (
                 f'the element "{shown}" is too large to be proven',
@@ -54,6 +71,18 @@ class ElementProofs:
             f'the element "{shown}" is ambiguous: {text!r} can be cut into its fields in two ways',
             "exclude the separator from a field's pattern, or put a literal between the fields",
         )
+
+    def _size(self, tokens: Tokens) -> int:
+        size = 0
+        for piece in flatten(tokens, self._fields):
+            if isinstance(piece, str):
+                size += len(piece)
+                continue
+            if piece.name not in self._signs:
+                assert piece.shape is not None, "compounds are taken apart"
+                self._signs[piece.name] = sign_count(piece.shape)
+            size += self._signs[piece.name]
+        return size
 
     def _is_plain(self, tokens: Tokens) -> bool:
         """Return whether it is plain to see that texts of *tokens* have one reading only.

@@ -387,6 +387,17 @@ def _symbol_count(tree: Regex) -> int:
             return _symbol_count(body)
 
 
+def sign_count(tree: Regex) -> int:
+    """Return how many character sets are written in *tree*, which is what compiling it costs."""
+    match tree:
+        case Chars():
+            return 1
+        case Sequence(parts) | Choice(parts):
+            return sum(map(sign_count, parts))
+        case Repeat(body, _, _) | Group(_, body) | Same(_, body):
+            return sign_count(body)
+
+
 def matches_empty(tree: Regex) -> bool:
     """Return whether *tree* matches the empty text."""
     match tree:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 
+from shotfs.pathspec.automata import Budget, TooComplex
 from shotfs.pathspec.elements import has_only_choices, spells, text_of
 from shotfs.pathspec.field_table import FieldTable
 from shotfs.pathspec.fields import name_problem
@@ -38,6 +39,12 @@ PATH_BYTES_MAX = 1024
 OPTIONS_MAX = 4
 """Optional parts of one template: each doubles its variants."""
 REFERENCE_DEPTH_MAX = 16
+SIGNS_MAX = 6_000_000
+SIGNS_PER_TEXT = 10
+"""What the paths of all templates may come to, once references are put in and optional parts are
+spelled out: characters, and `PART_SIGNS` for each piece. For each character of the documents'
+templates `SIGNS_PER_TEXT` more: only what multiplies is bounded so."""
+PART_SIGNS = 16
 PARTS_MAX = 1024
 """Pieces of one template with all that it refers to; each takes a byte of the path at least."""
 
@@ -56,6 +63,9 @@ class TemplateTexts:
         self._proofs = proofs
         self._expanded: dict[str, tuple[Part, ...] | None] = {}
         self._referred: set[str] = set()
+        paths = (one.raw("path") for one in sections.values())
+        texts = (one.value for one in paths if one is not None and isinstance(one.value, str))
+        self._room = Budget(SIGNS_MAX + SIGNS_PER_TEXT * sum(map(len, texts)))
 
     def check(self, name: str) -> None:
         """Check the template *name* as far as can be without knowing what it becomes part of."""
@@ -86,6 +96,8 @@ class TemplateTexts:
                 return None
         variants: dict[tuple[tuple[Token, ...], ...], Variant] = {}
         for kept in _choices(parts):
+            if not self._has_room(kept, section):
+                return None
             elements = split_elements(merge_literals(_tokens(kept)))
             wrong = self._problem(elements)
             if wrong is None and tuple(elements) in variants:
@@ -99,6 +111,20 @@ class TemplateTexts:
                 return None
             variants[tuple(elements)] = Variant(tuple(elements), self._tree_of(elements))
         return tuple(variants.values())
+
+    def _has_room(self, parts: Sequence[Part], section: Section) -> bool:
+        """Take *parts* off what all paths may come to; note it where that is used up."""
+        signs = sum(len(one.piece.text) for one in parts if isinstance(one.piece, Literal))
+        try:
+            self._room.spend(signs + PART_SIGNS * len(parts))
+        except TooComplex:
+            section.problem(
+                "path",
+                "the references and optional parts of all templates together come to too much",
+                "use fewer optional parts, and write less into what many templates refer to",
+            )
+            return False
+        return True
 
     def _expand(self, name: str, above: tuple[str, ...]) -> tuple[Part, ...] | None:
         if name not in self._expanded:
@@ -139,7 +165,7 @@ class TemplateTexts:
             if reason is not None:
                 section.problem_at("path", part.index, *reason)
                 return None
-        return tuple(result)
+        return tuple(result) if self._has_room(result, section) else None
 
     def _parts_of(
         self, part: Part, section: Section, above: tuple[str, ...]
