@@ -242,13 +242,16 @@ class _Finder:
                 "exclude from its fields what the optional parts begin with",
             )
             return
+        first, last = other.pattern, one.pattern
+        if first.variants[0].tree is not None and last.variants[0].tree is None:
+            first, last = last, first  # a tree has all that is in it: the other is the exception
         self._add(
             at,
             "path",
             f"templates {one.pattern.named(other.pattern)} and {other.pattern.named(one.pattern)}"
             f" {_produces(certain)} both {path!r}{_doubt(certain, one, other)}",
             "narrow a field, add a literal that tells them apart, or prefer one:"
-            f' "before": ["{one.pattern.template.name}"] in "{other.pattern.template.name}"',
+            f' "before": ["{last.template.name}"] in "{first.template.name}"',
         )
 
     def _note_alias_path(self, one: Owner, other: Owner, path: str) -> None:
@@ -287,14 +290,20 @@ class _Finder:
         if key in self._told:
             return
         self._told.add(key)
-        where = "/unmatched" if other.fallback else f"/templates/{other.template.name}"
-        self._report.add(
-            where,
+        where = f"/templates/{other.template.name}"
+        message = (
             f"template {other.named(one)} has paths in {path!r}, a version directory of template"
-            f" {one.named(other)} that is published as a whole, and another origin",
-            self._offsets[other.index],
-            "give them the same origin",
+            f" {one.named(other)} that is published as a whole, and another origin"
         )
+        fix = "give them the same origin"
+        if other.fallback:
+            where = "/unmatched"
+            message = (
+                f'"unmatched" has another origin than template {one.named(other)}, which is'
+                " published as a whole: what passes may lie in its version directories"
+            )
+            fix = "give it that origin, and what lies elsewhere a template of its own"
+        self._report.add(where, message, self._offsets[other.index], fix)
 
     def _check_fallback(self) -> None:
         if self._fallback is None:

@@ -148,6 +148,12 @@ class _Reader:
                 raise JsonError("a string holds half of a surrogate pair", offset) from error
         return text, end
 
+    def _expected(self, what: str, offset: int, fix: str | None = None) -> JsonError:
+        """Return the mistake that *what* is not at *offset*; a comment is told as what it is."""
+        if self._text.startswith(_COMMENTS, offset):
+            return JsonError(*_unexpected(self._text, offset))
+        return JsonError(f"expected {what}", offset, fix)
+
     def _object(self, offset: int, at: int, depth: int) -> tuple[JsonValue, int]:
         members: dict[str, JsonValue] = {}
         duplicates: list[tuple[str, int]] = []
@@ -156,7 +162,7 @@ class _Reader:
             return JsonValue(members, self._base + offset, at), position + 1
         while True:
             if self._text[position : position + 1] != '"':
-                raise JsonError("expected a name in double quotes", position, _trailing(position))
+                raise self._expected("a name in double quotes", position, _trailing(position))
             name, end = self.string(position)
             colon = self.skip(end)
             if self._text[colon : colon + 1] != ":":
@@ -171,7 +177,7 @@ class _Reader:
             if mark == "}":
                 return JsonValue(members, self._base + offset, at, duplicates), end + 1
             if mark != ",":
-                raise JsonError('expected "," or "}"', end)
+                raise self._expected('"," or "}"', end)
             position = self.skip(end + 1)
 
     def _list(self, offset: int, at: int, depth: int) -> tuple[JsonValue, int]:
@@ -187,7 +193,7 @@ class _Reader:
             if mark == "]":
                 return JsonValue(items, self._base + offset, at), end + 1
             if mark != ",":
-                raise JsonError('expected "," or "]"', end)
+                raise self._expected('"," or "]"', end)
             position = self.skip(end + 1)
 
     def _scalar(self, offset: int, at: int) -> tuple[JsonValue, int]:
@@ -208,6 +214,9 @@ class _Reader:
         return JsonValue(number, self._base + offset, at), found.end()
 
 
+_COMMENTS = ("//", "/*", "#")
+
+
 def _trailing(position: int) -> str | None:
     return "remove a comma before the closing bracket, or quote the name" if position else None
 
@@ -215,7 +224,7 @@ def _trailing(position: int) -> str | None:
 def _unexpected(text: str, offset: int) -> tuple[str, int, str | None]:
     if offset >= len(text):
         return "the document ends too early", offset, "close the open brackets"
-    if text.startswith(("//", "/*", "#"), offset):
+    if text.startswith(_COMMENTS, offset):
         return "comments are not allowed in JSON", offset, 'use a "usage" text instead'
     if text[offset] == "\ufeff":
         return "a byte order mark", offset, "save the document as UTF-8 without BOM"

@@ -136,7 +136,7 @@ class _Loader:
                 return
             self._check_name(name, section)
             if name in self._abstract:
-                section.only(ABSTRACT_KEYS)
+                self._check_abstract(section)
                 section.text("usage")
                 self._texts.check(name)
             else:
@@ -150,6 +150,17 @@ class _Loader:
                 top.missing('the document has no "templates"', 'add "templates": {...}')
         elif declared and self._abstract.issuperset(declared) and not self._lets_pass():
             top.missing("all templates are abstract: no path exists", "add one that is not")
+
+    def _check_abstract(self, section: Section) -> None:
+        """Note what an abstract template cannot have."""
+        for key in TEMPLATE_KEYS:
+            if key in section and key not in ABSTRACT_KEYS:
+                section.problem(
+                    key,
+                    f'an abstract template takes no "{key}": it produces no paths',
+                    "write it into the templates that refer to this one, or into the defaults",
+                )
+        section.only(TEMPLATE_KEYS)
 
     def _check_name(self, name: str, section: Section) -> None:
         if NAME.fullmatch(name) is None:

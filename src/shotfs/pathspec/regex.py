@@ -304,7 +304,9 @@ class _Parser:
             self.index += 2
         body = self.choice(depth + 1)
         if self._peek() != ")":
-            raise self._fail('"(" without ")"')
+            raise self._fail(
+                '"(" without ")"', 'write ")" where it ends, or "\\(" for the character itself'
+            )
         self.index += 1
         return body
 
@@ -336,7 +338,9 @@ class _Parser:
             first = False
             if self._peek() == "":
                 self.index = start
-                raise self._fail('"[" without "]"')
+                raise self._fail(
+                    '"[" without "]"', 'write "]" where it ends, or "\\[" for the character itself'
+                )
             ranges.extend(self._class_item())
         self.index += 1
         members = _normalise(ranges)

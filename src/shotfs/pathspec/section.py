@@ -72,7 +72,13 @@ class Section:
         self.report.add(self.where, message, self.offset, fix)
 
     def _wrong_kind(self, name: str, wanted: str) -> None:
-        self.problem(name, f'"{name}" must be {wanted}, not {self._members[name].kind}')
+        value = self._members[name].value
+        fix = None
+        if value is None:
+            fix = "leave it out"
+        elif wanted == "a string" and isinstance(value, int) and not isinstance(value, bool):
+            fix = f'write it in double quotes: "{value}"' if abs(value) <= NUMBER_MAX else None
+        self.problem(name, f'"{name}" must be {wanted}, not {self._members[name].kind}', fix)
 
     def text(self, name: str) -> str | None:
         """Return a string."""
@@ -136,7 +142,9 @@ class Section:
             if not isinstance(item.value, str):
                 self.report.add(where, f"must be a string, not {item.kind}", item.offset)
             elif item.value in result:
-                self.report.add(where, f'"{item.value[:100]}" stands here twice', item.offset)
+                self.report.add(
+                    where, f'"{item.value[:100]}" stands here twice', item.offset, "remove one"
+                )
             else:
                 result[item.value] = None
         return tuple(result)

@@ -93,7 +93,9 @@ def parse_template(text: str) -> tuple[Part, ...]:
             opened = None
             options += 1
     if opened is not None:
-        raise TemplateError('"[" without "]"', opened, 'write "[[" for the character itself')
+        raise TemplateError(
+            '"[" without "]"', opened, 'write "]" where it ends, or "[[" for the character itself'
+        )
     return tuple(parts)
 
 
@@ -146,6 +148,8 @@ def _pieces(text: str) -> Iterator[tuple[int, Token | TemplateRef | str]]:
             raise TemplateError('"}" without "{"', index, 'write "}}" for the character itself')
         if piece == "{":
             close = text.find("}", index)
+            if "{" in text[end:close]:
+                close = -1  # the next field begins before this one ends
             yield index, _reference(text[index + 1 : close] if close >= 0 else None, index)
             end = close + 1
         elif piece in ("[", "]"):
@@ -157,7 +161,9 @@ def _pieces(text: str) -> Iterator[tuple[int, Token | TemplateRef | str]]:
 
 def _reference(name: str | None, index: int) -> FieldRef | TemplateRef:
     if name is None:
-        raise TemplateError('"{" without "}"', index, 'write "{{" for the character itself')
+        raise TemplateError(
+            '"{" without "}"', index, 'write "}" where it ends, or "{{" for the character itself'
+        )
     if name.startswith("@"):
         if NAME.fullmatch(name[1:]) is None:
             raise TemplateError(

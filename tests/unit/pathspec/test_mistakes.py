@@ -192,7 +192,8 @@ def test_broken_field_is_told_once_not_at_every_use() -> None:
         ('{\n"a": 1,\n}', 3, "name in double quotes"),
         ('{"a": 1 "b": 2}', 1, 'expected "," or "}"'),
         ('{"a"; 1}', 1, 'expected ":"'),
-        ('{\n// comment\n"a": 1}', 2, "name in double quotes"),
+        ('{\n// comment\n"a": 1}', 2, "comments are not allowed"),
+        ('{\n"a": 1 # comment\n}', 2, "comments are not allowed"),
         ('{"a":\n # x\n1}', 2, "comments are not allowed"),
         ('{"a": NaN}', 1, "unexpected 'N'"),
         ('{"a": 1e999}', 1, "too large"),
@@ -234,6 +235,31 @@ def test_error_text_names_source_line_and_fix() -> None:
     ) as info:
         load(json.dumps(template("/x"), indent=1), source="test.json")
     assert "fix: leave the first slash out" in str(info.value)
+
+
+FIXES = [
+    (template("a/{name"), '"{" without "}"', 'write "}" where it ends'),
+    (template("a/{name/{other}"), '"{" without "}" (character 3)', 'write "}" where it ends'),
+    (template("a[/b"), '"[" without "]"', 'write "]" where it ends'),
+    (field(type="str", pattern="[a-z"), '"[" without "]"', r'or "\[" for the character itself'),
+    (template("a/{name}", mode=644), "not a number", 'in double quotes: "644"'),
+    (template("a/{name}", usage=None), "not null", "leave it out"),
+    (template("a/{name}", tiers=["gs://b", "gs://b"]), "twice", "remove one"),
+    (document({"t": "{@r}", "r": {"path": "a", "abstract": True, "flow": "out"}}),
+     'an abstract template takes no "flow"', "templates that refer to this one"),
+    (document({"a": "{f}/x", "b": "{f}/{r}"}, {"f": {"type": "str"}, "r": {"type": "tree"}}),
+     "can produce both", '"before": ["b"] in "a"'),
+    (document({"b": "{f}/{r}", "a": "{f}/x"}, {"f": {"type": "str"}, "r": {"type": "tree"}}),
+     "can produce both", '"before": ["b"] in "a"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "message", "fix"), FIXES)
+def test_fix_is_what_mends_it(made: dict[str, Any], message: str, fix: str) -> None:
+    (problem,) = mistakes(json.dumps(made))
+    assert message in problem.message
+    assert problem.fix is not None
+    assert fix in problem.fix
 
 
 HOSTILE: dict[str, dict[str, Any]] = {

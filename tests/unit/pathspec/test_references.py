@@ -74,7 +74,7 @@ def test_abstract_template_produces_no_path() -> None:
             '"b" has optional parts and cannot be in one itself (character 3)',
         ),
         ({"root": ROOT}, "/", "all templates are abstract"),
-        ({"t": "x", "r": ROOT | {"ttl": 3}}, "/templates/r/ttl", 'unknown name "ttl"'),
+        ({"t": "x", "r": ROOT | {"ttl": 3}}, "/templates/r/ttl", 'takes no "ttl"'),
         ({"t": "x", "r": ROOT | {"abstract": 1}}, "/templates/r/abstract", "true or false"),
         ({"t": "x", "r": {"abstract": True}}, "/templates/r", "has no path"),
         ({"t": "x", "r": {"path": "", "abstract": True}}, "/templates/r/path", "path is empty"),
