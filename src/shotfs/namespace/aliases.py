@@ -59,6 +59,9 @@ UNREACHABLE_PAUSE_S = 5.0
 READS_AT_ONCE = 16
 """Alias objects of one listing that are read at the same time."""
 
+DECODED_INLINE_BYTES_MAX = 128 * 1024
+"""The largest alias object that is decoded in the event loop; that takes about 2 ms."""
+
 MOVE_ATTEMPTS = 10
 """How often a move is tried again because somebody else moved the alias meanwhile."""
 
@@ -312,7 +315,7 @@ class Aliases:
         data, revision = found
         damaged = None
         try:
-            move = self._choose(decode(data, f"{tier.name}/{match.key}"))
+            move = self._choose(await _decoded(data, f"{tier.name}/{match.key}"))
         except RecordInvalid as exc:
             move, damaged = None, str(exc)
         known = Known(move, revision, asked_s, asked_s, damaged)
@@ -470,7 +473,13 @@ class Aliases:
         found = None if revision is None else await read_own(tier, revision, bytes_max=BYTES_MAX)
         if found is None:
             return (), None
-        return decode(found[0], f"{tier.name}/{match.key}"), found[1]
+        return await _decoded(found[0], f"{tier.name}/{match.key}"), found[1]
+
+
+async def _decoded(data: bytes, where: str) -> tuple[Move, ...]:
+    if len(data) <= DECODED_INLINE_BYTES_MAX:
+        return decode(data, where)
+    return await trio.to_thread.run_sync(decode, data, where)
 
 
 def _is_of(known: Known, match: AliasMatch) -> bool:

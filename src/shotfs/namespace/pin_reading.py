@@ -190,8 +190,8 @@ class _Reader:
             raise ValueError("is no path of a file")
         size, mtime_ns, version = row["size"], row["mtime_ns"], row["version"]
         pin, sums, digest = row.get("pin"), row.get("checksums") or {}, row.get("digest")
-        if not (_is_whole(size) and 0 <= size < 2**63 and _is_whole(mtime_ns)):
-            raise ValueError("size and mtime_ns must be whole numbers")
+        if not (_is_whole(size) and size >= 0 and _is_whole(mtime_ns)):
+            raise ValueError("size and mtime_ns must be whole numbers of 64 bits")
         if not _is_version(version) or not (pin is None or _is_version(pin)):
             raise ValueError("version and pin must be short texts")
         if not isinstance(sums, dict):
@@ -243,11 +243,12 @@ class _Reader:
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) < value < 2**63
 
 
 def _is_version(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _VERSION_CHARACTERS_MAX
+    short = isinstance(value, str) and 0 < len(value) <= _VERSION_CHARACTERS_MAX
+    return short and str(value).isprintable()
 
 
 def _is_name(value: object) -> bool:

@@ -184,6 +184,15 @@ class Versions:
         found = None if revision is None else await read_own(tier, revision, bytes_max=BYTES_MAX)
         return OPEN if found is None else await trio.to_thread.run_sync(_seal, *found, version)
 
+    async def has_manifest(self, origin: str, version: str) -> bool:
+        """Whether the origin has a manifest of the version now, whatever it says.
+
+        Raises:
+            TierError: the origin could not answer.
+        """
+        tier = await self._tiers.get(origin)
+        return await stat_own(tier, key_of(version)) is not None
+
     async def _find(self, key: _Key) -> Seal:
         recalled = None if key in self._unsealed else await self._recalled(key)
         return recalled or await self._ask(key)
@@ -285,6 +294,7 @@ class Versions:
 
         Raises:
             PreconditionFailed: somebody else put another one.
+            RecordInvalid: nobody could read it again; nothing was put.
             TierError: as the tier says; it may be there or not.
         """
         key = (origin, manifest.path)
@@ -292,8 +302,17 @@ class Versions:
         content = await trio.to_thread.run_sync(_encode, manifest)
         at_s = self._wall_s()
         asked_s = self._now_s()
-        revision = await put_own(tier, key_of(manifest.path), content, expect=expect, at_s=at_s)
-        seal = await trio.to_thread.run_sync(_seal, content, revision, manifest.path)
+        where = Revision(tier.name, key_of(manifest.path), len(content), "", 0)
+        if len(content) > BYTES_MAX:
+            raise RecordInvalid(
+                f"{tier.name}/{where.key}: would have {len(content)} bytes, at most {BYTES_MAX}"
+                " are read",
+                fix="let the specification make version directories of parts of it",
+            )
+        # Before it is put: a sealed version whose manifest cannot be read would be lost.
+        seal = await trio.to_thread.run_sync(_seal, content, where, manifest.path)
+        revision = await put_own(tier, where.key, content, expect=expect, at_s=at_s)
+        seal = replace(seal, revision=revision)
         if seal.state is SealState.SEALED:
             await self._records.write(_record(key), content)
         return self._learned(key, seal, asked_s)

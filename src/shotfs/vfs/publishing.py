@@ -194,7 +194,7 @@ class VersionDesk:
     async def _restore(self, target: VersionTarget, seal: Seal) -> None:
         """Put the manifest of a published version back if somebody deleted it from the origin."""
         versions = self._finder.versions
-        if (await versions.look(target.origin, target.version)).state is not SealState.OPEN:
+        if await versions.has_manifest(target.origin, target.version):
             return
         log.warning("%s: its manifest was deleted and is put back", target.path)
         assert seal.snapshot is not None

@@ -119,6 +119,9 @@ def line_of(text: str, part: str) -> int:
     [
         ('"size": 3', '"size": -3', "size and mtime_ns must be whole"),
         ('"size": 3', '"size": true', "size and mtime_ns must be whole"),
+        ('"size": 3', '"size": 9223372036854775808', "size and mtime_ns must be whole"),
+        ('"mtime_ns": ', '"mtime_ns": 1000000000000000000000', "size and mtime_ns must be whole"),
+        ('"version": "', '"version": "\\udcff', "version and pin must be short texts"),
         ('"size": 3, ', "", "'size' is missing"),
         ('"version": "17"', '"version": ""', "version and pin must be short"),
         ('"origin": "gs://bucket/ant/"', '"origin": "bucket"', "is no URL"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,17 @@ async def test_an_output_that_another_node_stored_too_late_counts_as_late_here(
     await node.published(NOTE)
     [kept] = [one for one in node.node.publisher.queue() if one.path == NOTE]
     assert kept.state.value == "quarantined"
+
+
+async def test_a_manifest_that_nobody_could_read_again_is_not_put(node: VersionNode) -> None:
+    await node.make(FRAME)
+    key = FRAME.removeprefix("ant/")
+    revision, content = node.origin.objects[key]
+    node.origin.objects[key] = (replace(revision, version="\n"), content)
+    with pytest.raises(RecordInvalid, match="version has characters that no store uses"):
+        await node.seal()
+    assert MANIFEST not in node.origin.objects
+    await node.publish(NOTE)
 
 
 # --- what is damaged -----------------------------------------------------------------------------
