@@ -351,6 +351,10 @@ def test_the_commands_say_what_a_version_is(node: ShotfsNode, gcs: GcsBucket) ->
     text = node.command("version", "publish", f"ant/{VERSION}").stdout
     assert "is published: 1 files" in text
     assert f"ant/{LATEST} points to v005" in text
+    new = node.command("version", "new", f"ant/{LATEST}").stdout.strip()
+    assert new == f"ant/{VERSION.replace('v005', 'v006')}"
+    done = node.command("version", "new", "ant/nothing/like/it", check=False)
+    assert (done.returncode, "no template can produce" in done.stderr) == (1, True)
     text = node.command("version", "show", str(node.show / LATEST)).stdout
     assert "sealed" in text
     assert "exactly as published" in node.command("version", "verify", f"ant/{VERSION}").stdout

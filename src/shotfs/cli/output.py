@@ -27,6 +27,7 @@ from shotfs.errors import (
     CacheError,
     DocumentInvalid,
     MountFailed,
+    NoTemplate,
     NotPermitted,
     ServiceNotRunning,
     ShotfsError,
@@ -80,6 +81,7 @@ _BY_CLASS: tuple[tuple[type[ShotfsError], ExitCode], ...] = (
     (SpoolBroken, ExitCode.MOUNT_FAILED),
     (TierError, ExitCode.ORIGIN_FAILED),
     (NotPermitted, ExitCode.NOT_PERMITTED),
+    (NoTemplate, ExitCode.NOT_IN_ORDER),
 )
 
 

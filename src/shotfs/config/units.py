@@ -34,6 +34,7 @@ _DURATION_UNITS: dict[str, Decimal] = {
     "ms": Decimal("0.001"),
     "s": Decimal(1),
     "min": Decimal(60),
+    "m": Decimal(60),
     "h": Decimal(3600),
     "d": Decimal(86400),
 }
@@ -191,7 +192,7 @@ Seconds = Annotated[
     float,
     BeforeValidator(parse_duration),
     _schema(
-        "number", r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*(ms|s|min|h|d)?\s*$", [30, "5 min", "200 ms"]
+        "number", r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*(ms|s|min|m|h|d)?\s*$", [30, "5 min", "200 ms"]
     ),
 ]
 """A number of seconds; text with a unit is accepted."""

@@ -122,7 +122,10 @@ class AliasDesk:
             version = _version(show, match, version)
             sibling = paths.join(paths.parent(path), match.target(version))
             if not force and isinstance(await self._finder.find(sibling), Missing):
-                raise PathNotFound(f"{sibling}: there is no such version", fix="--force does it")
+                raise PathNotFound(
+                    f"{sibling}: there is no such version",
+                    fix="make it first, or give --force to point there all the same",
+                )
         parent = paths.parent(rest)
         directory = show.spec.directory(parent)
         self.check_may(path, parent, directory, allowed)
@@ -146,7 +149,7 @@ class AliasDesk:
         match = None if place is None else place[0].spec.alias(place[1])
         if place is None or match is None:
             raise InvalidArgument(
-                f"{path}: is not the path of a version alias",
+                f"{path} is not the path of a version alias",
                 fix="name aliases in the version field of the specification",
             )
         return place[0], place[1], match

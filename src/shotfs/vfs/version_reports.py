@@ -140,13 +140,16 @@ class VersionReports:
         """Return *path* with the next version in it; the file need not exist.
 
         Args:
-            path: mount-relative, of a version directory or of a file or directory in one.
+            path: mount-relative, of a version directory or of a file or directory in one, or of
+                an alias.
 
         Raises:
             NoTemplate: the specification does not know it.
-            InvalidArgument: there is no version in it, or this node has no site to name.
+            InvalidArgument: there is no version in it, the alias points nowhere, or this node has
+                no site to name.
             TierError: an origin could not say which versions there are.
         """
+        path = await self._followed(path)
         place = self._finder.shows.split(path)
         if place is None:
             raise NoTemplate(f"{path}: there is no such show")
@@ -158,7 +161,10 @@ class VersionReports:
                     f"{path}: no template can produce this path",
                     fix=f"`shotfs spec explain {path}` says which template comes nearest",
                 )
-            raise InvalidArgument(f"{path}: has no field of type version")
+            raise InvalidArgument(
+                f"{path} has no version in it",
+                fix="name a version or something in one, as ant/publish/spider_v001",
+            )
         text = next_version(
             version.field,
             await self._existing(show, version),

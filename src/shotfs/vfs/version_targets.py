@@ -117,7 +117,7 @@ def target_of(finder: NodeFinder, path: str) -> VersionTarget:
             fix = f"name {place[0].name}/{version}"
             raise InvalidArgument(f"{path}: is a file in a version", fix=fix)
     raise InvalidArgument(
-        f"{path}: is no version directory that is published as a whole",
+        f"{path} is no version directory that is published as a whole",
         fix='set "immutable": "on-version-publish" in the templates of its files; '
         f"`shotfs spec explain` says what {path} is",
     )

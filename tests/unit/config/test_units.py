@@ -81,6 +81,7 @@ def test_a_size_that_makes_no_sense_is_refused_with_what_to_write(
         ("30 s", 30.0),
         ("200ms", 0.2),
         ("5 min", 300.0),
+        ("5m", 300.0),
         ("1.5 h", 5400.0),
         ("1 d", 86400.0),
     ],
