@@ -256,7 +256,10 @@ class SpecWatch:
                   name, exc)  # fmt: skip
 
     def _unreadable(self, name: str, exc: Exception) -> Outcome:
-        message = str(exc).replace("\n", " ")
+        message = str(exc)
+        if isinstance(exc, DocumentInvalid):
+            message = "; ".join(f"{exc.source}: {one.message}" for one in exc.problems)
+        message = message.replace("\n", " ")
         known = self._refusals.get(name)
         if known is None or known.outcome is not Outcome.UNREADABLE:
             # Once, and not with every look at an origin that is gone.

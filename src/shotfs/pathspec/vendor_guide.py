@@ -124,6 +124,15 @@ class _Guide:
                 "shotfs spec lint delivery --spec vendor.json --write-checksums delivery.sha256",
             )
         )
+        yield Paragraph(
+            (
+                Code("shotfs"),
+                " is a program for Linux; ask who sent you this for it. It needs no network, no",
+                " account, and nothing but ",
+                Code("vendor.json"),
+                ". It ends with 0 when everything is in order.",
+            )
+        )
 
     def _overview(self, patterns: list[Pattern]) -> Iterator[Block]:
         yield Grid(
@@ -193,11 +202,20 @@ class _Guide:
 
     def _looks(self, field: Field) -> Line:
         if field.tokens:
-            return (Code(text_of(field.tokens)),)
+            return self._looks_compound(field)
         texts = texts_of(field)
         if field.choices is not None:
             return _listed(field.choices[:EXAMPLES_MAX], more=len(field.choices) > EXAMPLES_MAX)
         return (*_listed(texts[:EXAMPLES_MAX]),) if texts else (field.wants,)
+
+    def _looks_compound(self, field: Field) -> Line:
+        fields = self._specification.fields
+        parts = [one for one in elements.leaves(field.tokens, fields) if not one.tokens]
+        known = {one.name: found[0] for one in parts if (found := texts_of(one))}
+        written = (Code(text_of(field.tokens)),)
+        if any(one.name not in known for one in parts):
+            return written
+        return (*written, ", as ", Code(elements.write(field.tokens, fields, known)))
 
     def _fields(self) -> Iterator[Block]:
         fields = [

@@ -94,6 +94,10 @@ def test_wrong_root_and_missing_file_are_named(tmp_path: Path) -> None:
     file = given(tmp_path, CLEAN)
     assert run("tk-core", file, "--root", "primary").exit_code == 2
     assert "primary" in run("tk-core", file, "--root", "primary").stderr
+    mistyped = run("tk-core", file, "--root", "primry=gs://a/b")
+    assert mistyped.exit_code == 1
+    assert 'the source has no root "primry"' in mistyped.stderr
+    assert "primry" not in mistyped.stdout
     assert run("tk-core", str(tmp_path / "gone.yml")).exit_code == 3
     assert run("tk-core", str(tmp_path)).exit_code == 3
 

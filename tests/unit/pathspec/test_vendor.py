@@ -17,6 +17,7 @@ from shotfs.pathspec.vendor import ROOTS, VendorSpec, export
 from shotfs.pathspec.vendor_guide import guide
 from shotfs.pathspec.vendor_pages import markdown, page
 
+from .documents import document
 from .small_dna import TEXT
 
 SECRETS = [
@@ -215,3 +216,19 @@ def test_all_templates_are_exported_where_none_is_named() -> None:
     made = export(load(TEXT, source="dna.json"), declarations("dna.json", {"dna.json": TEXT}))
     assert made.leaks == ()
     assert list(made.specification.templates) == list(load(TEXT, source="x").templates)
+
+
+def test_compound_is_shown_as_it_is_written() -> None:
+    text = json.dumps(
+        document(
+            {"t": "{shot}/x"},
+            {
+                "seq": {"type": "enum", "choices": ["ab", "cd"]},
+                "number": {"type": "int", "pad": 3, "min": 10, "max": 10},
+                "shot": {"type": "compound", "format": "{seq}-{number}"},
+            },
+        )
+    )
+    made = export(load(text, source="a.json"), declarations("a.json", {"a.json": text}))
+    _, shown, _ = documents_of(made)
+    assert "| `shot` | `{seq}-{number}`, as `ab-010` |" in shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from shotfs.pathspec.importers import ayon, lucidity, tk_core
@@ -69,6 +69,7 @@ def convert(
     draft.roots.update(roots or {})
     one.fill(draft, text, source, documents or {})
     _name_show(draft)
+    _check_given(draft, roots or {})
     _find_roots(draft)
     mistakes, warnings = settle(draft, ordered=one.ordered)
     notes.remark(NO_POLICY)
@@ -91,6 +92,21 @@ def _name_show(draft: Draft) -> None:
         name = template_name(draft.show)
         draft.notes.note(Severity.RENAMED, TOP, f'the show "{draft.show}" is called "{name}" here')
         draft.show = name
+
+
+def _check_given(draft: Draft, given: Iterable[str]) -> None:
+    """Note each root that was given a URL and is none of the source."""
+    used = {template.root for template in draft.templates.values() if template.root}
+    for root in given:
+        if root not in used:
+            listed = ", ".join(sorted(used)) or "none"
+            draft.notes.note(
+                Severity.LOST,
+                TOP,
+                f'the source has no root "{root}": its URL is not used',
+                f"give --root with one of its roots: {listed}",
+            )
+            draft.roots.pop(root, None)
 
 
 def _find_roots(draft: Draft) -> None:
