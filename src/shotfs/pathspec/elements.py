@@ -180,6 +180,13 @@ class Element:
         self.version = next((one for one in found if one.kind == "version"), None)
 
     @property
+    def names_count(self) -> int | None:
+        """How many names it has, where they can be listed; those of literals alone too."""
+        if self.finite is None:
+            return None
+        return math.prod(len(texts) for _, texts in self.finite.variables)
+
+    @property
     def match(self) -> Matcher:
         """What matches its names whole; the checks are not in it."""
         if self._match is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shotfs.errors import SpecInvalid
-from shotfs.pathspec import proof, publishing, trie
+from shotfs.pathspec import implied, proof, publishing, trie
 from shotfs.pathspec.documents import Document, Documents
 from shotfs.pathspec.field_table import UNMATCHED, FieldTable
 from shotfs.pathspec.fields import Field, read_field
@@ -82,6 +82,7 @@ class _Loader:
         self._read_templates(main)
         self._read_unmatched()
         publishing.check(self._compiled, self._table.fields, self._offsets(), self._report)
+        implied.check(self._compiled, self._table.fields, self._offsets(), self._report)
         if self._report.problems:
             return None
         fields = self._table.fields

@@ -22,7 +22,7 @@ from enum import Enum
 from shotfs.pathspec.automata import Budget, TooComplex, readable
 from shotfs.pathspec.spellings import SEVERAL, STATE_BITS, Moves, Spellings
 
-PAIRS_MAX = 1_000_000
+PAIRS_MAX = 2_000_000
 """Pairs of places that one proof looks at: ten seconds of work and 400 MB for a while.
 
 10,000 templates (tests/unit/pathspec/generated.py) take 650,000.

@@ -17,7 +17,7 @@ from shotfs.pathspec.tokens import Literal
 SIGNS_MAX = 4_000_000
 """Characters and character sets in the expressions of all elements together: a field of ten
 thousand choices can stand in a hundred different elements, a plain one in any number."""
-STEPS_MAX = 5_000_000
+STEPS_MAX = 8_000_000
 """Pairs of edges that the proofs of all elements look at."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shotfs.errors import Problem, SpecInvalid
-from shotfs.pathspec import load, overlap, problems, readings, templates
+from shotfs.pathspec import implied, load, mismatch, overlap, problems, readings, templates
 
 from .documents import document, spec
 
@@ -104,3 +104,27 @@ def test_suggestions_compare_few_names_sign_by_sign(monkeypatch: pytest.MonkeyPa
     known = [f"{n:03d}abcdefghij" for n in range(1000)]
     assert problems.nearest("123abcdefgjih", known) == "123abcdefghij"
     assert compared == [problems.MATCHED_MAX]
+
+
+def test_choices_that_would_fill_a_listing_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implied, "NAMES_MAX", 250)
+    ten = [f"{n:02d}" for n in range(10)]
+    fields = {name: {"type": "enum", "choices": ten} for name in "abc"}
+    paths = {f"t{n}": f"top/{{a}}{{b}}_{n}/x" for n in range(2)}
+    assert len(spec(paths, fields).implied_children("top")) == 200
+    assert spec({**paths, "file": "top/{a}{b}_2"}, fields) is not None
+    (problem,) = mistakes({**paths, "t2": "top/{a}{b}_2/x"}, fields)
+    assert problem.where == "/templates/t2/path"
+    assert "more than 250 directories exist by themselves" in problem.message
+
+
+def test_explanation_among_thousands_compares_the_likely_templates_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fields = {"a": {"type": "str", "pattern": "[a-z]+"}, "frame": {"type": "frame"}}
+    paths = {f"t{n}": f"d/{{a}}_{n:03d}x.{{frame}}" for n in range(500)}
+    made = spec({**paths, "other": "e/{a}", "near": "e/{a}.{frame}"}, fields)
+    monkeypatch.setattr(mismatch, "TEMPLATES_MAX", 5)
+    assert made.explain("d/aa_321x.10").misses[0].template == "t321"
+    assert made.explain("e/aa.101").misses[0].template == "near"
+    assert len(made.explain("d/aa_321x.10").misses) == 5
