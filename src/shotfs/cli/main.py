@@ -43,6 +43,9 @@ COMMANDS: dict[str, Entry] = {
 }
 
 
+OF_COMPLETION = ("install_completion", "show_completion")
+
+
 class LazyGroup(TyperGroup):
     """A group whose commands are imported when they are run, not when they are listed."""
 
@@ -66,6 +69,8 @@ def load_command(name: str) -> Any:
     if isinstance(found, TyperGroup) and name in found.commands:
         found = found.commands[name]
     found.name = name
+    # Completion is installed for `shotfs`; each group would offer its own.
+    found.params = [one for one in found.params if one.name not in OF_COMPLETION]
     return found
 
 

@@ -134,7 +134,10 @@ def _line(text: str) -> Text:
 
 def _place(specification: Specification, source: str | None, line: int) -> str:
     """Return the line; with its document where that is not the main one."""
-    return str(line) if source in (None, specification.source) else f"{source}:{line}"
+    if source is None or source == specification.source:
+        return str(line)
+    directory = specification.source.rpartition("/")[0]
+    return f"{source.removeprefix(f'{directory}/')}:{line}"
 
 
 def _headline(

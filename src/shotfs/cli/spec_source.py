@@ -201,7 +201,8 @@ def table(*columns: str) -> Table:
     """Return a table without frames, for `row` to fill."""
     made = Table(box=None, pad_edge=False, title_justify="left")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        # A line number, or DOCUMENT:LINE, is copied into an editor: it stays whole.
+        made.add_column(column, overflow="fold", no_wrap=column == "line")
     return made
 
 

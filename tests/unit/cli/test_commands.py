@@ -236,3 +236,11 @@ def test_doctor_finds_a_dead_mount_by_itself_and_clears_it_on_request(
         done = shotfs("doctor", "--offline", "--fix", str(place))
         assert "cleared the dead mount" in done.output
         assert "is an empty directory" in done.output
+
+
+def test_only_the_main_command_offers_completion() -> None:
+    assert "--install-completion" in shotfs("--help").stdout
+    for group in ("spec", "version", "cache"):
+        text = shotfs(group, "--help").stdout
+        assert "completion" not in text
+        assert "--help" in text

@@ -135,7 +135,7 @@ def test_explain_says_document_and_line_of_every_value(spec: Path) -> None:
     fields = {one["name"]: one for one in answer["fields"]}
     assert fields["view"]["source"] == str(spec.parent / "shared/fields.json")
     text = told("explain", "render/ab010_v001/left/beauty.1001.exr", "-s", spec)
-    assert f"{spec.parent}/shared/fields.json:" in text
+    assert " shared/fields.json:" in text
 
 
 def test_explain_of_directories_aliases_tokens_and_wrong_paths(spec: Path) -> None:

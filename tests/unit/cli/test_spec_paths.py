@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,11 @@ def test_what_unmatched_lets_pass_is_no_sequence_and_hides_none(tmp_path: Path) 
     near = told("explain", "a/ab010.101.exr", "-s", spec)
     assert "perhaps a/ab010.0101.exr" in near
     assert "{unmatched}" not in near
+
+
+def test_place_of_a_field_stays_whole_on_a_narrow_terminal(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = told("explain", "render/ab010_v001/left/beauty.1001.exr", "-s", spec)
+    assert re.search(r" shared/fields\.json:\d+ *$", text, re.MULTILINE)
