@@ -14,9 +14,9 @@ from shotfs.pathspec.fields import Field
 from shotfs.pathspec.regex import Ranges, alphabet, intersect, lengths, sign_count
 from shotfs.pathspec.tokens import Literal
 
-SIGNS_MAX = 4_000_000
+SIGNS_MAX = 1_500_000
 """Characters and character sets in the expressions of all elements together: a field of ten
-thousand choices can stand in a hundred different elements, a plain one in any number."""
+thousand choices can stand in a few dozen different elements, a plain one in any number."""
 STEPS_MAX = 8_000_000
 """Pairs of edges that the proofs of all elements look at."""
 
