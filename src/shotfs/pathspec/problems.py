@@ -134,7 +134,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     # The matcher takes a millisecond for long names: what shares few signs does not come so far.
     signs = _signs(wanted)
     near = heapq.nlargest(MATCHED_MAX, likely, key=lambda one: _shared(signs, _signs(one[:100])))
-    found = difflib.get_close_matches(wanted, near, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(wanted, near, n=1, cutoff=0.6)
     return found[0] if found else None
 
 

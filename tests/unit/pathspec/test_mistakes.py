@@ -244,6 +244,7 @@ FIXES = [
     (field(type="str", pattern="[a-z"), '"[" without "]"', r'or "\[" for the character itself'),
     (template("a/{name}", mode=644), "not a number", 'in double quotes: "644"'),
     (template("a/{name}", usage=None), "not null", "leave it out"),
+    (document({"t": "x/{rest}"}, {"shot": {"type": "str"}}), "unknown field", 'choose one of "shot"'),
     (template("a/{name}", tiers=["gs://b", "gs://b"]), "twice", "remove one"),
     (document({"t": "{@r}", "r": {"path": "a", "abstract": True, "flow": "out"}}),
      'an abstract template takes no "flow"', "templates that refer to this one"),
