@@ -57,12 +57,14 @@ class Found:
     Attributes:
         runs: sorted by view and tile.
         views: texts of views that are missing altogether.
-        tiles: of each view (None: of the sequence), tiles that are missing.
+        tiles: of each view, tiles that other views have and it has not.
+        left_out: tiles between others of their row; models need not use every tile.
     """
 
     runs: list[Run]
     views: list[str]
     tiles: dict[str | None, list[str]]
+    left_out: list[str]
 
     @property
     def complete(self) -> bool:
@@ -105,7 +107,8 @@ def find_files(pattern: SequencePattern, root: str, expected: Sequence[int] = ()
     runs = [lanes[lane] for lane in sorted(lanes, key=lambda one: (one[0] or "", one[1] or ""))]
     if "frame" in by_kind:
         _note_missing(runs, expected)
-    return Found(runs, _missing_views(by_kind.get("view"), runs), _missing_tiles(by_kind, runs))
+    lacking, left_out = _missing_tiles(by_kind.get("udim"), runs)
+    return Found(runs, _missing_views(by_kind.get("view"), runs), lacking, left_out)
 
 
 def _text(field: Field | None, values: dict[str, FieldValue]) -> str | None:
@@ -175,19 +178,24 @@ def _missing_views(view: Field | None, runs: list[Run]) -> list[str]:
     return [one for one in view.choices if one not in found]
 
 
-def _missing_tiles(by_kind: dict[str, Field], runs: list[Run]) -> dict[str | None, list[str]]:
-    udim = by_kind.get("udim")
+def _missing_tiles(
+    udim: Field | None, runs: list[Run]
+) -> tuple[dict[str | None, list[str]], list[str]]:
+    """Return the tiles that each view lacks, and those that are left out between others."""
     if udim is None:
-        return {}
+        return {}, []
     found: dict[str | None, set[Tile]] = {}
     for run in runs:
         assert run.tile is not None, "the sequence is open in tiles"
         found.setdefault(run.view, set()).add(tile_of(udim.parse(run.tile)))
     everywhere = {tile for tiles in found.values() for tile in tiles}
-    wanted = everywhere | tiles_between(everywhere)
-    lacking: dict[str | None, list[str]] = {}
-    for view, tiles in found.items():
-        texts = [udim.format(one) for one in sorted(wanted - tiles, key=lambda one: (one.v, one.u))]
-        if texts:
-            lacking[view] = texts
-    return lacking
+    lacking = {
+        view: _tile_texts(udim, everywhere - tiles)
+        for view, tiles in found.items()
+        if everywhere - tiles
+    }
+    return lacking, _tile_texts(udim, tiles_between(everywhere) - everywhere)
+
+
+def _tile_texts(udim: Field, tiles: set[Tile]) -> list[str]:
+    return [udim.format(one) for one in sorted(tiles, key=lambda one: (one.v, one.u))]

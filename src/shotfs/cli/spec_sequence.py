@@ -105,6 +105,7 @@ def _data(pattern: SequencePattern, root: str, found: Found) -> dict[str, Any]:
         "missing_tiles": [
             {"view": view, "tiles": tiles} for view, tiles in found.tiles.items() if tiles
         ],
+        "tiles_left_out": found.left_out,
     }
 
 
@@ -122,6 +123,8 @@ def _shown(name: str, found: Found) -> Iterator[RenderableType]:
     for view, tiles in found.tiles.items():
         about = "" if view is None else f" of {view}"
         yield _line(f"tiles missing{about}: {', '.join(tiles)}")
+    if found.left_out:
+        yield _line(f"tiles left out: {', '.join(found.left_out)}")
 
 
 def _runs(runs: list[Run]) -> RenderableType:

@@ -71,7 +71,7 @@ class Entry:
 
 
 class FindingKind(StrEnum):
-    """What can be wrong with a delivery; all but VERSION make it not in order."""
+    """What can be wrong with a delivery; all but SPARSE and VERSION make it not in order."""
 
     MISNAMED = "misnamed"
     WRONG_CASE = "wrong case"
@@ -90,11 +90,12 @@ class FindingKind(StrEnum):
     REQUIRED = "missing"
     CHECKSUM = "checksum"
     VERSION = "skipped version"
+    SPARSE = "tiles left out"
 
     @property
     def is_wrong(self) -> bool:
         """Whether the delivery cannot be taken so; otherwise it is worth a look."""
-        return self is not FindingKind.VERSION
+        return self not in (FindingKind.VERSION, FindingKind.SPARSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +354,7 @@ class _WrongDirectory:
 _GAPS = {
     "frames": (FindingKind.FRAMES, "frames are missing"),
     "tiles": (FindingKind.TILES, "tiles are missing"),
+    "sparse": (FindingKind.SPARSE, "tiles are left out, which is right where the model has none"),
     "view": (FindingKind.VIEW, "views are missing"),
     "version": (FindingKind.VERSION, "versions are skipped"),
 }

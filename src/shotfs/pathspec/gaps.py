@@ -108,7 +108,8 @@ class Gap:
     """Something missing.
 
     Attributes:
-        kind: "frames", "tiles", "view" or "version".
+        kind: "frames", "tiles" (that another view has), "sparse" (tiles between others of their
+            row: models need not use every tile), "view" or "version".
         path: the sequence, with ``#`` and ``<UDIM>`` for what differs; of a version, where it
             would be.
         missing: the missing numbers or names as ranges: ``1013, 1020-1022``.
@@ -301,14 +302,18 @@ class Collector:
             for view in views
         }
         everywhere = {tile for tiles in found.values() for tile in tiles.values()}
-        wanted = everywhere | tiles_between(everywhere)
         for view in views:
-            lacking = sorted(wanted - set(found[view].values()), key=lambda one: (one.v, one.u))
+            lacking = everywhere - set(found[view].values())
             if lacking:
-                texts = [group.shape.tile.format(tile) for tile in lacking]
-                numbers = [int(text) for text in texts if text.isdigit()]
-                shown = ranges(numbers) if len(numbers) == len(texts) else _some(texts)
-                yield Gap("tiles", self._label(group, view, None), shown, len(lacking), len(wanted))
+                label, shown = (
+                    self._label(group, view, None),
+                    _tile_ranges(group.shape.tile, lacking),
+                )
+                yield Gap("tiles", label, shown, len(lacking), len(everywhere))
+        between = tiles_between(everywhere) - everywhere
+        if between:
+            label, shown = self._label(group, None, None), _tile_ranges(group.shape.tile, between)
+            yield Gap("sparse", label, shown, len(between), len(everywhere) + len(between))
 
     def _label(self, group: _Group, view: str | None, tile: str | None) -> str:
         """Return the path of the sequence, with what differs in it written as a token."""
@@ -331,6 +336,13 @@ def _is_below(directory: str | None, prefix: str) -> bool:
     if directory is None:
         return False
     return prefix == "" or directory == prefix or directory.startswith(prefix + "/")
+
+
+def _tile_ranges(field: Field, tiles: set[Tile]) -> str:
+    """Return *tiles* as people write them: UDIM numbers as ranges, others one by one."""
+    texts = [field.format(tile) for tile in sorted(tiles, key=lambda one: (one.v, one.u))]
+    numbers = [int(text) for text in texts if text.isdigit()]
+    return ranges(numbers) if len(numbers) == len(texts) else _some(texts)
 
 
 def tile_of(value: object) -> Tile:

@@ -187,14 +187,20 @@ def test_files_with_and_without_an_optional_part_are_different_sequences() -> No
     assert finding.path == "ab010_proxy.####.exr"
 
 
-def test_tiles_must_have_no_hole_in_their_row_and_be_the_same_for_all_views() -> None:
-    paths = [f"tex/beauty.{n}.tif" for n in (1001, 1003, 1011)]
-    (finding,) = lint(stereo(), paths).findings
-    assert (finding.kind, finding.path) == (FindingKind.TILES, "tex/beauty.<UDIM>.tif")
-    assert finding.message == "1 of 4 tiles are missing: 1002"
+def test_tiles_that_are_left_out_in_a_row_are_worth_a_look_and_no_mistake() -> None:
+    report = lint(stereo(), [f"tex/beauty.{n}.tif" for n in (1001, 1003, 1011)])
+    (finding,) = report.findings
+    assert (finding.kind, finding.path) == (FindingKind.SPARSE, "tex/beauty.<UDIM>.tif")
+    assert finding.message.startswith("1 of 4 tiles are left out")
+    assert finding.message.endswith(": 1002")
+    assert report.in_order
+
+
+def test_tiles_must_be_the_same_for_all_views() -> None:
     paths = ["tex/beauty.left.1001.tif", "tex/beauty.left.1002.tif", "tex/beauty.right.1001.tif"]
     (finding,) = lint(stereo(), paths).findings
-    assert finding.path == "tex/beauty.right.<UDIM>.tif"
+    assert (finding.kind, finding.path) == (FindingKind.TILES, "tex/beauty.right.<UDIM>.tif")
+    assert finding.message == "1 of 2 tiles are missing: 1002"
 
 
 def test_skipped_version_is_worth_a_look_and_no_mistake() -> None:
