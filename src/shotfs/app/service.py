@@ -55,6 +55,7 @@ class NodeService:
             "version": version("shotfs"),
             "pid": os.getpid(),
             "node": node.settings.node.name,
+            "site": node.settings.node.site or None,
             "mountpoint": None if mount is None else mount.mountpoint,
             "read_only": None if mount is None else mount.read_only,
             "uptime_s": round(time.monotonic() - self._started_s, 1),

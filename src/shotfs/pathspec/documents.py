@@ -253,6 +253,7 @@ class Documents:
         if len(self._read) >= DOCUMENTS_MAX:
             reason = f"more than {DOCUMENTS_MAX} documents", "put some of them together"
         elif location not in self._included:
+            self._report.incomplete = True
             reason = (
                 f'the included document "{location}" is not there or cannot be read',
                 "put it there, or correct the name (it is relative to this document)",

@@ -110,6 +110,9 @@ class FieldTable:
             return f'compound "{name}" holds no field', "write the text into the template"
         for part in parts:
             if part not in self.fields and part not in self.broken:
+                if self._declared[name].report.incomplete:
+                    self.broken.add(part)
+                    continue
                 fix = suggest(part, self.fields)
                 return f'compound "{name}" uses the unknown field "{part}"', fix
             if part in self.fields and self.fields[part].kind == "tree":

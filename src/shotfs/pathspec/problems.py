@@ -28,9 +28,15 @@ matched sign by sign."""
 
 
 class Report:
-    """The mistakes found so far in the documents of one load. Grows only."""
+    """The mistakes found so far in the documents of one load. Grows only.
+
+    Attributes:
+        incomplete: an included document could not be read. What it may declare is not called
+            unknown: one mistake would bring a mistake for each of its names.
+    """
 
     def __init__(self) -> None:
+        self.incomplete = False
         self._bases: list[int] = []
         self._documents: list[tuple[str, str, Lines]] = []
         self._end = 0

@@ -110,6 +110,8 @@ class Roots:
         if text in self._declared:
             return True
         if "://" not in text:
+            if section.report.incomplete:
+                return False
             fix = (
                 suggest(text, self._declared)
                 if self._declared

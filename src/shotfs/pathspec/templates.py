@@ -178,7 +178,7 @@ class TemplateTexts:
         if isinstance(piece, FieldRef):
             if piece.name in self._table.fields:
                 return (part,)
-            if piece.name in self._table.broken:
+            if piece.name in self._table.broken or section.report.incomplete:
                 return None
             fix = suggest(piece.name, self._table.fields)
             reason = (
@@ -186,6 +186,8 @@ class TemplateTexts:
                 f'{fix}, or declare it under "fields"',
             )
         elif piece.name not in self._sections:
+            if section.report.incomplete:
+                return None
             reason = (
                 f'the path refers to the unknown template "{piece.name[:100]}"',
                 suggest(piece.name, self._sections),

@@ -272,3 +272,13 @@ def test_explanation_names_the_document_of_each_setting() -> None:
     assert told["origin"] == ("ant.json", "/roots (the only one)")
     assert explained.fields[0].source == "s.json"
     assert explained.template_source == "ant.json"
+
+
+def test_one_document_that_cannot_be_read_is_one_mistake() -> None:
+    made = main(
+        "gone.json",
+        templates={"t": {"path": "{@there}/{name}"}, "own": {"path": "own/{both}"}},
+        fields={"both": {"type": "compound", "format": "{seq}_{name}"}},
+        defaults={"origin": "faraway"},
+    )
+    assert [one.where for one in mistakes(made)] == ["/include/0"]
