@@ -349,7 +349,7 @@ def test_the_commands_say_what_a_version_is(node: ShotfsNode, gcs: GcsBucket) ->
     new = node.command("version", "new", str(node.show / FRAME)).stdout.strip()
     assert new == f"ant/{FRAME.replace('v005', 'v006')}"
     text = node.command("version", "publish", f"ant/{VERSION}").stdout
-    assert "is published: 1 files" in text
+    assert "is published: 1 file" in text
     assert f"ant/{LATEST} points to v005" in text
     new = node.command("version", "new", f"ant/{LATEST}").stdout.strip()
     assert new == f"ant/{VERSION.replace('v005', 'v006')}"

@@ -136,6 +136,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """Return "1 file", "2 files": *noun* takes an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def warn(message: str, *, fix: str | None = None) -> None:
     """Print a warning on standard error; it does not change the exit code."""
     _say("warning: ", "yellow", message if fix is None else f"{message}\n  fix: {fix}")

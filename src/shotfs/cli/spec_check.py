@@ -8,7 +8,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from shotfs.cli.output import ExitCode, emit, printable, report, run
+from shotfs.cli.output import ExitCode, counted, emit, printable, report, run
 from shotfs.cli.spec_source import Config, Json, Site, open_spec, problems_as_data
 from shotfs.errors import Problem, SpecInvalid, TierError
 from shotfs.pathspec import json_schema
@@ -65,13 +65,15 @@ def _look_at(
         mistakes = exc.problems
         data = {"source": file, "valid": False, "mistakes": problems_as_data(mistakes)}
         data["warnings"] = []
-        heading = f"{file}: {len(mistakes)} mistake{'' if len(mistakes) == 1 else 's'}"
+        heading = f"{file}: {counted(len(mistakes), 'mistake')}"
         return data, _problems(heading, file, mistakes, "bold red")
     warnings = list(specification.warnings)
     documents = [location for location, _ in specification.documents]
     summary = (
-        f"{file}: in order. Show {specification.show}, {len(specification.templates)} templates, "
-        f"{len(specification.fields)} fields, {len(specification.origins)} origins"
+        f"{file}: in order. Show {specification.show}, "
+        f"{counted(len(specification.templates), 'template')}, "
+        f"{counted(len(specification.fields), 'field')}, "
+        f"{counted(len(specification.origins), 'origin')}"
     )
     if len(documents) > 1:
         summary += f", {len(documents)} documents"

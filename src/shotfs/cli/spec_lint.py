@@ -14,7 +14,7 @@ from rich.text import Text
 from shotfs.cli.checksums import Verifier, Writer
 from shotfs.cli.delivery_walk import walk
 from shotfs.cli.frame_ranges import frames_of
-from shotfs.cli.output import ExitCode, emit, printable, run
+from shotfs.cli.output import ExitCode, counted, emit, printable, run
 from shotfs.cli.spec_source import (
     Config,
     Json,
@@ -204,7 +204,7 @@ def _data(specification: Specification, directory: str, report: Report) -> dict[
 def _shown(directory: str, report: Report) -> Iterator[RenderableType]:
     verdict = "in order" if report.in_order else "not in order"
     size = human("size_bytes", report.size_bytes)
-    yield _line(f"{directory}: {verdict}. {report.files} files, {size}.")
+    yield _line(f"{directory}: {verdict}. {counted(report.files, 'file')}, {size}.")
     if report.counts:
         counts = (f"{report.counts[kind]} {kind}" for kind in FindingKind if kind in report.counts)
         yield _line(f"  {', '.join(counts)}")

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from shotfs.cli.frame_ranges import frames_of
-from shotfs.cli.output import ExitCode, emit, fail, printable, run
+from shotfs.cli.output import ExitCode, counted, emit, fail, printable, run
 from shotfs.cli.sequence_files import Found, Run, find_files
 from shotfs.cli.spec_source import Config, Json, Site, Spec, find, row, table
 from shotfs.cli.status import human
@@ -116,7 +116,7 @@ def _shown(name: str, found: Found) -> Iterator[RenderableType]:
     count = sum(one.count for one in found.runs)
     size = human("size_bytes", sum(one.size_bytes for one in found.runs))
     verdict = "complete" if found.complete else "not complete"
-    yield _line(f"{name}: {verdict}. {count} files, {size}.")
+    yield _line(f"{name}: {verdict}. {counted(count, 'file')}, {size}.")
     yield _runs(found.runs)
     if found.views:
         yield _line(f"views missing: {', '.join(found.views)}")

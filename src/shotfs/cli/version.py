@@ -155,7 +155,7 @@ def _published(report: Mapping[str, Any]) -> RenderableType:
 
     verb = "was published already" if report["already"] else "is published"
     size = human("size_bytes", report["bytes"])
-    lines = [f"{report['path']} {verb}: {report['files']} files, {size}"]
+    lines = [f"{report['path']} {verb}: {output.counted(report['files'], 'file')}, {size}"]
     if report["already"]:
         lines.append(f"by {report['by']}, {report['at']}")
     lines += [_alias_line(one) for one in report["aliases"]]
@@ -186,7 +186,9 @@ def _verdict(report: Mapping[str, Any]) -> RenderableType:
 
     if report["intact"]:
         return Text(
-            output.printable(f"{report['path']}: {report['files']} files, exactly as published")
+            output.printable(
+                f"{report['path']}: {output.counted(report['files'], 'file')}, exactly as published"
+            )
         )
     lines = [
         (
