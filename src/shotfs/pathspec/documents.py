@@ -271,7 +271,10 @@ class Documents:
         if main is None:
             return ""
         if "show" not in main.top:
-            main.top.missing('the document does not name its show ("show")', 'add "show": "name"')
+            main.top.missing(
+                'the document does not name its show ("show")',
+                'add "show": "name"; or check the document that includes this one, if it is shared',
+            )
             return ""
         name = _show_name(main.top)
         if expected is not None and name and name != expected:
