@@ -96,6 +96,8 @@ def _explained(
         parts += [_line(f"  {text}") for text in _about_alias(alias)]
     elif explanation.template is None and explanation.directory is not None:
         parts += [_line(f"  {text}") for text in _about_directory(explanation.directory)]
+    if explanation.note is not None:
+        parts.append(_line(f"  {explanation.note}"))
     if suggestion is not None:
         parts.append(_line(f"  perhaps {suggestion}"))
     if explanation.fields:

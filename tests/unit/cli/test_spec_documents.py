@@ -154,6 +154,11 @@ def test_explain_of_directories_aliases_tokens_and_wrong_paths(spec: Path) -> No
     assert wrong["misses"][0]["template"] == "frames"
 
 
+def test_explain_says_why_no_template_could_ever_produce_a_path(spec: Path) -> None:
+    text = told("explain", ".shotfs/aliases/x", "-s", spec, code=1)
+    assert "what shotfs itself keeps" in text
+
+
 def test_explain_says_when_a_path_is_let_pass(spec: Path) -> None:
     spec.write_text(json.dumps({**STEREO, "unmatched": "pass"}, indent=2))
     assert "outside every template" in told("explain", "anything/else", "-s", spec)
