@@ -8,7 +8,6 @@ opened because a line names it: only files that the walk has found are read.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -107,8 +106,7 @@ class Verifier:
 
     def close(self) -> None:
         """Forget the lines."""
-        with contextlib.closing(self._database):
-            pass
+        self._database.close()
         self._directory.cleanup()
 
     def problem(self, root: str, path: str) -> str | None:
