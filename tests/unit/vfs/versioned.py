@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,7 +57,9 @@ DOCUMENT: Mapping[str, Any] = {
 
 SHOT = "ant/render/xy_010_v005"
 FRAME = f"{SHOT}/beauty/xy_010_v005.1001.exr"
+SECOND_FRAME = FRAME.replace("1001", "1002")
 NOTE = f"{SHOT}/beauty.txt"
+MASTER = f"{SHOT}/beauty.mov"
 LATEST = "ant/render/xy_010_latest"
 APPROVED = "ant/render/xy_010_approved"
 MANIFEST = key_of("render/xy_010_v005")
@@ -115,3 +118,10 @@ async def open_version_node(
             desk._wall_s = clock.wall_s
         fs.versions._monotonic_s = clock.monotonic_s
         yield VersionNode(world.node, world.origin, world.second, world.clock)
+
+
+def manifest(node: VersionNode) -> dict[str, Any]:
+    """The manifest of the version in the origin."""
+    found = json.loads(node.origin.content(MANIFEST))
+    assert isinstance(found, dict)
+    return found

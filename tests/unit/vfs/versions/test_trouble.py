@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,25 +31,6 @@ from tests.unit.vfs.world import Site
 
 LATEST_KEY = ".shotfs/aliases/render/xy_010_latest.json"
 NEXT = SHOT.replace("v005", "v006")
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else uploads in most tests, so nobody is waited for."""
-    monkeypatch.setattr(publishing, "SETTLE_S", 0.0)
-    monkeypatch.setattr(publishing, "LOOK_AGAIN_S", 0.001)
-
-
-@pytest.fixture
-async def node(site: Site, tmp_path: Path) -> AsyncIterator[VersionNode]:
-    async with open_version_node(tmp_path / "a", site.origin, site.clock) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def other(site: Site, tmp_path: Path) -> AsyncIterator[VersionNode]:
-    async with open_version_node(tmp_path / "b", site.origin, site.clock) as opened:
-        yield opened
 
 
 # --- publishing ----------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,6 @@ from tests.unit.vfs.versioned import APPROVED, FRAME, LATEST, SHOT, VersionNode,
 from tests.unit.vfs.world import ARTIST, Site, fails_with
 
 pytestmark = pytest.mark.usefixtures("site")
-
-
-@pytest.fixture
-async def node(site: Site, tmp_path: Path) -> AsyncIterator[VersionNode]:
-    async with open_version_node(tmp_path / "a", site.origin, site.clock) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def other(site: Site, tmp_path: Path) -> AsyncIterator[VersionNode]:
-    async with open_version_node(tmp_path / "b", site.origin, site.clock) as opened:
-        yield opened
 
 
 async def link(node: VersionNode, path: str = LATEST) -> str | None:
