@@ -33,6 +33,7 @@ from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.stream import Fetching, Stream
 from shotfs.config.models import CacheSettings, NetworkSettings
 from shotfs.digest import Digest
+from shotfs.errors import ShotfsError
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision, Span, Tier
 
@@ -238,6 +239,11 @@ class Cache:
         identity = identity_of(revision)
         row = self._hot.find(identity) or await self._look_up(identity, revision)
         return row is not None and row.proven and not self._evictor.condemned(row.digest)
+
+    def rejection(self, revision: Revision) -> ShotfsError | None:
+        """Return why the content is not asked for now: it was wrong twice; None: it may be."""
+        stream = self._streams.get(identity_of(revision))
+        return stream.error if stream is not None and stream.rejected else None
 
     async def digest_of(self, revision: Revision) -> Digest | None:
         """Return the digest that was seen for a revision, whether its blob is here or not."""

@@ -82,6 +82,8 @@ class Files:
         Raises:
             Stale: the path has another revision, or has just got a writable copy: look it up
                 again and repeat.
+            DigestMismatch: its bytes were wrong, twice, since it was looked up: another look
+                would not help.
             PublishedImmutable: opened for writing, with errno EEXIST.
             ReadOnly, IsADirectory, PathNotFound, TierError.
         """
@@ -221,8 +223,20 @@ class Files:
         )
 
     def check_identity(self, node: Published | Spooled, identity: int) -> None:
-        """Raise `Stale` if *node* is not what the caller looked up; *identity* 0 is no opinion."""
+        """Refuse if *node* is not what the caller looked up; *identity* 0 is no opinion.
+
+        Raises:
+            Stale: look it up again.
+            DigestMismatch: that would not help, because the bytes are wrong.
+        """
         if identity and self._finder.attributes(node).identity != identity:
+            # Each of two wrong attempts gave the file another identity (`FileSystem.distrust`),
+            # and the kernel looks a stale name up only once more.
+            rejection = None
+            if isinstance(node, Published):
+                rejection = self._cache.rejection(node.entry.revision)
+            if rejection is not None:
+                raise rejection
             raise Stale(f"{node.path}: another revision lies here now; look it up again")
 
     async def _shadow(self, node: Published, *, truncate: bool) -> None:

@@ -52,6 +52,23 @@ async def test_opens_are_counted_by_where_the_bytes_are(world: World) -> None:
     assert opens == {"cold": 1, "warm": 1, "spool": 1}
 
 
+async def test_s06_an_open_of_a_file_that_was_wrong_twice_since_its_look_up_is_eio(
+    world: World,
+) -> None:
+    # Each wrong attempt gives it another inode, and the kernel repeats a stale open only once.
+    right = world.origin.add("library/oak.png", b"right")
+    world.origin.objects["library/oak.png"] = (right, b"wrong")
+    looked_up = await world.fs.attributes("ant/library/oak.png")
+    handle = await world.open("ant/library/oak.png")
+    with fails_with(errno.EIO):
+        await handle.read(0, 10)
+    await handle.close()
+    for _ in range(2):
+        await world.fs.distrust(right)
+    with fails_with(errno.EIO):
+        await world.fs.open("ant/library/oak.png", os.O_RDONLY, identity=looked_up.identity)
+
+
 async def test_s03_a_descriptor_keeps_its_revision(world: World) -> None:
     world.origin.add(KEY, b"one")
     before = await world.open(SCENE)
