@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import pyfuse3
 import trio
+from pyfuse3 import InodeT
 
 from shotfs.config import MountSettings
 from shotfs.errors import MountFailed
@@ -101,13 +102,15 @@ class Mount:
         self._ending.set()
 
     async def drop_pages(self, identities: Sequence[int]) -> None:
-        """Make the kernel forget the content of these files: it was wrong."""
-        for number in self.operations.known_inodes(identities):
+        """Make the kernel forget the content of these files, and their names: it was wrong."""
+        for node in self.operations.known_inodes(identities):
             try:
                 # In a thread: it may wait for a read that waits for an answer of ours.
-                await trio.to_thread.run_sync(pyfuse3.invalidate_inode, number)
+                await trio.to_thread.run_sync(pyfuse3.invalidate_inode, InodeT(node.number))
             except OSError as exc:
-                log.info("pages not dropped: %s", exc, extra={"inode": number})
+                log.info("pages not dropped: %s", exc, extra={"inode": node.number})
+            # The name stands for another inode now; stat would show the old one for its TTL.
+            await self.forget_name(node.path)
 
     async def forget_show(self, show: str) -> None:
         """Make the kernel ask again about every path of *show*: another specification is in force.
@@ -128,8 +131,8 @@ class Mount:
     async def forget_name(self, path: str) -> None:
         """Make the kernel look *path* up again: something else lies there now."""
         directory, _, name = path.rpartition("/")
-        for number in self.operations.known_inodes((directory_identity(directory),)):
-            await trio.to_thread.run_sync(forgetting.forget_name, number, name)
+        for node in self.operations.known_inodes((directory_identity(directory),)):
+            await trio.to_thread.run_sync(forgetting.forget_name, InodeT(node.number), name)
 
     async def forget_below(self, path: str) -> None:
         """Make the kernel ask again for owner and mode of *path* and of directories below it."""

@@ -94,10 +94,10 @@ class Operations(pyfuse3.Operations):
         """How many files are open."""
         return len(self._files)
 
-    def known_inodes(self, identities: Sequence[int]) -> list[InodeT]:
-        """Return the inode numbers of those *identities* that the kernel knows."""
-        numbers = (self._inodes.number(identity) for identity in identities)
-        return [InodeT(number) for number in numbers if self._inodes.get(number) is not None]
+    def known_inodes(self, identities: Sequence[int]) -> list[Node]:
+        """Return the inodes of those *identities* that the kernel knows."""
+        found = (self._inodes.get(self._inodes.number(identity)) for identity in identities)
+        return [node for node in found if node is not None]
 
     def inodes(self) -> list[Node]:
         """Return the inodes that the kernel knows now. A copy: a thread may go through it."""
