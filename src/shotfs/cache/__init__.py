@@ -1,15 +1,20 @@
 """Verified local content: blobs, index, streams, eviction. Start reading in `engine`."""
 
+from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.engine import Cache, open_cache
 from shotfs.cache.evictor import EvictionResult
 from shotfs.cache.files import CachedFile, FileState
+from shotfs.cache.scheduling import FetchClass
 from shotfs.cache.stats import CacheStats, RevisionStatus
 
 __all__ = [
+    "NOBODY",
+    "Asker",
     "Cache",
     "CacheStats",
     "CachedFile",
     "EvictionResult",
+    "FetchClass",
     "FileState",
     "RevisionStatus",
     "open_cache",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
-from shotfs.cache.slots import FetchSlots
+from shotfs.cache.scheduling import FetchSlots
 from shotfs.digest import Buffer
 from shotfs.errors import ObjectNotFound, RevisionChanged, TierTimeout
 from shotfs.tiers.base import Revision, Span, Tier

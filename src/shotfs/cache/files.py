@@ -10,6 +10,7 @@ import os
 from enum import StrEnum
 from typing import Protocol
 
+from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.direct import DirectReader
 from shotfs.cache.phase import Phase
@@ -59,19 +60,23 @@ class CachedFile:
     Attributes:
         revision: what was opened.
         tier: where it comes from.
+        asker: who opened it.
         blob: digest of the blob that is leased, None while it streams.
         stream: what it reads from while it streams, and until it is closed.
     """
 
     __slots__ = (
-        "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "blob", "revision",
-        "stream", "tier",
+        "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "asker", "blob",
+        "revision", "stream", "tier",
     )  # fmt: skip
 
-    def __init__(self, lender: Lender, tier: Tier, revision: Revision) -> None:
+    def __init__(
+        self, lender: Lender, tier: Tier, revision: Revision, asker: Asker = NOBODY
+    ) -> None:
         self._lender = lender
         self.tier = tier
         self.revision = revision
+        self.asker = asker
         self.blob: Digest | None = None
         self.stream: Stream | None = None
         self._descriptor: Descriptor | None = None

@@ -18,7 +18,7 @@ import trio
 from shotfs.cache.blocks import BLOCK_BYTES, BlockMap, Run
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.phase import ENDED, Event, Phase, transition
-from shotfs.cache.slots import FetchSlots
+from shotfs.cache.scheduling import FetchSlots
 from shotfs.digest import Digest
 from shotfs.errors import (
     CacheError,

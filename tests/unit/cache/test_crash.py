@@ -159,9 +159,9 @@ async def test_closing_before_a_rebuild_has_ended_leaves_no_clean_mark(
             await keep(cache, tier, tier.add(f"f{number}", content_of(KIB, number)))
     (tmp_path / "c" / "clean").unlink(missing_ok=True)
     async with cache_in(tmp_path / "c") as cache:
-        assert cache._rebuilds_unfinished == 1
+        assert cache._holdings.rebuilds_unfinished == 1
     assert not (tmp_path / "c" / "clean").exists()
     async with cache_in(tmp_path / "c") as cache:
-        while cache._rebuilds_unfinished:
+        while cache._holdings.rebuilds_unfinished:
             await trio.lowlevel.checkpoint()
     assert (tmp_path / "c" / "clean").exists()

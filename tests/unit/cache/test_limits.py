@@ -13,7 +13,7 @@ import trio
 from shotfs.cache import FileState
 from shotfs.cache.direct import WINDOW_BYTES, DirectReader, WindowBudget
 from shotfs.cache.room import Room
-from shotfs.cache.slots import FetchSlots
+from shotfs.cache.scheduling import FetchSlots
 from shotfs.errors import CacheFull
 from shotfs.tiers.base import Revision, Span
 from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from shotfs.cache.phase import ENDED, Event, Phase, transition
-from shotfs.cache.slots import FetchSlots
+from shotfs.cache.scheduling import FetchSlots
 from shotfs.errors import RevisionChanged, ShotfsError, TierTimeout, TierUnavailable
 from shotfs.tiers.base import Revision, Span
 from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled

@@ -1,0 +1,189 @@
+"""Holdings: which blobs are here, who has them open, and when they were used last.
+
+Owns the index and what memory knows of it. Event loop only; the index has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from shotfs.cache.admission import Admission
+from shotfs.cache.blobs import BlobStore
+from shotfs.cache.database import Database, IndexUnavailable
+from shotfs.cache.evictor import Evictor
+from shotfs.cache.index import Index, Row, Totals
+from shotfs.cache.memory import HotRows, Leases, Touches
+from shotfs.cache.rebuild import adopt_unknown_blobs
+from shotfs.cache.room import Room
+from shotfs.digest import Digest
+from shotfs.observe.metrics import Metrics
+from shotfs.tiers.base import Revision
+
+log = logging.getLogger(__name__)
+
+TOUCH_INTERVAL_S = 5.0
+
+
+class Holdings:
+    """What is here. Made by `Cache`, which also connects it with evictor and admission.
+
+    Attributes:
+        hot: rows that memory knows.
+        leases: blobs that are open.
+        rebuilds_unfinished: scans for blobs without a row that have not ended.
+    """
+
+    def __init__(
+        self,
+        open_index: Callable[[], Index],
+        move_aside: Callable[[], str],
+        blobs: BlobStore,
+        room: Room,
+        disk: trio.CapacityLimiter,
+        metrics: Metrics,
+        nursery: trio.Nursery,
+    ) -> None:
+        self.database = Database(open_index, move_aside, self.start_rebuild)
+        self.hot = HotRows()
+        self.leases = Leases()
+        self.rebuilds_unfinished = 0
+        self._blobs = blobs
+        self._room = room
+        self._disk = disk
+        self._metrics = metrics
+        self._nursery = nursery
+        self._touches = Touches()
+        self._proving: dict[Digest, trio.Event] = {}
+        self._totals_serial = -1
+
+    async def start(self, trim: Callable[[], Awaitable[None]], *, was_clean: bool) -> None:
+        """Open the index and start what runs in the background.
+
+        Args:
+            trim: evicts what is over the limits; called while blobs are taken in.
+            was_clean: the last owner ended in order.
+        """
+        self._trim = trim
+        await self.database.start()
+        totals = await self.database.call(Index.current)
+        self.count(totals)
+        # An index that knows of nothing may have been deleted; looking costs nothing if it was not.
+        if not was_clean or totals.files == 0:
+            self.start_rebuild()
+        self._nursery.start_soon(self._flush_touches_forever)
+
+    async def stop(self) -> None:
+        """Write what memory holds and close the index."""
+        await self.flush_touches()
+        await self.database.aclose()
+
+    # --- looking up ------------------------------------------------------------------------------
+
+    async def find(
+        self, identity: str, revision: Revision, condemned: Callable[[Digest], bool]
+    ) -> Row | None:
+        """Return the row of a revision from the index.
+
+        Args:
+            identity: `identity_of` the revision.
+            revision: what is looked for.
+            condemned: whether a blob is being removed.
+        """
+        try:
+            row = await self.database.call(
+                Index.find, identity, revision.checksums, revision.size_bytes
+            )
+        except IndexUnavailable as error:
+            log.warning("cannot ask the index", extra={"reason": error.message})
+            return None
+        # It may have been admitted, or condemned, while the thread was looking.
+        hot = self.hot.find(identity)
+        if hot is not None or row is None or condemned(row.digest):
+            return hot
+        self.hot.put(identity, row)
+        return row
+
+    async def prove(
+        self, identity: str, row: Row, admission: Admission, evictor: Evictor
+    ) -> Row | None:
+        """Return the row once the blob was hashed; None: it was bad and is gone."""
+        if row.digest in self._proving:
+            await self._proving[row.digest].wait()
+            now = self.hot.find(identity)
+            return now if now is not None and now.proven else None
+        done = self._proving[row.digest] = trio.Event()
+        self.leases.add(row.digest)
+        try:
+            if await admission.prove(row):
+                proven = Row(row.digest, row.size_bytes, proven=True)
+                self.hot.put(identity, proven)
+                return proven
+            await evictor.remove([row.digest])
+        except IndexUnavailable as error:
+            log.warning("cannot record a proof", extra={"reason": error.message})
+        finally:
+            self.leases.remove(row.digest)
+            del self._proving[row.digest]
+            done.set()
+        return None
+
+    async def digest_of(self, identity: str) -> Digest | None:
+        """Return the digest that was seen for a revision, whether its blob is here or not."""
+        row = self.hot.find(identity)
+        if row is not None:
+            return row.digest
+        try:
+            return await self.database.call(Index.digest_of, identity)
+        except IndexUnavailable:
+            return None
+
+    # --- accounts --------------------------------------------------------------------------------
+
+    def count(self, totals: Totals) -> None:
+        """Take over totals; results of the thread may reach the loop out of order."""
+        if totals.serial < self._totals_serial:
+            return
+        self._totals_serial = totals.serial
+        self._room.used_bytes = totals.bytes
+        self._room.used_files = totals.files
+        self._metrics.cache_bytes.set(totals.bytes)
+        self._metrics.cache_files.set(totals.files)
+
+    def touch(self, digest: Digest) -> None:
+        """Note a use of a blob; it reaches the index within seconds."""
+        self._touches.add(digest)
+
+    async def flush_touches(self) -> None:
+        """Bring the uses that memory knows to the index."""
+        touched = self._touches.take()
+        try:
+            if touched:
+                await self.database.call(Index.touch, touched)
+        except IndexUnavailable as error:
+            log.warning("uses of blobs were not recorded", extra={"reason": error.message})
+
+    async def _flush_touches_forever(self) -> None:
+        while True:
+            await trio.sleep(TOUCH_INTERVAL_S)
+            await self.flush_touches()
+
+    # --- repair ----------------------------------------------------------------------------------
+
+    def start_rebuild(self) -> None:
+        """Take in, in the background, the blobs that have no row."""
+        self._totals_serial = -1
+        self.rebuilds_unfinished += 1
+        self._nursery.start_soon(self._rebuild)
+
+    async def _rebuild(self) -> None:
+        try:
+            await adopt_unknown_blobs(
+                self._blobs, self.database, self._disk, self.count, self._trim
+            )
+        except IndexUnavailable as error:
+            log.warning("rebuild of the index stopped", extra={"reason": error.message})
+        else:
+            self.rebuilds_unfinished -= 1
