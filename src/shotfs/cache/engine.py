@@ -26,7 +26,7 @@ from shotfs.cache.holdings import Holdings
 from shotfs.cache.index import Index, identity_of
 from shotfs.cache.phase import ENDED
 from shotfs.cache.room import Room
-from shotfs.cache.scheduling import FetchSlots
+from shotfs.cache.scheduling import FetchClass, FetchSlots
 from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.stream import Fetching
 from shotfs.cache.streams import Streams
@@ -190,6 +190,11 @@ class Cache:
             revision: what to open, and nothing else ever.
             asker: who opens it.
         """
+        return await self._open(tier, revision, asker, FetchClass.DEMAND)
+
+    async def _open(
+        self, tier: Tier, revision: Revision, asker: Asker, fetch_class: FetchClass
+    ) -> CachedFile:
         holdings = self._holdings
         identity = identity_of(revision)
         row = holdings.hot.find(identity)
@@ -204,8 +209,37 @@ class Cache:
         else:
             self._misses += 1
             self._metrics.cache_misses.inc()
-            self._lend_stream(file, identity)
+            self._lend_stream(file, identity, fetch_class)
         return file
+
+    async def fetch(
+        self,
+        tier: Tier,
+        revision: Revision,
+        *,
+        fetch_class: FetchClass = FetchClass.PREWARM,
+        asker: Asker = NOBODY,
+    ) -> Digest:
+        """Have the whole content here, verified; return its digest.
+
+        Joins a stream that runs already. Cancelled: the stream goes on only if others want it.
+
+        Args:
+            tier: where to fetch from; `revision.tier` is its name.
+            revision: what to fetch.
+            fetch_class: how it is queued; a reader who comes meanwhile promotes it in place.
+            asker: who wants it.
+
+        Raises:
+            CacheFull: there is no room to keep it.
+            TierError: the origin failed.
+            DigestMismatch: the bytes were wrong twice.
+        """
+        file = await self._open(tier, revision, asker, fetch_class)
+        try:
+            return await file.complete()
+        finally:
+            file.close()
 
     async def known(self, revision: Revision) -> bool:
         """Whether the content is here, whole and verified."""
@@ -307,7 +341,7 @@ class Cache:
         if file.blob is not None:
             self._holdings.leases.remove(digest)
             file.blob = None
-            self._lend_stream(file, identity_of(file.revision))
+            self._lend_stream(file, identity_of(file.revision), FetchClass.DEMAND)
 
     def give_back(self, file: CachedFile) -> None:
         """End a lease."""
@@ -327,5 +361,7 @@ class Cache:
         self._holdings.leases.add(digest)
         file.blob = digest
 
-    def _lend_stream(self, file: CachedFile, identity: str) -> None:
-        file.stream = self._streams.join(file.tier, file.revision, identity, self._admission)
+    def _lend_stream(self, file: CachedFile, identity: str, fetch_class: FetchClass) -> None:
+        file.stream = self._streams.join(
+            file.tier, file.revision, identity, self._admission, fetch_class
+        )

@@ -18,7 +18,7 @@ import trio
 from shotfs.cache.blocks import BLOCK_BYTES, BlockMap, Run
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.phase import ENDED, Event, Phase, transition
-from shotfs.cache.scheduling import FetchSlots
+from shotfs.cache.scheduling import FetchClass, FetchSlots
 from shotfs.digest import Digest
 from shotfs.errors import (
     CacheError,
@@ -101,6 +101,7 @@ class Stream:
         attempt: 1, or 2 after the first bytes were wrong.
         digest: None until COMPLETE.
         readers: open files that use it.
+        fetch_class: the most urgent one of those who joined it.
         finished: set when `run` has ended and everything was given back.
         descriptor: of the file; None before the first STREAMING and when it was given up.
     """
@@ -117,6 +118,7 @@ class Stream:
         self.error: ShotfsError | None = None
         self.descriptor: Descriptor | None = None
         self.readers = 0
+        self.fetch_class = FetchClass.PUBLISH
         self.fill_wanted = False
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -376,7 +378,9 @@ class Stream:
         first = self._wanted[0]
         limit = min(self._fetching.range_blocks, first.stop - first.first)
         async with self._fetching.slots.slot(
-            self.revision.tier, self._request_bytes(limit), demand=True
+            self.revision.tier,
+            self._request_bytes(limit),
+            demand=self.fetch_class is FetchClass.DEMAND,
         ):
             claimed = self._claim_wanted(limit)
             if claimed is not None:

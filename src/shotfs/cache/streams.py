@@ -13,6 +13,7 @@ from shotfs.cache.admission import Admission
 from shotfs.cache.index import identity_of
 from shotfs.cache.phase import ENDED
 from shotfs.cache.room import Room
+from shotfs.cache.scheduling import FetchClass
 from shotfs.cache.stream import Fetching, Stream
 from shotfs.errors import ShotfsError
 from shotfs.tiers.base import Revision, Tier
@@ -65,7 +66,14 @@ class Streams:
         stream = self._streams.get(identity)
         return stream.error if stream is not None and stream.rejected else None
 
-    def join(self, tier: Tier, revision: Revision, identity: str, keeper: Admission) -> Stream:
+    def join(
+        self,
+        tier: Tier,
+        revision: Revision,
+        identity: str,
+        keeper: Admission,
+        fetch_class: FetchClass,
+    ) -> Stream:
         """Return the stream of *revision*, with one more reader; started if there is none."""
         stream = self._streams.get(identity)
         if stream is None or (stream.phase in ENDED and not stream.rejected):
@@ -73,6 +81,7 @@ class Streams:
             self._streams[identity] = stream
             self._nursery.start_soon(self._run, identity, stream)
         stream.readers += 1
+        stream.fetch_class = min(stream.fetch_class, fetch_class)
         self._idle.pop(identity, None)
         return stream
 

@@ -12,6 +12,7 @@ import trio.testing
 
 from shotfs.cache.phase import ENDED, Event, Phase, transition
 from shotfs.cache.scheduling import FetchSlots
+from shotfs.digest import digest_bytes
 from shotfs.errors import RevisionChanged, ShotfsError, TierTimeout, TierUnavailable
 from shotfs.tiers.base import Revision, Span
 from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
@@ -336,3 +337,16 @@ async def test_a_large_request_is_not_overtaken_for_ever_by_small_ones() -> None
         await trio.testing.wait_all_tasks_blocked()
         assert sorted(order[2:]) == ["large", "small"]
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("size", [0, 32 * KIB, 20 * MIB])
+async def test_a_fetch_brings_the_whole_and_says_its_digest(
+    tier: FakeTier, tmp_path: Path, size: int
+) -> None:
+    content = content_of(size)
+    revision = tier.add("a", content)
+    async with cache_in(tmp_path / "c") as cache:
+        assert await cache.fetch(tier, revision) == digest_bytes(content)
+        assert await cache.fetch(tier, revision) == digest_bytes(content)
+        assert await cache.known(revision)
+    assert tier.bytes_read == size
