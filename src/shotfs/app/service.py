@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from shotfs.app.cache import NodeCache
 from shotfs.app.node import Node
 from shotfs.app.versions import NodeVersions
 from shotfs.fuse.mount import Mount
@@ -35,6 +36,7 @@ class NodeService:
         self._end = end
         self._specs = specs
         self._versions = NodeVersions(node, mount)
+        self._node_cache = NodeCache(node)
         self._started_s = time.monotonic()
         self._state = "serving"
         self._stopping = trio.Event()
@@ -44,6 +46,11 @@ class NodeService:
     def versions(self) -> NodeVersions:
         """What can be asked of versions and their aliases."""
         return self._versions
+
+    @property
+    def cache(self) -> NodeCache:
+        """What can be asked of the cache, and of paths in it."""
+        return self._node_cache
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pwd
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
 
 from shotfs.app.node import Node
+from shotfs.app.permissions import WRITE, may
 from shotfs.control.access import Peer
 from shotfs.control.version_service import UNSET, Unset
 from shotfs.fuse.mount import Mount
 from shotfs.namespace import aliases
-from shotfs.vfs import Attributes
 
 
 class NodeVersions:
@@ -61,7 +61,7 @@ class NodeVersions:
             why=why,
             move_aliases=move_aliases,
             deadline_s=deadline_s,
-            allowed=may_write(peer, admin=admin),
+            allowed=may(peer, WRITE, admin=admin),
         )
         if self._mount is not None:
             await self._mount.forget_below(path)
@@ -87,7 +87,7 @@ class NodeVersions:
             by=await self._name_of(peer),
             why=why,
             force=force,
-            allowed=may_write(peer, admin=admin),
+            allowed=may(peer, WRITE, admin=admin),
             expect=aliases.UNSET if isinstance(expect, Unset) else expect,
         )
         if self._mount is not None:
@@ -98,21 +98,6 @@ class NodeVersions:
         """Return who asks, as histories and manifests name him."""
         user = await trio.to_thread.run_sync(_user_name, peer.uid)
         return f"{user}@{self._node.settings.node.name}"
-
-
-def may_write(peer: Peer, *, admin: bool) -> Callable[[Attributes], bool]:
-    """Return what tells whether *peer* may write a directory, by its owner, group and mode."""
-
-    def allowed(attributes: Attributes) -> bool:
-        if admin:
-            return True
-        if peer.uid == attributes.uid:
-            return bool(attributes.mode & 0o200)
-        if attributes.gid in {peer.gid, *peer.groups}:
-            return bool(attributes.mode & 0o020)
-        return bool(attributes.mode & 0o002)
-
-    return allowed
 
 
 def _user_name(uid: int) -> str:

@@ -30,6 +30,9 @@ RELOAD_TIMEOUT_S = 300.0
 ORIGIN_TIMEOUT_S = 600.0
 """How long an answer may take for which the service lists a version in its origin."""
 
+WHY_TIMEOUT_S = 30.0
+"""How long an answer about one path may take; the service waits shorter for the path's origin."""
+
 DRAIN_SLACK_S = 15.0
 """How much longer than its deadline a drain may take to answer."""
 
@@ -100,6 +103,10 @@ class Client:
         return self._json(
             "POST", "/v1/drain", {"deadline_s": deadline_s}, deadline_s + DRAIN_SLACK_S
         )
+
+    def why(self, path: str) -> dict[str, Any]:
+        """Return what *path* (relative to the mount) is, and what it waits for."""
+        return self._json("GET", _query("/v1/why", path), timeout_s=WHY_TIMEOUT_S)
 
     def version(self, path: str) -> dict[str, Any]:
         """Return what the version directory *path* (relative to the mount) is."""

@@ -83,8 +83,7 @@ def route(method: str, path: str, needed: Right, handler: Handler) -> Route:
 
 
 def _authorise(request: Request, needed: Right) -> None:
-    peer: Peer
-    peer, right = request.scope["extensions"][PEER_EXTENSION]
+    peer, right = peer_of(request)
     if right >= needed:
         return
     log.warning("control: refused %s %s of %s", request.method, request.url.path, peer)
@@ -125,6 +124,28 @@ def text_of(name: str, value: Any, *, default: str | None = None) -> str:
     if not isinstance(value, str) or len(value) > TEXT_MAX or "\0" in value:
         raise InvalidArgument(f"'{name}' must be text of at most {TEXT_MAX} characters")
     return value
+
+
+def clean_path(path: str) -> str:
+    """Return *path* relative to the mount, without slashes around it."""
+    return path.strip("/")
+
+
+def path_of(request: Request) -> str:
+    """Return the mount-relative path that *request* asks about.
+
+    Raises:
+        InvalidArgument: it names none, or one that is no path.
+    """
+    return clean_path(text_of("path", request.query_params.get("path")))
+
+
+def peer_of(request: Request) -> tuple[Peer, Right]:
+    """Return who asks, and what he may do."""
+    peer: Peer
+    right: Right
+    peer, right = request.scope["extensions"][PEER_EXTENSION]
+    return peer, right
 
 
 def flag_of(body: Mapping[str, Any], name: str, *, default: bool) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from shotfs.control.cache_service import CacheService
 from shotfs.control.version_service import VersionService
 
 
@@ -19,6 +20,11 @@ class Service(Protocol):
     @property
     def versions(self) -> VersionService:
         """What can be asked of versions and their aliases."""
+        ...
+
+    @property
+    def cache(self) -> CacheService:
+        """What can be asked of the cache, and of paths in it."""
         ...
 
     def status(self) -> Mapping[str, Any]:

@@ -19,12 +19,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shotfs.control.access import Peer, Right
+from shotfs.control.access import Right
 from shotfs.control.requests import (
-    PEER_EXTENSION,
     answer,
+    clean_path,
     deadline_of,
     flag_of,
+    path_of,
+    peer_of,
     read_body,
     route,
     text_of,
@@ -52,24 +54,24 @@ class _Endpoints:
         self._service = service
 
     async def show(self, request: Request) -> Response:
-        return answer(await self._service.show(_path(request)))
+        return answer(await self._service.show(path_of(request)))
 
     async def next(self, request: Request) -> Response:
-        return answer({"path": await self._service.next(_path(request))})
+        return answer({"path": await self._service.next(path_of(request))})
 
     async def verify(self, request: Request) -> Response:
-        return answer(await self._service.verify(_path(request)))
+        return answer(await self._service.verify(path_of(request)))
 
     async def history(self, request: Request) -> Response:
-        path = _path(request)
+        path = path_of(request)
         return answer({"path": path, "history": list(await self._service.history(path))})
 
     async def publish(self, request: Request) -> Response:
         body = await read_body(request, {"path", "why", "aliases", "deadline_s"})
-        peer, right = _peer(request)
+        peer, right = peer_of(request)
         return answer(
             await self._service.publish(
-                _clean(text_of("path", body.get("path"))),
+                clean_path(text_of("path", body.get("path"))),
                 peer=peer,
                 admin=right >= Right.CHANGE,
                 why=text_of("why", body.get("why"), default=""),
@@ -80,11 +82,11 @@ class _Endpoints:
 
     async def move_alias(self, request: Request) -> Response:
         body = await read_body(request, {"path", "version", "why", "force", "expect"})
-        peer, right = _peer(request)
+        peer, right = peer_of(request)
         version, expect = body.get("version"), body.get("expect", UNSET)
         return answer(
             await self._service.move_alias(
-                _clean(text_of("path", body.get("path"))),
+                clean_path(text_of("path", body.get("path"))),
                 None if version is None else text_of("version", version),
                 peer=peer,
                 admin=right >= Right.CHANGE,
@@ -93,18 +95,3 @@ class _Endpoints:
                 expect=expect if expect in (UNSET, None) else text_of("expect", expect),
             )
         )
-
-
-def _peer(request: Request) -> tuple[Peer, Right]:
-    peer: Peer
-    right: Right
-    peer, right = request.scope["extensions"][PEER_EXTENSION]
-    return peer, right
-
-
-def _path(request: Request) -> str:
-    return _clean(text_of("path", request.query_params.get("path")))
-
-
-def _clean(path: str) -> str:
-    return path.strip("/")

@@ -30,6 +30,7 @@ from shotfs.vfs.directories import Directories, Snapshot
 from shotfs.vfs.files import Files
 from shotfs.vfs.handles import Handle
 from shotfs.vfs.nodes import Alias, Missing, NodeFinder, Spooled
+from shotfs.vfs.path_reports import PathReports
 from shotfs.vfs.paths import NAME_BYTES_MAX
 from shotfs.vfs.publishing import VersionDesk
 from shotfs.vfs.terms import Terms
@@ -80,6 +81,7 @@ class FileSystem:
         aliases: moves version aliases.
         versions: publishes versions.
         reports: answers questions about versions.
+        path_reports: answers questions about paths.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class FileSystem:
         self.reports = VersionReports(
             self._finder, spool=spool, tiers=tiers, site=settings.node.site
         )
+        self.path_reports = PathReports(self._finder, cache=cache, spool=spool, tiers=tiers)
         self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
 
     @property

@@ -66,6 +66,17 @@ class FakeVersions:
 
 
 @dataclass
+class FakeCache:
+    """Remembers what it was asked of the cache; *calls* are those of the service."""
+
+    calls: list[tuple[Any, ...]]
+
+    async def why(self, path: str, **who: Any) -> Mapping[str, Any]:
+        self.calls.append(("why", path, who))
+        return {"path": path, "kind": "file"}
+
+
+@dataclass
 class FakeService:
     items: list[Item] = field(default_factory=list)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -77,6 +88,10 @@ class FakeService:
     @property
     def versions(self) -> FakeVersions:
         return FakeVersions(self.calls)
+
+    @property
+    def cache(self) -> FakeCache:
+        return FakeCache(self.calls)
 
     def status(self) -> Mapping[str, Any]:
         if self.fails_with is not None:

@@ -1,10 +1,10 @@
-"""Who may publish a version: who may write its directory."""
+"""Who may publish a version, or ask about a path: owner, group and mode decide."""
 
 from __future__ import annotations
 
 import pytest
 
-from shotfs.app.versions import may_write
+from shotfs.app.permissions import SEARCH, WRITE, may
 from shotfs.control.access import Peer
 from shotfs.vfs import Attributes, Kind
 
@@ -30,9 +30,15 @@ def test_s12_owner_group_and_mode_decide(
     uid: int, gid: int, groups: tuple[int, ...], mode: int, allowed: bool
 ) -> None:
     peer = Peer(uid=uid, gid=gid, pid=1, groups=frozenset(groups))
-    assert may_write(peer, admin=False)(directory(mode)) is allowed
+    assert may(peer, WRITE, admin=False)(directory(mode)) is allowed
 
 
 def test_s12_an_admin_may_always() -> None:
     peer = Peer(uid=1, gid=1, pid=1, groups=frozenset())
-    assert may_write(peer, admin=True)(directory(0o555))
+    assert may(peer, WRITE, admin=True)(directory(0o555))
+
+
+def test_s12_searching_needs_its_own_bit() -> None:
+    peer = Peer(uid=1, gid=2000, pid=1, groups=frozenset())
+    assert may(peer, SEARCH, admin=False)(directory(0o710))
+    assert not may(peer, SEARCH, admin=False)(directory(0o767))

@@ -1,0 +1,241 @@
+"""Reports on paths: what one is, where its bytes are, and what it waits for.
+
+For people who ask why a file is slow. Asks the origin what stat would ask, for a short time only:
+while it does not answer, what is known here is told. Changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import trio
+
+from shotfs.cache import Cache
+from shotfs.errors import NotPermitted, ShotfsError
+from shotfs.namespace import TierPool
+from shotfs.pathspec import Explanation
+from shotfs.publish import Kind as EntryKind
+from shotfs.publish import Spool
+from shotfs.vfs import paths
+from shotfs.vfs.attributes import Attributes
+from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
+
+ORIGIN_WAIT_S = 3.0
+"""How long the origin may take to say what lies under a path."""
+
+Permission = Callable[[Attributes], bool]
+"""Whether who asks has a certain permission on a directory or file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What the specification says of a path.
+
+    Attributes:
+        template: what produces it; None if no template does.
+        pattern: of the template; None likewise.
+        line: of the document *source* where the template is declared; None likewise.
+        fields: name to text.
+        tiers: URLs of its tiers, the fastest first; () likewise.
+        flow, immutable: of its policy; None likewise.
+        ttl_s: how long what the origin said counts; None likewise.
+        note: why nothing produces it, or what to ask instead; None where nothing is to be said.
+        nearest: the templates that nearly match, and why they do not.
+    """
+
+    template: str | None = None
+    pattern: str | None = None
+    source: str | None = None
+    line: int | None = None
+    fields: Mapping[str, str] | None = None
+    tiers: tuple[str, ...] = ()
+    flow: str | None = None
+    immutable: str | None = None
+    ttl_s: float | None = None
+    note: str | None = None
+    nearest: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PathReport:
+    """What a path is and where its bytes are.
+
+    Attributes:
+        path: mount-relative.
+        kind: file, spool, directory, alias, missing, impossible; unknown while the origin does not
+            say.
+        state: of a file: cached, partial, remote; of an output: open, sealed, uploading, ...;
+            None of everything else.
+        meaning: what the specification says of it.
+        origin: URL of the object, or of the directory; None where there is none.
+        tier: where the bytes come from: cache, spool, or a tier's name; None likewise.
+        version: generation or ETag of the revision; None where it is not known.
+        mtime_ns: of the revision.
+        size_bytes: of the whole.
+        bytes_present: how many are here.
+        digest: 32 hex digits; None if it is not known, or not to be told.
+        digest_proven: its bytes were hashed here; else whoever wrote the object says so.
+        problem: why the origin could not be asked; None: it could, or need not.
+    """
+
+    path: str
+    kind: str
+    meaning: Meaning
+    state: str | None = None
+    origin: str | None = None
+    tier: str | None = None
+    version: str | None = None
+    mtime_ns: int | None = None
+    size_bytes: int | None = None
+    bytes_present: int | None = None
+    digest: str | None = None
+    digest_proven: bool = False
+    problem: str | None = None
+
+
+class PathReports:
+    """Answers questions about paths.
+
+    Args:
+        finder: what lies under a path.
+        cache: published content.
+        spool: outputs of this node.
+        tiers: the origins.
+    """
+
+    def __init__(self, finder: NodeFinder, *, cache: Cache, spool: Spool, tiers: TierPool) -> None:
+        self._finder = finder
+        self._cache = cache
+        self._spool = spool
+        self._tiers = tiers
+
+    async def why(self, path: str, *, may_search: Permission, may_read: Permission) -> PathReport:
+        """Return what *path* is and what it waits for.
+
+        Args:
+            path: mount-relative.
+            may_search: whether who asks may look names up in a directory.
+            may_read: whether he may read a file: only then he is told its digest.
+
+        Raises:
+            NotPermitted: who asks may not search a directory above it.
+        """
+        self._check_way(path, may_search)
+        meaning = self._meaning(path)
+        problem = f"its origin did not say within {ORIGIN_WAIT_S:g} s what it is"
+        try:
+            with trio.move_on_after(ORIGIN_WAIT_S):
+                node = await self._finder.find(path)
+                return await self._report(node, meaning, may_read)
+        except ShotfsError as error:
+            problem = str(error)
+        return PathReport(path, "unknown", meaning, problem=problem)
+
+    def _check_way(self, path: str, may_search: Permission) -> None:
+        """Refuse what stat(2) would refuse. From memory: it must not depend on an origin."""
+        above = ""
+        for name in path.split("/")[:-1]:
+            above = paths.join(above, name)
+            match, made = self._finder.match(above), self._spool.get(above)
+            if made is not None and made.kind is not EntryKind.DIRECTORY:
+                return
+            directory = Directory(above, match, made)
+            if not may_search(self._finder.directory_attributes(directory)):
+                raise NotPermitted(
+                    f"{path}: you may not search {above}", fix="ask somebody who may"
+                )
+
+    def _meaning(self, path: str) -> Meaning:
+        place = self._finder.shows.split(path)
+        if not path:
+            return Meaning(note="the mount itself; below it are the shows")
+        if place is None:
+            names = ", ".join(self._finder.shows.names)
+            return Meaning(note=f"there is no such show; there are {names}")
+        return _meaning_of(place[0].spec.explain(place[1]))
+
+    async def _report(self, node: Node, meaning: Meaning, may_read: Permission) -> PathReport:
+        if isinstance(node, Published):
+            return await self._published(node, meaning, may_read)
+        if isinstance(node, Spooled):
+            return self._spooled(node, meaning, may_read)
+        if isinstance(node, Alias):
+            url = f"{node.match.origin.rstrip('/')}/{node.match.key}"
+            return PathReport(node.path, "alias", meaning, origin=url)
+        if isinstance(node, Directory):
+            origins = node.match.origins if node.match is not None else ()
+            return PathReport(
+                node.path, "directory", meaning, origin=origins[0] if origins else None
+            )
+        return PathReport(node.path, _kind_of(node), meaning)
+
+    async def _published(
+        self, node: Published, meaning: Meaning, may_read: Permission
+    ) -> PathReport:
+        revision, policy = node.entry.revision, node.resolution.template.policy
+        status = await self._cache.status_of(revision)
+        digest, proven = await self._cache.digest_of(revision), True
+        if digest is None:
+            digest, proven = revision.checksums.xxh128, False
+        if not may_read(self._finder.published_attributes(node)):
+            digest, proven = None, False
+        cached = status.state == "cached"
+        return PathReport(
+            node.path,
+            "file",
+            meaning,
+            state=status.state,
+            origin=f"{policy.origin.rstrip('/')}/{node.resolution.key}",
+            tier="cache" if cached else self._tiers.serving(policy, revision),
+            version=revision.version,
+            mtime_ns=revision.mtime_ns,
+            size_bytes=revision.size_bytes,
+            bytes_present=status.bytes_present,
+            digest=digest,
+            digest_proven=proven and digest is not None,
+        )
+
+    def _spooled(self, node: Spooled, meaning: Meaning, may_read: Permission) -> PathReport:
+        entry = node.entry
+        readable = may_read(self._finder.spooled_attributes(entry))
+        origin = None
+        if entry.kind is EntryKind.FILE and entry.terms is not None:
+            origin = f"{entry.terms.origin.rstrip('/')}/{entry.terms.key}"
+        return PathReport(
+            node.path,
+            "spool",
+            meaning,
+            state="scratch" if entry.scratch else entry.state.value,
+            origin=origin,
+            tier="spool",
+            mtime_ns=entry.mtime_ns,
+            size_bytes=entry.size_bytes,
+            bytes_present=entry.size_bytes,
+            digest=entry.digest if readable else None,
+            digest_proven=readable and entry.digest is not None,
+        )
+
+
+def _meaning_of(explanation: Explanation) -> Meaning:
+    template = explanation.template
+    nearest = tuple(f"{miss.template}: {miss.reason}" for miss in explanation.misses)
+    if template is None:
+        return Meaning(note=explanation.note, nearest=nearest)
+    policy = template.policy
+    return Meaning(
+        template=template.name,
+        pattern=template.pattern,
+        source=explanation.template_source,
+        line=explanation.template_line,
+        fields={field.name: field.text for field in explanation.fields},
+        tiers=policy.tiers,
+        flow=policy.flow.value,
+        immutable=policy.immutable.value,
+        ttl_s=policy.ttl_s,
+        note=explanation.note,
+    )
+
+
+def _kind_of(node: Missing) -> str:
+    return "missing" if node.possible else "impossible"
