@@ -22,6 +22,7 @@ from tests.servers.gcs import GcsServer
 from tests.servers.gcs_emulator import GcsEmulator
 from tests.servers.handles import EmulatorBucket, GcsBucket, HttpRoot, NginxRoot, S3Bucket
 from tests.servers.http import HttpServer
+from tests.servers.http_proxy import HttpProxy
 from tests.servers.nginx import Nginx, program
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import S3Server
@@ -123,3 +124,10 @@ def proxy() -> Iterator[Callable[[int], Proxy]]:
     """A function that puts a proxy before a port of 127.0.0.1; all end with the test."""
     with ExitStack() as stack:
         yield lambda port: stack.enter_context(Proxy(port))
+
+
+@pytest.fixture
+def http_proxy() -> Iterator[Callable[[int], HttpProxy]]:
+    """As `proxy`, but it looks into HTTP and follows rules for requests."""
+    with ExitStack() as stack:
+        yield lambda port: stack.enter_context(HttpProxy(port))

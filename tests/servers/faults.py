@@ -77,24 +77,30 @@ class Fault:
         )
 
 
-class FaultHandle:
-    """A fault that was put in force. Thread-safe."""
+class Hits:
+    """How often something that was put in force has hit, and whether it still does. Thread-safe.
 
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
+    Attributes:
+        hits: how many were hit.
+        passed: how many were let through before the first hit.
+        active: whether it may hit more.
+    """
+
+    def __init__(self, *, skip: int, times: int | None) -> None:
+        self._skip = skip
+        self._times = times
         self.hits = 0
         self.passed = 0
         self.active = True
         self._changed = threading.Condition()
         self._released = threading.Event()
 
-    def take(self, record: RequestRecord) -> bool:
-        """Return whether this request is hit, and count it."""
+    def count(self) -> bool:
+        """Return whether one that matches is hit, and count it."""
         with self._changed:
-            spent = self.fault.times is not None and self.hits >= self.fault.times
-            if not self.active or spent or not self.fault.matches(record):
+            if not self.active or (self._times is not None and self.hits >= self._times):
                 return False
-            if self.passed < self.fault.skip:
+            if self.passed < self._skip:
                 self.passed += 1
                 return False
             self.hits += 1
@@ -105,7 +111,7 @@ class FaultHandle:
         """Block until *count* requests were hit; TimeoutError if they do not come."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.hits >= count, timeout_s):
-                raise TimeoutError(f"{self.fault} hit {self.hits} requests, not {count}")
+                raise TimeoutError(f"{self!r} hit {self.hits} requests, not {count}")
 
     def wait_released(self, timeout_s: float | None = None) -> bool:
         """Block, in the server, until the test releases the stalled requests."""
@@ -116,6 +122,21 @@ class FaultHandle:
         with self._changed:
             self.active = False
         self._released.set()
+
+
+class FaultHandle(Hits):
+    """A fault that was put in force."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(skip=fault.skip, times=fault.times)
+        self.fault = fault
+
+    def __repr__(self) -> str:
+        return repr(self.fault)
+
+    def take(self, record: RequestRecord) -> bool:
+        """Return whether this request is hit, and count it."""
+        return self.fault.matches(record) and self.count()
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self.fault), "hits": self.hits, "active": self.active}

@@ -2,6 +2,7 @@
 
 It has its own trio loop in its own thread, so a test's loop (with its own clock) can use it. It
 knows no HTTP: it sees two streams of bytes a connection, and treats each as its `Behaviour` says.
+`http_proxy` looks into the streams, and treats each request as a rule says.
 What it cannot do is what TCP hides from programs: reordering, lost packets, a full half-open peer.
 """
 
@@ -54,17 +55,32 @@ class Behaviour:
 AS_IS = Behaviour()
 
 
+class Link:
+    """A rate that several connections share, as those behind one switch do. Used in one loop."""
+
+    def __init__(self, bytes_per_s: float) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._free_at = 0.0
+
+    async def carry(self, count: int) -> None:
+        """Return when the link has carried *count* bytes more, after all that were there first."""
+        self._free_at = max(self._free_at, trio.current_time()) + count / self._bytes_per_s
+        await trio.sleep_until(self._free_at)
+
+
 class Proxy:
     """Forwards a port of its own to *target_port*, both on loopback.
 
     Use as a context manager. `down` is what happens to bytes from the server to the client, `up`
     to those from the client; both are set with `set` at any time, and open connections follow.
+    `link` is the rate that all connections share on the way to the clients, None for no limit.
     """
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
         self.down = AS_IS
         self.up = AS_IS
+        self.link: Link | None = None
         self.connections = 0
         self.bytes_down = 0
         self.bytes_up = 0
@@ -76,7 +92,7 @@ class Proxy:
         self._stop: trio.Event | None = None
         self._changed: trio.Event | None = None
         self._listening: trio.CancelScope | None = None
-        self._open: set[_Connection] = set()
+        self._open: set[Connection] = set()
 
     @property
     def endpoint(self) -> str:
@@ -88,9 +104,14 @@ class Proxy:
         """Change how bytes are treated from now on; stalled connections look again."""
         self._call(lambda: self._set(down, up))
 
+    def share(self, bytes_per_s: float | None) -> None:
+        """Let all connections together carry so much to the clients; None: no limit."""
+        self.link = None if bytes_per_s is None else Link(bytes_per_s)
+
     def reset(self) -> None:
         """Pass everything on as it is, and listen."""
         self.set(down=AS_IS, up=AS_IS)
+        self.share(None)
         self.come_up()
 
     def cut(self) -> None:
@@ -189,24 +210,31 @@ class Proxy:
 
     async def _serve(self, client: trio.socket.SocketType) -> None:
         server = trio.socket.socket()
-        connection = _Connection(client, server)
+        connection = Connection(client, server)
         self._open.add(connection)
         try:
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await server.connect(("127.0.0.1", self.target_port))
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._pump, connection, client, server, "up")
-                nursery.start_soon(self._pump, connection, server, client, "down")
+            await self._relay(connection)
+        except trio.ClosedResourceError:
+            return
         except OSError:
             connection.cut()
         finally:
             self._open.discard(connection)
             connection.end()
 
+    async def _relay(self, connection: Connection) -> None:
+        """Pass bytes on, both ways, until the connection ends."""
+        async with trio.open_nursery() as nursery:
+            client, server = connection.client, connection.server
+            nursery.start_soon(self._pump, connection, client, server, "up")
+            nursery.start_soon(self._pump, connection, server, client, "down")
+
     async def _pump(
         self,
-        connection: _Connection,
+        connection: Connection,
         source: trio.socket.SocketType,
         sink: trio.socket.SocketType,
         direction: str,
@@ -223,7 +251,7 @@ class Proxy:
 
     async def _pass_on(
         self,
-        connection: _Connection,
+        connection: Connection,
         piece: bytes,
         sink: trio.socket.SocketType,
         direction: str,
@@ -237,9 +265,9 @@ class Proxy:
             room = len(piece) if stop is None else min(max(0, stop - passed), len(piece))
             if room:
                 await _slow_down(behaviour, room)
-                # Counted before it is sent: whoever has the bytes finds them counted.
-                self._count(direction, room)
-                await _send(sink, _corrupted(piece[:room], behaviour.corrupt_at, passed))
+                await self.transmit(
+                    sink, corrupted(piece[:room], behaviour.corrupt_at, passed), direction
+                )
                 passed += room
                 piece = piece[room:]
             if stop is not None and passed >= stop:
@@ -253,15 +281,22 @@ class Proxy:
                 await trio.lowlevel.checkpoint()
         return passed
 
-    def _count(self, direction: str, count: int) -> None:
+    async def transmit(self, sink: trio.socket.SocketType, piece: bytes, direction: str) -> None:
+        """Send *piece*, at the rate of the link if it goes to the client."""
+        # Counted before it is sent: whoever has the bytes finds them counted.
         if direction == "up":
-            self.bytes_up += count
+            self.bytes_up += len(piece)
         else:
-            self.bytes_down += count
+            self.bytes_down += len(piece)
+            if self.link is not None:
+                await self.link.carry(len(piece))
+        view = memoryview(piece)
+        while view:
+            view = view[await sink.send(view) :]
 
 
 @dataclass(eq=False, slots=True)
-class _Connection:
+class Connection:
     """The two sockets of a connection. Closing them ends the tasks that use them."""
 
     client: trio.socket.SocketType
@@ -288,13 +323,8 @@ async def _slow_down(behaviour: Behaviour, count: int) -> None:
         await trio.sleep(seconds)
 
 
-async def _send(sink: trio.socket.SocketType, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:
-        view = view[await sink.send(view) :]
-
-
-def _corrupted(piece: bytes, corrupt_at: int | None, passed: int) -> bytes:
+def corrupted(piece: bytes, corrupt_at: int | None, passed: int) -> bytes:
+    """Return *piece*, which starts at the offset *passed*, with one byte inverted."""
     if corrupt_at is None or not passed <= corrupt_at < passed + len(piece):
         return piece
     changed = bytearray(piece)

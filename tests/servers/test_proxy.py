@@ -6,9 +6,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from tests.servers.handles import HttpRoot
-from tests.servers.proxy import Behaviour, Proxy
+from tests.servers.proxy import Behaviour, Link, Proxy
 
 BODY = bytes(range(256)) * 4096
 
@@ -88,3 +89,26 @@ def test_down_refuses_and_the_same_port_comes_back(network: Proxy, client: httpx
         client.get("/f")
     network.come_up()
     assert client.get("/f").status_code == 200
+
+
+async def test_all_connections_share_the_rate_of_a_link() -> None:
+    # In this loop's own clock: what a link carries takes exactly as long as it says.
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    ended: list[tuple[float, str]] = []
+
+    async def main() -> None:
+        link = Link(1000.0)
+
+        async def carry(name: str, count: int) -> None:
+            await link.carry(count)
+            ended.append((trio.current_time(), name))
+
+        begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for name in ("one", "other"):
+                nursery.start_soon(carry, name, 500)
+        ended.append((trio.current_time() - begun, "both"))
+
+    await trio.to_thread.run_sync(lambda: trio.run(main, clock=clock))
+    assert ended[-1] == (pytest.approx(1.0), "both")
+    assert ended[1][0] - ended[0][0] == pytest.approx(0.5)
