@@ -151,6 +151,14 @@ class TierTimeout(TierUnavailable):
     errno = _errno.ETIMEDOUT
 
 
+class TierBusy(TierUnavailable):
+    """The tier answers, but not this request: too many at once (429, "slow down", 409)."""
+
+
+class OriginDown(TierUnavailable):
+    """The tier was not asked: it did not answer those who asked before (`tiers.breaker`)."""
+
+
 class TierCorrupt(TierError):
     """Bytes, lengths or checksums from a tier contradict each other."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Tier
+from shotfs.tiers.breaker import BreakerWatch
 from shotfs.tiers.registry import open_tier
 from tests.contract.places import PLACES, Place
 
@@ -26,6 +27,6 @@ def metrics() -> Metrics:
 @pytest.fixture
 async def tier(place: Place, metrics: Metrics) -> AsyncIterator[Tier]:
     """The tier at the place, as the service opens it."""
-    opened = await open_tier(place.url, place.settings(), metrics)
+    opened = await open_tier(place.url, place.settings(), metrics, BreakerWatch())
     yield opened
     await opened.aclose()

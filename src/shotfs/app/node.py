@@ -102,6 +102,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
             open_spool(settings.spool, spool_directory(settings), metrics) as spool,
             trio.open_nursery() as nursery,
         ):
+            nursery.start_soon(tiers.breakers.run)
             loader = SpecLoader(
                 settings,
                 os.path.dirname(loaded.path or ""),
@@ -199,7 +200,9 @@ async def check_origins(specs: Iterable[Specification], tiers: TierPool) -> None
     async def check_origin(url: str) -> None:
         # Kept for the caller instead of raised: an exception group says less.
         try:
-            await _check(await tiers.get(url), url)
+            tier = await tiers.get(url)
+            if not await _check(tier, url):
+                tiers.breakers.doubt(tier.name)
         except TierUnavailable as exc:
             log.warning("origin unreachable; what is cached still works: %s", exc)
         except ShotfsError as exc:
@@ -223,8 +226,14 @@ async def check_origins(specs: Iterable[Specification], tiers: TierPool) -> None
         raise problems[0]
 
 
-async def _check(tier: Tier, url: str) -> None:
+async def _check(tier: Tier, url: str) -> bool:
+    """Ask *tier* whether it works; False if it does not answer.
+
+    Raises:
+        ShotfsError: it does not work.
+    """
     with trio.move_on_after(ORIGIN_CHECK_S) as scope:
         await tier.check()
     if scope.cancelled_caught:
         log.warning("%s does not answer; what is cached still works", url)
+    return not scope.cancelled_caught

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ from shotfs.app.versions import NodeVersions
 from shotfs.fuse.mount import Mount
 from shotfs.namespace import SpecWatch
 from shotfs.observe.notify import STOPPING, notify
+from shotfs.tiers.breaker import Reachability
 
 
 class NodeService:
@@ -125,8 +127,10 @@ class NodeService:
         near = self._node.tiers.opened_near(url)
         if tier is None and near is not None:
             return {"opened": True, "faster_tier": True, "paused": near.paused}
+        breaker = None if tier is None else self._node.tiers.breakers.of(tier.name)
         return {
             "opened": tier is not None,
+            **({} if breaker is None else _reachability(breaker.reachability)),
             "writable": None if tier is None else tier.properties.writable,
             "preconditions": None if tier is None else tier.properties.preconditions,
         }
@@ -156,3 +160,16 @@ class NodeService:
             "max_background": tuned.max_background,
             "readahead_bytes": tuned.readahead_bytes,
         }
+
+
+
+def _reachability(found: Reachability) -> Mapping[str, Any]:
+    since_s = datetime.fromtimestamp(found.since_s, UTC)
+    since = since_s.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {
+        "reachable": found.reachable,
+        # The origin of a service that has just started was not gone before.
+        "since": since if found.outages else None,
+        "outages": found.outages,
+        "last_error": found.last_error or None,
+    }

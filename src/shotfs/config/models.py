@@ -284,6 +284,22 @@ class NetworkSettings(Section):
         description="How many retries a second one origin gets from this node. Beyond it errors"
         " are reported at once: a farm that retries without limit keeps a sick store down.",
     )
+    breaker_failures: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=5,
+        description="How many requests in a row an origin may leave without an answer (refused, no"
+        " route, timed out, 5xx) before it is asked whether it is there at all. If it is not, all"
+        " requests to it fail at once with ENETDOWN until it is back, instead of each waiting for"
+        " its deadline. 5: fewer than the attempts of one request, so the first that fails for"
+        " good is the last that was waited for. 0 switches that off.",
+    )
+    probe_s_max: Seconds = Field(
+        default=5.0,
+        gt=0,
+        description="The longest pause, in seconds, between two questions whether an origin that is"
+        " gone is back. The first is half a second, each next one twice as long. 5 s: a farm of"
+        " 1,000 nodes asks 200 to 400 times a second, which a store bears, and nobody waits long"
+        " for what works again.",
+    )
     spec_check_s: Seconds = Field(
         default=30.0,
         description="How often, in seconds, the documents of the specifications are looked at for"

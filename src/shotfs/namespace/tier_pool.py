@@ -13,6 +13,7 @@ from shotfs.errors import ShotfsError
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Policy
 from shotfs.tiers.base import Revision, Tier
+from shotfs.tiers.breaker import BreakerWatch
 from shotfs.tiers.keys import parse_root
 from shotfs.tiers.nearest import Near, NearestTier
 from shotfs.tiers.registry import open_near_tier, open_tier
@@ -39,7 +40,11 @@ class TierSource(Protocol):
 
 
 class TierPool:
-    """Opens tiers on first use and closes them all at the end. One event loop only."""
+    """Opens tiers on first use and closes them all at the end. One event loop only.
+
+    Attributes:
+        breakers: of the origins. They open only while somebody runs `breakers.run`.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
@@ -48,6 +53,7 @@ class TierPool:
         self._nears: dict[str, Near | None] = {}
         self._readers: dict[tuple[str, ...], NearestTier] = {}
         self._lock = trio.Lock()
+        self.breakers = BreakerWatch()
 
     def all(self) -> list[Tier]:
         """Return every tier that was opened, in the order of opening."""
@@ -70,7 +76,9 @@ class TierPool:
         async with self._lock:
             tier = self._tiers.get(url)
             if tier is None:
-                tier = self._tiers[url] = await open_tier(url, self._settings, self._metrics)
+                tier = self._tiers[url] = await open_tier(
+                    url, self._settings, self._metrics, self.breakers
+                )
                 log.info("origin opened", extra={"origin": tier.name})
         return tier
 

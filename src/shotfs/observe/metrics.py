@@ -104,6 +104,17 @@ class Metrics:
         self.tier_retries = self._counters(
             "shotfs_tier_retries", "Requests to origins that were tried again.", "origin"
         )
+        self.origin_up = self._gauges(
+            "shotfs_origin_up", "0 while an origin cannot be reached and is not asked.", "origin"
+        )
+        self.origin_outages = self._counters(
+            "shotfs_origin_outages", "How often an origin was found to be gone.", "origin"
+        )
+        self.origin_refused = self._counters(
+            "shotfs_origin_refused",
+            "Requests that failed at once because their origin was gone.",
+            "origin",
+        )
         self.near_tiers = self._counters(
             "shotfs_near_tier",
             "What faster tiers were good for: served, absent, differs, unproven, error, paused,"

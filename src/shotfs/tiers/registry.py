@@ -13,6 +13,7 @@ import trio
 from shotfs.config import Settings
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Tier
+from shotfs.tiers.breaker import Breaker, BreakerTier, BreakerWatch
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.keys import parse_root
 from shotfs.tiers.retry import Retrier, RetryingTier
@@ -69,16 +70,28 @@ def open_adapter(url: str, settings: Settings) -> Tier:
     return _ADAPTERS.get(root.scheme, _generic)(origin)
 
 
-async def open_tier(url: str, settings: Settings, metrics: Metrics) -> Tier:
+async def open_tier(
+    url: str, settings: Settings, metrics: Metrics, watch: BreakerWatch | None = None
+) -> Tier:
     """Return the tier of the root *url*, with retries and metrics. Nothing is connected yet.
 
     In a thread, because the implementation of a foreign kind of URL may take long to import.
+
+    Args:
+        url: of the root.
+        settings: of this node.
+        metrics: where requests are counted.
+        watch: probes for its breaker; None: it has none, which suits commands that end soon.
 
     Raises:
         Unsupported: nothing can open this kind of URL.
     """
     adapter = await trio.to_thread.run_sync(open_adapter, url, settings)
-    tier = TracedTier(adapter, metrics)
+    tier: Tier = TracedTier(adapter, metrics)
+    if watch is not None:
+        breaker = Breaker(tier.name, tier.check, settings.network, metrics, suspect=watch.suspected)
+        watch.add(breaker)
+        tier = BreakerTier(tier, breaker)
     return RetryingTier(tier, Retrier(tier.name, settings.network, metrics))
 
 

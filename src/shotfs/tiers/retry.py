@@ -20,7 +20,13 @@ import trio
 
 from shotfs.config import NetworkSettings
 from shotfs.digest import Buffer, Checksums
-from shotfs.errors import ObjectNotFound, PreconditionFailed, TierError, TierTimeout
+from shotfs.errors import (
+    ObjectNotFound,
+    OriginDown,
+    PreconditionFailed,
+    TierError,
+    TierTimeout,
+)
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
 from shotfs.tiers.pages import Pages
@@ -117,6 +123,8 @@ class Retrier:
         """After *attempts* attempts, wait for the next one; False if there shall be none."""
         if not exc.retryable or attempts >= self._network.attempts_max:
             return False
+        if isinstance(exc, OriginDown):
+            return False  # it is probed by somebody else; waiting here would help nobody
         if not self._budget.take():
             log.warning(
                 "origin %s: retry budget used up, %s fails now (network.retry_budget_per_s = %g)",

@@ -22,6 +22,7 @@ from shotfs.errors import (
     PreconditionFailed,
     RevisionChanged,
     ShotfsError,
+    TierBusy,
     TierCorrupt,
     TierError,
     TierTimeout,
@@ -110,6 +111,14 @@ def unavailable(origin: Origin, what: str, text: str) -> TierUnavailable:
     )
 
 
+def busy(what: str, text: str) -> TierBusy:
+    """Return the error for a tier that answers, but has no time for this request."""
+    return TierBusy(
+        f"{what}: {shortened(text)}",
+        fix="the store asks for fewer requests: lower network.connections_max, or raise its quota",
+    )
+
+
 def timed_out(origin: Origin, what: str, deadline_s: float | None = None) -> TierTimeout:
     """Return the error for a request that did not end in *deadline_s* (None: that stood still)."""
     waited_s = origin.network.progress_timeout_s if deadline_s is None else deadline_s
@@ -149,7 +158,7 @@ def from_status(origin: Origin, what: str, status: int, text: str) -> ShotfsErro
     """
     said = f"HTTP {status} {text}".strip()
     if any(reason in text for reason in _BUSY_REASONS):
-        return unavailable(origin, what, said)
+        return busy(what, said)
     if any(reason in text for reason in _CORRUPT_REASONS):
         return corrupt(what, said)
     if status in (401, 403, 407) or any(reason in text for reason in _DENIED_REASONS):
@@ -161,7 +170,9 @@ def from_status(origin: Origin, what: str, status: int, text: str) -> ShotfsErro
     if status == 416:
         return RevisionChanged(f"{what} is shorter than it was: {shortened(said)}")
     # 409 is S3's answer to two conditional writes at once: ask again, then one of them lost.
-    if status in (408, 409, 425, 429) or (status >= 500 and status != 501):
+    if status in (408, 409, 425, 429):
+        return busy(what, said)
+    if status >= 500 and status != 501:
         return unavailable(origin, what, said)
     return TierError(f"{what}: {shortened(said)}")
 
