@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
-from shotfs.cache.scheduling import FetchSlots
+from shotfs.cache.scheduling import FetchClass, FetchScheduler
 from shotfs.digest import Buffer
 from shotfs.errors import ObjectNotFound, RevisionChanged, TierTimeout
 from shotfs.tiers.base import Revision, Span, Tier
@@ -46,13 +46,13 @@ class DirectReader:
         self,
         tier: Tier,
         revision: Revision,
-        slots: FetchSlots,
+        scheduler: FetchScheduler,
         budget: WindowBudget,
         deadline_s: float,
     ) -> None:
         self._tier = tier
         self._revision = revision
-        self._slots = slots
+        self._scheduler = scheduler
         self._budget = budget
         self._deadline_s = deadline_s
         self._lock = trio.Lock()
@@ -105,8 +105,12 @@ class DirectReader:
         # The window is paid for before its bytes come, and given back if they do not.
         try:
             origin = self._revision.tier
-            async with self._slots.slot(origin, window.length_bytes, demand=True):
+            async with self._scheduler.slot(
+                origin, window.length_bytes, FetchClass.DEMAND, what=self._revision.key
+            ) as slot:
+                began = trio.current_time()
                 content = await self._tier.read(self._revision, window)
+                slot.record(window.length_bytes, trio.current_time() - began)
         except BaseException:
             if kept:
                 self._budget.give_back(window.length_bytes)

@@ -26,7 +26,8 @@ from shotfs.cache.holdings import Holdings
 from shotfs.cache.index import Index, identity_of
 from shotfs.cache.phase import ENDED
 from shotfs.cache.room import Room
-from shotfs.cache.scheduling import FetchClass, FetchSlots
+from shotfs.cache.scheduling import FetchClass, FetchScheduler, OriginLimits
+from shotfs.cache.scrub import Scrub
 from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.stream import Fetching
 from shotfs.cache.streams import Streams
@@ -127,9 +128,10 @@ class Cache:
             directory.move_index_aside,
             self._blobs, self._room, self._disk, metrics, nursery,
         )  # fmt: skip
-        self._slots = FetchSlots(network.connections_max, BYTES_IN_FLIGHT_MAX)
+        limits = OriginLimits(network.connections_max, network.range_bytes)
+        self._scheduler = FetchScheduler(lambda _: limits, BYTES_IN_FLIGHT_MAX)
         fetching = Fetching(
-            slots=self._slots,
+            scheduler=self._scheduler,
             range_blocks=max(1, network.range_bytes // BLOCK_BYTES),
             parallel=min(PARALLEL_MAX, network.connections_max),
             deadline_s=deadline_s,
@@ -300,7 +302,7 @@ class Cache:
             files=room.used_files,
             files_max=room.files_max,
             bytes_reserved=room.reserved_bytes,
-            bytes_in_flight=self._slots.bytes_in_flight,
+            bytes_in_flight=self._scheduler.bytes_in_flight,
             streams=len(self._streams),
             open_blobs=len(self._holdings.leases),
             disk_free_bytes=room.free_bytes(),
@@ -320,7 +322,7 @@ class Cache:
 
     def direct(self, tier: Tier, revision: Revision) -> DirectReader:
         """Return a reader that keeps nothing."""
-        return DirectReader(tier, revision, self._slots, self._windows, self._deadline_s)
+        return DirectReader(tier, revision, self._scheduler, self._windows, self._deadline_s)
 
     async def read_blob(self, descriptor: Descriptor, span: Span) -> bytearray:
         """Read in a disk thread."""

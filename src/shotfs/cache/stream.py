@@ -18,7 +18,7 @@ import trio
 from shotfs.cache.blocks import BLOCK_BYTES, BlockMap, Run
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.phase import ENDED, Event, Phase, transition
-from shotfs.cache.scheduling import FetchClass, FetchSlots
+from shotfs.cache.scheduling import FetchClass, FetchScheduler, Slot
 from shotfs.digest import Digest
 from shotfs.errors import (
     CacheError,
@@ -50,13 +50,13 @@ class Fetching:
     """How streams fetch.
 
     Attributes:
-        slots: shared by all streams.
+        scheduler: shared by all streams.
         range_blocks: blocks of one bulk request at most.
         parallel: requests of one stream at once.
         deadline_s: how long a reader waits without progress.
     """
 
-    slots: FetchSlots
+    scheduler: FetchScheduler
     range_blocks: int
     parallel: int
     deadline_s: float
@@ -377,15 +377,11 @@ class Stream:
         # slot is there, and a run stays in `_wanted` until it is claimed, so it is asked for once.
         first = self._wanted[0]
         limit = min(self._fetching.range_blocks, first.stop - first.first)
-        async with self._fetching.slots.slot(
-            self.revision.tier,
-            self._request_bytes(limit),
-            demand=self.fetch_class is FetchClass.DEMAND,
-        ):
+        async with self._slot(limit, self.fetch_class) as slot:
             claimed = self._claim_wanted(limit)
             if claimed is not None:
                 self._position = claimed.stop
-                if await self._fetch(claimed):
+                if await self._fetch(claimed, slot):
                     self._spawn_fill()
 
     def _claim_wanted(self, limit: int) -> Run | None:
@@ -402,30 +398,32 @@ class Stream:
             more = True
             while more and self.fill_wanted:
                 limit = self._fill_blocks()
-                async with self._fetching.slots.slot(
-                    self.revision.tier, self._request_bytes(limit), demand=False
-                ):
-                    more = await self._fetch_next(limit)
+                async with self._slot(limit, max(self.fetch_class, FetchClass.LOOKAHEAD)) as slot:
+                    more = await self._fetch_next(limit, slot)
         finally:
             self._filling -= 1
 
-    async def _fetch_next(self, limit: int) -> bool:
+    async def _fetch_next(self, limit: int, slot: Slot) -> bool:
         # It may have been stopped while this task waited for the slot.
         run = self.blocks.claim_from(self._position, limit) if self.fill_wanted else None
         if run is None:
             return False
         self._position = run.stop
-        return await self._fetch(run)
+        return await self._fetch(run, slot)
 
     def _fill_blocks(self) -> int:
         if not self._seconds_per_block:
             return self._fetching.range_blocks
         return max(1, min(self._fetching.range_blocks, int(REQUEST_S / self._seconds_per_block)))
 
-    def _request_bytes(self, blocks: int) -> int:
-        return min(blocks * BLOCK_BYTES, self.revision.size_bytes)
+    def _slot(self, blocks: int, fetch_class: FetchClass) -> Slot:
+        revision = self.revision
+        length_bytes = min(blocks * BLOCK_BYTES, revision.size_bytes)
+        return self._fetching.scheduler.slot(
+            revision.tier, length_bytes, fetch_class, what=revision.key
+        )
 
-    async def _fetch(self, run: Run) -> bool:
+    async def _fetch(self, run: Run, slot: Slot) -> bool:
         """Fetch the claimed *run*; False: it failed and whoever waits for it has been told."""
         assert self.descriptor is not None
         span = self.blocks.span_of(run)
@@ -436,6 +434,7 @@ class Stream:
             with self.descriptor.using() as number, trio.fail_after(limit_s):
                 await self._tier.read_to_file(self.revision, span, number)
             arrived = True
+            slot.record(span.length_bytes, trio.current_time() - started)
         except (ObjectNotFound, RevisionChanged) as error:
             self._origin_changed(error)
         except ShotfsError as error:

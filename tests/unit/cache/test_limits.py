@@ -13,7 +13,7 @@ import trio
 from shotfs.cache import FileState
 from shotfs.cache.direct import WINDOW_BYTES, DirectReader, WindowBudget
 from shotfs.cache.room import Room
-from shotfs.cache.scheduling import FetchSlots
+from shotfs.cache.scheduling import FetchScheduler, OriginLimits
 from shotfs.errors import CacheFull
 from shotfs.tiers.base import Revision, Span
 from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
@@ -185,8 +185,8 @@ async def test_s10_windows_of_all_unkept_readers_share_one_budget(tier: FakeTier
     content = content_of(20 * MIB)
     revision = tier.add("a", content)
     budget = WindowBudget(2 * WINDOW_BYTES)
-    slots = FetchSlots(16, 64 * MIB)
-    readers = [DirectReader(tier, revision, slots, budget, 60.0) for _ in range(8)]
+    scheduler = FetchScheduler(lambda _: OriginLimits(), 64 * MIB)
+    readers = [DirectReader(tier, revision, scheduler, budget, 60.0) for _ in range(8)]
     for start in range(0, 4 * MIB, MIB):
         for reader in readers:
             assert bytes(await reader.read(Span(start, start + 10))) == content[start : start + 10]
@@ -200,7 +200,8 @@ async def test_s10_windows_of_all_unkept_readers_share_one_budget(tier: FakeTier
 async def test_s10_a_failed_window_gives_its_budget_back(tier: FakeTier) -> None:
     revision = tier.add("a", content_of(20 * MIB))
     budget = WindowBudget(2 * WINDOW_BYTES)
-    reader = DirectReader(tier, revision, FetchSlots(16, 64 * MIB), budget, 60.0)
+    scheduler = FetchScheduler(lambda _: OriginLimits(), 64 * MIB)
+    reader = DirectReader(tier, revision, scheduler, budget, 60.0)
     tier.gate = trio.Event()
     with trio.move_on_after(0):
         await reader.read(Span(0, 10))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import trio
 import trio.testing
 
 from shotfs.cache.phase import ENDED, Event, Phase, transition
-from shotfs.cache.scheduling import FetchSlots
 from shotfs.digest import digest_bytes
 from shotfs.errors import RevisionChanged, ShotfsError, TierTimeout, TierUnavailable
 from shotfs.tiers.base import Revision, Span
@@ -87,33 +85,6 @@ async def test_demand_goes_before_the_background_that_waits(tier: FakeTier, tmp_
             tier.gate.set()
         assert tier.reads[count][1] == Span(50 * MIB, 51 * MIB)
         file.close()
-
-
-async def test_slots_bound_connections_and_bytes_and_let_demand_pass() -> None:
-    slots = FetchSlots(connections_max=4, bytes_max=100)
-    held: list[str] = []
-    release = trio.Event()
-
-    async def hold(name: str, length_bytes: int, demand: bool) -> None:
-        async with slots.slot("origin", length_bytes, demand=demand):
-            held.append(name)
-            await release.wait()
-
-    async with trio.open_nursery() as nursery:
-        for number in range(5):
-            nursery.start_soon(hold, f"fill{number}", 10, False)
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(held) == 3  # a quarter of the connections stays free for readers
-        nursery.start_soon(hold, "large", 80, True)
-        await trio.testing.wait_all_tasks_blocked()
-        assert "large" not in held
-        nursery.start_soon(hold, "other", 80, True)
-        await trio.testing.wait_all_tasks_blocked()
-        assert slots.bytes_in_flight == 30
-        nursery.cancel_scope.cancel()
-    assert slots.bytes_in_flight == 0
-    async with slots.slot("origin", 10**9, demand=False):
-        assert slots.bytes_in_flight == 10**9
 
 
 async def test_s07_a_reader_without_progress_times_out_and_others_do_not_notice(
@@ -288,54 +259,6 @@ async def test_s07_an_origin_that_stands_still_takes_no_slot_from_another_one(
             # Also what no reader waits for is fetched.
             await keep(cache, healthy, in_parts)
         assert await cache.known(in_parts)
-        nursery.cancel_scope.cancel()
-
-
-async def test_s10_bytes_in_flight_are_bounded_over_all_origins() -> None:
-    slots = FetchSlots(connections_max=16, bytes_max=80)
-    held: Counter[str] = Counter()
-
-    async def hold(origin: str, length_bytes: int, demand: bool) -> None:
-        async with slots.slot(origin, length_bytes, demand=demand):
-            held[origin] += 1
-            await trio.sleep_forever()
-
-    async with trio.open_nursery() as nursery:
-        for origin in ("a", "b", "c"):
-            for _ in range(16):
-                nursery.start_soon(hold, origin, 5, True)
-            await trio.testing.wait_all_tasks_blocked()
-        # Three quarters, what was left, and an eighth that is always there.
-        assert held == {"a": 12, "b": 4, "c": 2}
-        nursery.start_soon(hold, "d", 1000, False)
-        await trio.testing.wait_all_tasks_blocked()
-        assert held["d"] == 1
-        nursery.cancel_scope.cancel()
-    assert slots.bytes_in_flight == 0
-
-
-async def test_a_large_request_is_not_overtaken_for_ever_by_small_ones() -> None:
-    slots = FetchSlots(connections_max=16, bytes_max=80)
-    order: list[str] = []
-    release = {name: trio.Event() for name in ("first", "large", "small")}
-
-    async def hold(name: str, origin: str, length_bytes: int) -> None:
-        async with slots.slot(origin, length_bytes, demand=True):
-            order.append(name)
-            await release[name].wait()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(hold, "first", "a", 60)
-        nursery.start_soon(hold, "first", "b", 10)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(hold, "large", "b", 40)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(hold, "small", "b", 1)
-        await trio.testing.wait_all_tasks_blocked()
-        assert order == ["first", "first"]
-        release["first"].set()
-        await trio.testing.wait_all_tasks_blocked()
-        assert sorted(order[2:]) == ["large", "small"]
         nursery.cancel_scope.cancel()
 
 

@@ -1,0 +1,147 @@
+"""A slot: the place of one request, while it waits and while it is under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import trio
+
+from shotfs.cache.asker import Asker
+from shotfs.cache.scheduling.classes import FetchClass
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A request that waits or is under way, for reports.
+
+    Attributes:
+        origin: the tier's name.
+        fetch_class: its class now.
+        length_bytes: the most that it fetches.
+        what: what it is about, as its owner calls it; "" if he said nothing.
+        since_s: how long it has waited, or has been under way, in seconds.
+        position: how many of its class and origin go before it; 0 for one under way.
+        asker: for whom.
+    """
+
+    origin: str
+    fetch_class: FetchClass
+    length_bytes: int
+    what: str
+    since_s: float
+    position: int
+    asker: Asker
+
+
+class Desk(Protocol):
+    """What a slot needs of the scheduler."""
+
+    def enqueue(self, slot: Slot) -> None:
+        """Put it into its queue; it may be granted at once."""
+        ...
+
+    def moved_up(self, slot: Slot, before: FetchClass) -> None:
+        """It has a more urgent class than *before*."""
+        ...
+
+    def give_up(self, slot: Slot) -> None:
+        """Take it out of its queue."""
+        ...
+
+    def give_back(self, slot: Slot) -> None:
+        """Its request has ended."""
+        ...
+
+
+class Slot:
+    """One request: ``async with slot:`` waits for its turn and holds it to the end of the block.
+
+    Used once. Everything but the waiting is synchronous, in the event loop.
+
+    Attributes:
+        origin: the tier's name.
+        length_bytes: the most that it fetches.
+        fetch_class: the most urgent class that it was given.
+        asker: for whom.
+        what: what it is about, for reports.
+        serial: its place among all requests, by when it came.
+        granted: whether it may go, or has gone.
+        fetched_bytes: how much it fetched; None until `record`.
+    """
+
+    __slots__ = (
+        "_desk", "_turn", "asker", "fetch_class", "fetched_bytes", "granted", "length_bytes",
+        "origin", "serial", "since", "took_s", "what",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        desk: Desk,
+        serial: int,
+        origin: str,
+        length_bytes: int,
+        fetch_class: FetchClass,
+        asker: Asker,
+        what: str,
+    ) -> None:
+        self._desk = desk
+        self._turn = trio.Event()
+        self.serial = serial
+        self.origin = origin
+        self.length_bytes = length_bytes
+        self.fetch_class = fetch_class
+        self.asker = asker
+        self.what = what
+        self.granted = False
+        self.fetched_bytes: int | None = None
+        self.took_s = 0.0
+        self.since = trio.current_time()
+
+    def __repr__(self) -> str:
+        state = "under way" if self.granted else "waits"
+        return f"<Slot {self.what or self.origin} {self.fetch_class.label} {state}>"
+
+    def promote(self, fetch_class: FetchClass) -> None:
+        """Make it as urgent as *fetch_class*, if it is not yet; it keeps its turn by age."""
+        before = self.fetch_class
+        if fetch_class < before:
+            self.fetch_class = fetch_class
+            self._desk.moved_up(self, before)
+
+    def record(self, length_bytes: int, seconds: float) -> None:
+        """Tell what the request brought, after it ended well; the last call counts.
+
+        Args:
+            length_bytes: how much it fetched.
+            seconds: how long it took.
+        """
+        self.fetched_bytes, self.took_s = length_bytes, seconds
+
+    def grant(self) -> None:
+        """Let it go. For the scheduler."""
+        self.granted = True
+        self.since = trio.current_time()
+        self._turn.set()
+
+    async def __aenter__(self) -> Self:
+        self.since = trio.current_time()
+        self._desk.enqueue(self)
+        try:
+            await self._turn.wait()
+        except BaseException:
+            if self.granted:
+                self._desk.give_back(self)
+            else:
+                self._desk.give_up(self)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._desk.give_back(self)
