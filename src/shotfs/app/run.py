@@ -135,13 +135,15 @@ async def _serve_mount(
 
 
 async def _start_around(nursery: trio.Nursery, node: Node, service: NodeService) -> None:
-    """Start what every service has beside its mount: control socket, the watchdog of the loop."""
+    """Start what every service has beside its mount: ways to ask it, the watchdog of the loop."""
     await nursery.start(
         functools.partial(
             serve_control, service, node.settings.control, functools.partial(_is_user, node)
         )
     )
     nursery.start_soon(loop_lag.watch, node.metrics)
+    if service.metrics_port is not None:
+        nursery.start_soon(service.metrics_port.run)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)

@@ -14,6 +14,8 @@ import trio
 from shotfs.app.cache import NodeCache
 from shotfs.app.node import Node
 from shotfs.app.versions import NodeVersions
+from shotfs.config.addresses import parse_address
+from shotfs.control.metrics_port import MetricsPort
 from shotfs.fuse.mount import Mount
 from shotfs.namespace import SpecWatch
 from shotfs.observe.notify import STOPPING, notify
@@ -28,6 +30,9 @@ class NodeService:
         mount: its mount; None for `shotfs serve`.
         end: called once, when the service shall end.
         specs: knows which specifications are in force, and loads new ones.
+
+    Attributes:
+        metrics_port: serves the metrics over TCP; None where nobody wants that.
     """
 
     def __init__(
@@ -39,6 +44,10 @@ class NodeService:
         self._specs = specs
         self._versions = NodeVersions(node, mount)
         self._node_cache = NodeCache(node)
+        listen = node.settings.control.metrics_listen
+        self.metrics_port = (
+            None if listen is None else MetricsPort(parse_address(listen), self.metrics_text)
+        )
         self._started_s = time.monotonic()
         self._state = "serving"
         self._stopping = trio.Event()
@@ -75,6 +84,7 @@ class NodeService:
             "cache": self._cache(),
             "spool": self._spool(),
             "kernel": self._kernel(),
+            "metrics": self._metrics(),
         }
 
     def cache_stats(self) -> Any:
@@ -150,6 +160,10 @@ class NodeService:
             "unpublished": len(self._node.publisher.queue()),
         }
 
+    def _metrics(self) -> Mapping[str, Any] | None:
+        port = self.metrics_port
+        return None if port is None else {"listen": str(port.address), "problem": port.problem}
+
     def _kernel(self) -> Mapping[str, Any] | None:
         if self._mount is None:
             return None
@@ -160,7 +174,6 @@ class NodeService:
             "max_background": tuned.max_background,
             "readahead_bytes": tuned.readahead_bytes,
         }
-
 
 
 def _reachability(found: Reachability) -> Mapping[str, Any]:

@@ -13,8 +13,17 @@ import socket
 import time
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from shotfs.config.addresses import parse_address
 from shotfs.config.mistake import Mistake
 from shotfs.config.moments import parse_moment
 from shotfs.config.units import Seconds, SizeBytes, format_duration
@@ -215,6 +224,23 @@ class CacheSettings(Section):
         " a path does not exist). As many as the"
         " cache may have files.",
     )
+    verify_bytes_per_s: SizeBytes = Field(
+        default=256 * MIB,
+        ge=MIB,
+        description="How many bytes a second `shotfs cache verify` reads at most. 256 MiB leave"
+        " half of a SATA SSD to the jobs; the command's --rate says otherwise for one run.",
+    )
+    scrub_days: Annotated[float, Field(ge=0, le=365)] = Field(
+        default=7.0,
+        description="In how many days each cached file is hashed once in the background, to find"
+        " what the disk forgot before a job does. 0 switches that off.",
+    )
+    scrub_bytes_per_s: SizeBytes = Field(
+        default=32 * MIB,
+        ge=64 * KIB,
+        description="How many bytes a second the background check reads at most, also to catch up"
+        " after the node was off. 32 MiB are 19 TiB a week, and little for any disk.",
+    )
 
 
 class SpoolSettings(Section):
@@ -347,6 +373,19 @@ class ControlSettings(Section):
         description="Members of this group may evict, drain and stop, as root and the service user"
         " may. Everybody else who may use the mount can ask for status.",
     )
+    metrics_public: bool = Field(
+        default=False,
+        description="Let control.metrics_listen be an address that other machines reach. Off: a"
+        " mistake in an address must not publish anything.",
+    )
+    metrics_listen: str | None = Field(
+        default=None,
+        examples=["127.0.0.1:9400"],
+        max_length=64,
+        description="Address and port where Prometheus may fetch GET /metrics, beside the socket."
+        " Nothing else is answered there. Off by default: it has no passwords, and whoever can"
+        " connect learns the names of the origins.",
+    )
 
     @field_validator("socket")
     @classmethod
@@ -358,6 +397,17 @@ class ControlSettings(Section):
                 "use a shorter path, such as one in /run",
             )
         return path
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _listens_where_it_may(cls, text: str | None, info: ValidationInfo) -> str | None:
+        # `metrics_public` stands before it, and is missing here if it is a mistake itself.
+        if text is None or parse_address(text).loopback or info.data.get("metrics_public", True):
+            return text
+        raise Mistake(
+            f"control.metrics_listen {text} is not of this machine alone",
+            "use 127.0.0.1, or set control.metrics_public = true: whoever can connect may read",
+        )
 
 
 class LogSettings(Section):
