@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -93,6 +94,8 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 metrics,
                 deadline_s=settings.mount.request_deadline_s,
                 on_corrupt=corrupt,
+                # The tier is not to blame.
+                on_damaged=partial(_offer, corrupt_in),
             ) as cache,
             open_catalog(
                 os.path.join(settings.cache.directory, "catalog"),

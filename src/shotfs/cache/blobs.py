@@ -110,6 +110,27 @@ class BlobStore:
         """Return the names of the directories that hold blobs, at most 256, sorted."""
         return sorted(entry.name for entry in os.scandir(self._directory) if entry.is_dir())
 
+    def digests(self, after: str = "") -> Iterator[Digest]:
+        """Yield the digests of all blobs above *after*, in their order.
+
+        One directory is in memory at a time; what comes or goes meanwhile may be missed.
+        """
+        for name in self.subdirectories():
+            if name < after[:2]:
+                continue
+            with os.scandir(f"{self._directory}/{name}") as entries:
+                found = sorted(entry.name for entry in entries if entry.name > after)
+            for digest in found:
+                with contextlib.suppress(ValueError):
+                    yield parse_digest(digest)
+
+    def origins(self, digest: Digest) -> tuple[Revision, ...]:
+        """Return the revisions whose content the blob is, the newest last; () if it is gone.
+
+        The oldest are left out where there are more than `ORIGINS_BYTES_MAX` hold.
+        """
+        return _origins_of(self.path(digest))
+
     def scan(self, subdirectory: str) -> Iterator[FoundBlob]:
         """Yield the blobs of one subdirectory; unlink what is no blob."""
         with os.scandir(f"{self._directory}/{subdirectory}") as entries:

@@ -11,6 +11,7 @@ Layout::
     partials/           content that streams in; emptied at start
     index/              diskcache
     index.damaged-<n>   an index that could not be read, kept for one generation
+    scrub.json          how far the background check of the blobs is
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ class CacheDirectory:
     def index(self) -> str:
         """Where the index is."""
         return os.path.join(self.path, "index")
+
+    @property
+    def scrub_position(self) -> str:
+        """Where the scrub keeps how far it is."""
+        return os.path.join(self.path, "scrub.json")
 
     def empty_partials(self) -> None:
         """Remove what an earlier process was in the middle of."""

@@ -31,6 +31,7 @@ from shotfs.cache.scrub import Scrub
 from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.stream import Fetching
 from shotfs.cache.streams import Streams
+from shotfs.cache.verify import Verifier
 from shotfs.config.models import CacheSettings, NetworkSettings
 from shotfs.digest import Digest
 from shotfs.errors import ShotfsError
@@ -62,6 +63,7 @@ async def open_cache(
     *,
     deadline_s: float = DEADLINE_S,
     on_corrupt: Callable[[Revision], None] | None = None,
+    on_damaged: Callable[[Revision], None] | None = None,
 ) -> AsyncIterator[Cache]:
     """Own the cache directory for the block.
 
@@ -72,6 +74,7 @@ async def open_cache(
         deadline_s: how long a reader waits without progress.
         on_corrupt: told of a revision whose bytes were wrong after some may have been read, so
             that the kernel's pages can be dropped. Called in the event loop; must not block.
+        on_damaged: as *on_corrupt*, where the bytes came right and the disk lost them.
 
     Raises:
         CacheUnsafe: others could write the directory.
@@ -84,7 +87,7 @@ async def open_cache(
         async with trio.open_nursery() as nursery:
             cache = Cache(
                 directory, nursery, settings, network, metrics,
-                deadline_s=deadline_s, on_corrupt=on_corrupt,
+                deadline_s=deadline_s, on_corrupt=on_corrupt, on_damaged=on_damaged,
             )  # fmt: skip
             await cache.start()
             try:
@@ -110,6 +113,7 @@ class Cache:
         *,
         deadline_s: float,
         on_corrupt: Callable[[Revision], None] | None,
+        on_damaged: Callable[[Revision], None] | None,
     ) -> None:
         self._directory = directory
         self._nursery = nursery
@@ -138,7 +142,7 @@ class Cache:
         )
         self._streams = Streams(fetching, self._room, nursery)
         self._windows = WindowBudget(WINDOW_BYTES_MAX)
-        self._hits = self._misses = 0
+        self._hits = self._misses = self._opens_seen = 0
         self._evictor = Evictor(
             EvictorParts(
                 database=self._holdings.database, blobs=self._blobs, room=self._room,
@@ -157,9 +161,30 @@ class Cache:
             )
         )  # fmt: skip
 
+        self._on_damaged = on_damaged
+        self._open_files: set[CachedFile] = set()
+        self._settings = settings
+        self.verifier = Verifier(
+            self._blobs,
+            self._drop_damaged,
+            lambda: (self._room.used_bytes, self._room.used_files),
+            metrics,
+            nursery,
+        )
+
     async def start(self) -> None:
         """Open the index and start what runs in the background."""
         await self._holdings.start(self._evictor.trim, was_clean=self._directory.was_clean)
+        if self._settings.scrub_days:
+            scrub = Scrub(
+                self.verifier,
+                self._directory.scrub_position,
+                days=self._settings.scrub_days,
+                bytes_per_s=self._settings.scrub_bytes_per_s,
+                busy=self._busy,
+                metrics=self._metrics,
+            )
+            self._nursery.start_soon(scrub.run)
 
     async def stop(self) -> None:
         """Cancel fetches, write what memory holds, close the index, mark the directory clean."""
@@ -206,6 +231,7 @@ class Cache:
             row = await holdings.prove(identity, row, self._admission, self._evictor)
         # Nothing is awaited from here to the lease.
         file = CachedFile(self, tier, revision, asker)
+        self._open_files.add(file)
         if row is not None and not self._evictor.condemned(row.digest):
             self._lend_blob(file, row.digest)
         else:
@@ -347,6 +373,7 @@ class Cache:
 
     def give_back(self, file: CachedFile) -> None:
         """End a lease."""
+        self._open_files.discard(file)
         if file.blob is not None:
             self._holdings.leases.remove(file.blob)
         stream = file.stream
@@ -355,6 +382,27 @@ class Cache:
         if stream.digest is not None:
             self._holdings.leases.remove(stream.digest)
         self._streams.leave(identity_of(file.revision), stream)
+
+    async def _drop_damaged(self, digest: Digest, origins: tuple[Revision, ...]) -> None:
+        """Drop a blob that the disk has damaged. Who read from it gets EIO, others good bytes."""
+        affected = {identity_of(revision): revision for revision in origins}
+        for file in self._open_files:
+            if file.digest == digest:
+                file.spoil()
+                affected[identity_of(file.revision)] = file.revision
+        await self._evictor.remove([digest])
+        # Also where the index cannot be written: a row without its blob is found by its reader.
+        await trio.to_thread.run_sync(self._blobs.remove, digest, limiter=self._disk)
+        if self._on_damaged is not None:
+            for revision in affected.values():
+                self._on_damaged(revision)
+
+    def _busy(self) -> bool:
+        """Whether somebody wants the disk: bytes come in, or files were opened since last asked."""
+        opens = self._hits + self._misses
+        busy = opens != self._opens_seen or len(self._streams) > 0
+        self._opens_seen = opens
+        return busy
 
     def _lend_blob(self, file: CachedFile, digest: Digest) -> None:
         self._hits += 1

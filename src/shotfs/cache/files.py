@@ -66,8 +66,8 @@ class CachedFile:
     """
 
     __slots__ = (
-        "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "asker", "blob",
-        "revision", "stream", "tier",
+        "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "_spoiled", "asker",
+        "blob", "revision", "stream", "tier",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,7 @@ class CachedFile:
         self._direct: DirectReader | None = None
         self._seen_attempt = 0
         self._closed = False
+        self._spoiled = False
 
     def __repr__(self) -> str:
         return f"<CachedFile {self.revision.key} {self.state.value}>"
@@ -172,6 +173,13 @@ class CachedFile:
             self._direct.close()
         self._lender.give_back(self)
 
+    def spoil(self) -> None:
+        """Note that the disk damaged the content: nothing is read from what is open any more.
+
+        A file that nothing was read from gets the content that is fetched again.
+        """
+        self._spoiled = self._descriptor is not None or self.stream is not None
+
     def _cut(self, span: Span) -> Span:
         if self._closed:
             raise ValueError(f"{self.revision.key} is closed")
@@ -181,9 +189,9 @@ class CachedFile:
     def _readable(self, span: Span) -> Descriptor | None:
         """Return the file to read *span* from, None when it is not in one now."""
         stream = self.stream
+        self._check_attempt()
         if stream is None:
             return None if self.blob is None else self._open_blob(self.blob)
-        self._check_attempt()
         if stream.descriptor is None or not stream.serves(span):
             return None
         self._seen_attempt = stream.attempt
@@ -200,9 +208,10 @@ class CachedFile:
         return self._descriptor
 
     def _check_attempt(self) -> None:
-        """Refuse to mix the bytes of two attempts, of which the first was wrong."""
+        """Refuse to mix wrong bytes and right ones: of two attempts, or of a damaged blob."""
         stream = self.stream
-        if stream is not None and self._seen_attempt and self._seen_attempt != stream.attempt:
+        restarted = stream is not None and self._seen_attempt not in (0, stream.attempt)
+        if restarted or self._spoiled:
             raise DigestMismatch(
                 f"{self.revision.tier}/{self.revision.key}: bytes that were read from it proved"
                 " to be corrupt; it is fetched again",

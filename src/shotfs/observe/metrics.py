@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 
 from shotfs.observe.bound import Bound
+from shotfs.observe.latencies import Latencies
 
 UPCALL_SECONDS_BUCKETS = (
     0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
@@ -56,8 +57,14 @@ class Metrics:
         self.upcall_errors = self._counters(
             "shotfs_upcall_errors", "Requests answered with an errno, by its name.", "op", "errno"
         )
-        self.upcall_seconds = self._histograms(
-            "shotfs_upcall_seconds", "Time to answer the kernel.", UPCALL_SECONDS_BUCKETS, "op"
+        self.upcall_seconds = self._latencies(
+            "shotfs_upcall_seconds", "Time to answer the kernel.", "op"
+        )
+        self.wait_seconds = self._latencies(
+            "shotfs_wait_seconds",
+            "How long applications waited: for a read that had to be fetched, and from a cold open"
+            " to its first byte.",
+            "what",
         )
         self.opens = self._counters(
             "shotfs_opens", "Files opened: cold, warm, streaming, spool.", "temperature"
@@ -98,6 +105,20 @@ class Metrics:
         self.tier_bytes_read = self._counters(
             "shotfs_tier_read_bytes", "Bytes read from origins.", "origin"
         )
+        self.fetched_bytes = self._counters(
+            "shotfs_fetched_bytes",
+            "Bytes that came from an origin, by why: demand, lookahead, prewarm; and publish, which"
+            " went there.",
+            "origin",
+            "class",
+        )
+        self.fetch_requests = self._gauges(
+            "shotfs_fetch_requests",
+            "Requests to origins now, by class and state: waiting, under way.",
+            "origin",
+            "class",
+            "state",
+        )
         self.tier_bytes_written = self._counters(
             "shotfs_tier_written_bytes", "Bytes written to origins.", "origin"
         )
@@ -128,9 +149,33 @@ class Metrics:
         self.cache_misses = self._counter("shotfs_cache_misses", "Opens that needed an origin.")
         self.cache_bytes = self._gauge("shotfs_cache_bytes", "Bytes in the cache.")
         self.cache_files = self._gauge("shotfs_cache_files", "Files in the cache.")
+        self.cache_unkept = self._gauge(
+            "shotfs_cache_unkept_files", "Files since the start that were read without keeping."
+        )
+        self.cache_streams = self._gauge("shotfs_cache_streams", "Files that are coming in.")
+        self.cache_bytes_in_flight = self._gauge(
+            "shotfs_cache_in_flight_bytes", "Bytes of requests that are under way."
+        )
+        self.waiting = self._gauges(
+            "shotfs_waiting", "Operations of applications that wait now.", "op"
+        )
         self.cache_evictions = self._counter("shotfs_cache_evictions", "Files evicted.")
         self.cache_verify_failures = self._counter(
             "shotfs_cache_verify_failures", "Content that was not what was promised."
+        )
+        self.cache_checked_bytes = self._counter(
+            "shotfs_cache_checked_bytes", "Bytes of blobs that verify and scrub read."
+        )
+        self.cache_corrupt_blobs = self._counters(
+            "shotfs_cache_corrupt_blobs",
+            "Blobs that were not what their name says, by what found them: verify, scrub.",
+            "found_by",
+        )
+        self.cache_scrub_position = self._gauge(
+            "shotfs_cache_scrub_position", "How far the scrub's pass is, from 0 to 1."
+        )
+        self.cache_scrub_passes = self._counter(
+            "shotfs_cache_scrub_passes", "Passes over the cache that the scrub has ended."
         )
         self.negative_hits = self._counter(
             "shotfs_negative_hits", "Look-ups answered by a remembered absence."
@@ -171,6 +216,9 @@ class Metrics:
 
     def _gauges(self, name: str, text: str, *labels: str) -> Bound[Gauge]:
         return Bound(Gauge(name, text, labels, registry=self.registry), labels)
+
+    def _latencies(self, name: str, text: str, label: str) -> Latencies:
+        return Latencies(name, text, UPCALL_SECONDS_BUCKETS, label, self.registry)
 
     def _histograms(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str

@@ -153,16 +153,19 @@ def cache_in(
     network: Mapping[str, Any] | None = None,
     deadline_s: float = 60.0,
     on_corrupt: Any = None,
+    on_damaged: Any = None,
     **settings: Any,
 ) -> AbstractAsyncContextManager[Cache]:
     """Open a cache in *directory* with limits that do not matter, unless they are given."""
-    limits = {"bytes_max": 2**40, "files_max": 10_000, "free_bytes_min": 0, **settings}
+    limits = {"bytes_max": 2**40, "files_max": 10_000, "free_bytes_min": 0, "scrub_days": 0}
+    limits |= settings
     return open_cache(
         CacheSettings(directory=str(directory), **limits),
         NetworkSettings(**(network or {})),
         metrics or Metrics(),
         deadline_s=deadline_s,
         on_corrupt=on_corrupt,
+        on_damaged=on_damaged,
     )
 
 
