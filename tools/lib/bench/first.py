@@ -115,8 +115,8 @@ def _measure(stack: ExitStack, scale: Scale, results: Results) -> None:
     ours = _mount(stack, "shotfs", url, sockets)
     mounts = {
         "native": data,
-        "bindfs": peers.mount_bindfs(stack, data, PLACE),
-        "rclone": peers.mount_rclone(stack, url, PLACE),
+        "bindfs": peers.mount_bindfs(stack, data, PLACE).mountpoint,
+        "rclone": peers.mount_rclone(stack, peers.rclone_http(url), PLACE).mountpoint,
         "shotfs": f"{ours.mountpoint}/bench",
     }
     _cold_sequential(results, scale, mounts, url, ours)
