@@ -10,6 +10,7 @@ import errno
 import functools
 import logging
 from collections.abc import Callable, Coroutine
+from time import perf_counter
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import pyfuse3
@@ -50,6 +51,7 @@ def upcall(
         @functools.wraps(handler)
         async def wrapped(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
             self.metrics.upcalls[operation].inc()
+            began = perf_counter()
             try:
                 if not deadline:
                     return await handler(self, *args, **kwargs)
@@ -61,6 +63,8 @@ def upcall(
                 number = _number(operation, _leaf(group))
             except Exception as exc:  # noqa: BLE001 - the mount must outlive any mistake of ours
                 number = _number(operation, exc)
+            finally:
+                self.metrics.upcall_seconds[operation].observe(perf_counter() - began)
             self.metrics.upcall_errors[operation, errno.errorcode.get(number, str(number))].inc()
             raise pyfuse3.FUSEError(number)
 

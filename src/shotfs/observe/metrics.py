@@ -79,6 +79,7 @@ class Metrics:
             "shotfs_spec_refused", "1 while a newer specification cannot come into force.", "show"
         )
         self._add_tiers()
+        self._add_fetches()
         self._add_cache()
         self._add_outputs()
         self.loop_lag_seconds = Histogram(
@@ -142,6 +143,32 @@ class Metrics:
             " wrong.",
             "tier",
             "outcome",
+        )
+
+    def _add_fetches(self) -> None:
+        self.fetch_bytes = self._counters(
+            "shotfs_fetch_bytes", "Bytes moved from and to origins.", "origin", "fetch_class"
+        )
+        self.fetch_queue = self._gauges(
+            "shotfs_fetch_queue", "Requests that wait for their turn.", "fetch_class"
+        )
+        self.fetch_wait_seconds = self._histograms(
+            "shotfs_fetch_wait_seconds",
+            "How long requests waited for their turn.",
+            TIER_SECONDS_BUCKETS,
+            "fetch_class",
+        )
+        self.fetch_in_flight_bytes = self._gauge(
+            "shotfs_fetch_in_flight_bytes", "Bytes of the requests that are under way."
+        )
+        self.hedges = self._counters(
+            "shotfs_hedges", "Second requests for slow ones: sent, won.", "outcome"
+        )
+        self.egress_bytes = self._gauges(
+            "shotfs_egress_day_bytes", "Bytes read in 24 hours, where there is a budget.", "origin"
+        )
+        self.egress_refused = self._counters(
+            "shotfs_egress_refused", "Requests refused because a budget is spent.", "origin"
         )
 
     def _add_cache(self) -> None:

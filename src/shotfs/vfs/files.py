@@ -30,6 +30,7 @@ from shotfs.vfs.attributes import Attributes, Caller
 from shotfs.vfs.handles import Handle, PublishedHandle, SpoolHandle
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
 from shotfs.vfs.terms import Terms
+from shotfs.vfs.waiting import ReadWatch, WaitTable
 
 COPY_BLOCK_BYTES = 4 * 1024 * 1024
 
@@ -57,6 +58,7 @@ class Files:
         tiers: TierPool,
         publisher: Publisher,
         metrics: Metrics,
+        waits: WaitTable,
         nursery: trio.Nursery,
     ) -> None:
         self._finder = finder
@@ -66,6 +68,7 @@ class Files:
         self._tiers = tiers
         self._publisher = publisher
         self._metrics = metrics
+        self._waits = waits
         self._nursery = nursery
         self._awaited: dict[int, trio.Event] = {}
         self._copies: SingleFlight[str, None] = SingleFlight(nursery)
@@ -104,6 +107,7 @@ class Files:
 
     async def open_published(self, node: Published) -> PublishedHandle:
         """Open a published file for reading."""
+        began_s = trio.current_time()
         policy = node.resolution.template.policy
         tier = self._tiers.opened_reader(policy) or await self._tiers.reader(policy)
         if not tier.properties.lists_checksums and node.entry.revision.checksums == Checksums():
@@ -115,6 +119,13 @@ class Files:
             cached,
             self._finder.published_attributes(node),
             lambda: self._finder.namespace.removed(node.path),
+            ReadWatch(
+                self._waits,
+                self._metrics,
+                node.path,
+                cached.asker,
+                opened_s=None if cached.state is FileState.COMPLETE else began_s,
+            ),
         )
 
     async def _with_checksums(self, node: Published) -> Published:

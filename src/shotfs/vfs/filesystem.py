@@ -36,6 +36,7 @@ from shotfs.vfs.publishing import VersionDesk
 from shotfs.vfs.terms import Terms
 from shotfs.vfs.version_aliases import AliasDesk
 from shotfs.vfs.version_reports import VersionReports
+from shotfs.vfs.waiting import WaitTable
 from shotfs.vfs.xattrs import ExtendedAttributes
 
 BLOCK_BYTES = 4096
@@ -82,6 +83,7 @@ class FileSystem:
         versions: publishes versions.
         reports: answers questions about versions.
         path_reports: answers questions about paths.
+        waits: operations that wait now.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class FileSystem:
             durability=Durability.ORIGIN if settings.node.preemptible else Durability.NODE,
             node=settings.node.name,
         )
+        self.waits = WaitTable()
         self._files = Files(
             self._finder,
             terms,
@@ -132,6 +135,7 @@ class FileSystem:
             tiers=tiers,
             publisher=publisher,
             metrics=metrics,
+            waits=self.waits,
             nursery=nursery,
         )
         self._directories = Directories(self._finder, spool)
@@ -156,7 +160,9 @@ class FileSystem:
         self.reports = VersionReports(
             self._finder, spool=spool, tiers=tiers, site=settings.node.site
         )
-        self.path_reports = PathReports(self._finder, cache=cache, spool=spool, tiers=tiers)
+        self.path_reports = PathReports(
+            self._finder, cache=cache, spool=spool, tiers=tiers, waits=self.waits
+        )
         self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
 
     @property
@@ -184,7 +190,11 @@ class FileSystem:
         Raises:
             TierError: an origin had to be asked and could not answer.
         """
-        node = await self._finder.find(path)
+        entry = self.waits.begin("lookup", path)
+        try:
+            node = await self._finder.find(path)
+        finally:
+            self.waits.end(entry)
         return node if isinstance(node, Missing) else self._finder.attributes(node)
 
     async def attributes(self, path: str) -> Attributes:
@@ -201,7 +211,11 @@ class FileSystem:
 
     async def snapshot(self, path: str) -> Snapshot:
         """Return the entries of the directory *path*; see `Directories.snapshot`."""
-        return await self._directories.snapshot(path)
+        entry = self.waits.begin("list", path)
+        try:
+            return await self._directories.snapshot(path)
+        finally:
+            self.waits.end(entry)
 
     async def read_link(self, path: str) -> str:
         """Return where the symbolic link *path* points.
@@ -269,7 +283,11 @@ class FileSystem:
 
     async def open(self, path: str, flags: int, *, identity: int = 0) -> Handle:
         """Open the file *path*; see `Files.open`."""
-        return await self._files.open(path, flags, identity=identity)
+        entry = self.waits.begin("open", path)
+        try:
+            return await self._files.open(path, flags, identity=identity)
+        finally:
+            self.waits.end(entry)
 
     async def create(
         self, path: str, mode: int, flags: int, caller: Caller

@@ -12,12 +12,13 @@ from typing import Protocol
 
 import trio
 
-from shotfs.cache import CachedFile
+from shotfs.cache import CachedFile, FileState
 from shotfs.digest import Buffer
 from shotfs.errors import NotPermitted, ObjectNotFound, RevisionChanged, TierUnavailable
 from shotfs.publish import SpoolEntry, SpoolFile
 from shotfs.tiers.base import Span
 from shotfs.vfs.attributes import Attributes
+from shotfs.vfs.waiting import ReadWatch
 
 EMPTY = b""
 
@@ -91,12 +92,18 @@ class PublishedHandle:
         cached: the lease on its content.
         attributes: what fstat shows.
         on_stale: called when the origin does not have this revision any more.
+        watch: told of reads that wait.
     """
 
     def __init__(
-        self, cached: CachedFile, attributes: Attributes, on_stale: Callable[[], None]
+        self,
+        cached: CachedFile,
+        attributes: Attributes,
+        on_stale: Callable[[], None],
+        watch: ReadWatch,
     ) -> None:
         self._cached = cached
+        self._watch = watch
         self._attributes = attributes
         self._size_bytes = attributes.size_bytes
         self._on_stale = on_stale
@@ -130,7 +137,10 @@ class PublishedHandle:
         span = Span(offset, stop)
         self._fail_again(span)
         try:
-            return await self._cached.read(span)
+            if self._cached.state is FileState.COMPLETE:
+                return await self._cached.read(span)
+            with self._watch.waits(span):
+                return await self._cached.read(span)
         except TierUnavailable as exc:
             self._failures.append(_Failure(span, trio.current_time(), exc))
             raise

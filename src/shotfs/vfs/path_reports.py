@@ -7,7 +7,7 @@ while it does not answer, what is known here is told. Changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -20,9 +20,13 @@ from shotfs.publish import Spool
 from shotfs.vfs import paths
 from shotfs.vfs.attributes import Attributes
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.waiting import Waiting, WaitTable
 
 ORIGIN_WAIT_S = 3.0
 """How long the origin may take to say what lies under a path."""
+
+WAITING_MAX = 100
+"""The most waiting operations that a report lists."""
 
 Permission = Callable[[Attributes], bool]
 """Whether who asks has a certain permission on a directory or file."""
@@ -77,6 +81,7 @@ class PathReport:
         digest: 32 hex digits; None if it is not known, or not to be told.
         digest_proven: its bytes were hashed here; else whoever wrote the object says so.
         problem: why the origin could not be asked; None: it could, or need not.
+        waiting: who waits for it, the longest first.
     """
 
     path: str
@@ -92,6 +97,7 @@ class PathReport:
     digest: str | None = None
     digest_proven: bool = False
     problem: str | None = None
+    waiting: tuple[Waiting, ...] = ()
 
 
 class PathReports:
@@ -102,9 +108,19 @@ class PathReports:
         cache: published content.
         spool: outputs of this node.
         tiers: the origins.
+        waits: operations that wait now.
     """
 
-    def __init__(self, finder: NodeFinder, *, cache: Cache, spool: Spool, tiers: TierPool) -> None:
+    def __init__(
+        self,
+        finder: NodeFinder,
+        *,
+        cache: Cache,
+        spool: Spool,
+        tiers: TierPool,
+        waits: WaitTable,
+    ) -> None:
+        self._waits = waits
         self._finder = finder
         self._cache = cache
         self._spool = spool
@@ -122,7 +138,10 @@ class PathReports:
             NotPermitted: who asks may not search a directory above it.
         """
         self._check_way(path, may_search)
-        meaning = self._meaning(path)
+        report = await self._found(path, self._meaning(path), may_read)
+        return replace(report, waiting=tuple(self._waits.of(path, WAITING_MAX)))
+
+    async def _found(self, path: str, meaning: Meaning, may_read: Permission) -> PathReport:
         problem = f"its origin did not say within {ORIGIN_WAIT_S:g} s what it is"
         try:
             with trio.move_on_after(ORIGIN_WAIT_S):
