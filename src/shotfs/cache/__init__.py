@@ -6,6 +6,8 @@ from shotfs.cache.evictor import EvictionResult
 from shotfs.cache.files import CachedFile, FileState
 from shotfs.cache.scheduling import FetchClass
 from shotfs.cache.stats import CacheStats, RevisionStatus
+from shotfs.cache.verify import CorruptBlob, Verification
+from shotfs.cache.verify import State as VerifyState
 
 __all__ = [
     "NOBODY",
@@ -13,9 +15,12 @@ __all__ = [
     "Cache",
     "CacheStats",
     "CachedFile",
+    "CorruptBlob",
     "EvictionResult",
     "FetchClass",
     "FileState",
     "RevisionStatus",
+    "Verification",
+    "VerifyState",
     "open_cache",
 ]

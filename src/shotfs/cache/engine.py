@@ -7,7 +7,7 @@ paths, mounts or policies. Runs in the event loop; disk, hash and index work go 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -15,7 +15,7 @@ import trio
 
 from shotfs.cache.admission import Admission, AdmissionParts
 from shotfs.cache.asker import NOBODY, Asker
-from shotfs.cache.blobs import BlobStore
+from shotfs.cache.blobs import BlobStore, FoundBlob
 from shotfs.cache.blocks import BLOCK_BYTES
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.direct import DirectReader, WindowBudget
@@ -25,6 +25,7 @@ from shotfs.cache.files import CachedFile
 from shotfs.cache.holdings import Holdings
 from shotfs.cache.index import Index, identity_of
 from shotfs.cache.phase import ENDED
+from shotfs.cache.rebuild import scan_blobs
 from shotfs.cache.room import Room
 from shotfs.cache.scheduling import FetchClass, FetchScheduler, OriginLimits
 from shotfs.cache.scrub import Scrub
@@ -312,6 +313,10 @@ class Cache:
             log.error("a published file has another size than its revision", extra={"path": path})
             return False
         return await self._admission.adopt(path, digest, revision)
+
+    def scan(self) -> AsyncGenerator[list[FoundBlob], None]:
+        """Yield what the blobs on the disk say of themselves; see `rebuild.scan_blobs`."""
+        return scan_blobs(self._blobs, self._disk)
 
     async def evict(self, bytes_wanted: int | None = None) -> EvictionResult:
         """Evict the longest unused blobs that nobody has open; None: all that may go."""

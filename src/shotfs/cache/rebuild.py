@@ -7,7 +7,8 @@ and the disk and the index are shared fairly.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 import trio
 
@@ -36,20 +37,32 @@ async def adopt_unknown_blobs(
         IndexUnavailable: the index broke, or the cache is closing; start again later.
     """
     count = 0
+    async with aclosing(scan_blobs(blobs, disk)) as batches:
+        async for found in batches:
+            for start in range(0, len(found), BATCH_ROWS):
+                count += await database.call(_adopt, found[start : start + BATCH_ROWS])
+                on_totals(await database.call(Index.current))
+                # What was fetched meanwhile did not know that these are here.
+                await trim()
+    if count:
+        log.info("blobs without a row were taken in", extra={"blobs": count})
+    return count
+
+
+async def scan_blobs(
+    blobs: BlobStore, disk: trio.CapacityLimiter
+) -> AsyncGenerator[list[FoundBlob], None]:
+    """Yield what the blobs on the disk say of themselves, one subdirectory at a time.
+
+    Whoever iterates closes it, also when he stops early (`contextlib.aclosing`).
+    """
     for name in await trio.to_thread.run_sync(blobs.subdirectories, limiter=disk):
         try:
             found = await trio.to_thread.run_sync(_scan, blobs, name, limiter=disk)
         except OSError as error:
             log.warning("cannot scan blobs", extra={"subdirectory": name, "reason": str(error)})
             continue
-        for start in range(0, len(found), BATCH_ROWS):
-            count += await database.call(_adopt, found[start : start + BATCH_ROWS])
-            on_totals(await database.call(Index.current))
-            # What was fetched meanwhile did not know that these are here.
-            await trim()
-    if count:
-        log.info("blobs without a row were taken in", extra={"blobs": count})
-    return count
+        yield found
 
 
 def _scan(blobs: BlobStore, subdirectory: str) -> list[FoundBlob]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from shotfs.cli import output
+from shotfs.cli.cache_verify import verify
 from shotfs.cli.status import ConfigOption, JsonOption, socket_of, table_of
 
 app = typer.Typer(
@@ -14,6 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Look at the local cache and make room in it.",
 )
+
+app.command(name="verify")(verify)
 
 
 @app.command(name="stats")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from shotfs.control.access import Peer
@@ -19,4 +19,34 @@ class CacheService(Protocol):
 
         See `vfs.path_reports.PathReports.why`.
         """
+        ...
+
+    async def start_verify(
+        self, *, repair: bool, bytes_per_s: int | None, paths: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """Begin to hash cached files again, in the background; drop corrupt ones with *repair*.
+
+        Args:
+            repair: drop what is corrupt; the next open fetches it again.
+            bytes_per_s: how fast to read at most; None: as the configuration says.
+            paths: files and directories; none: all that is cached.
+
+        Returns:
+            ``state`` (running, done, stopped, failed), ``repair``, ``bytes_per_s``, ``files``,
+            ``files_total``, ``bytes``, ``bytes_total``, ``corrupt_count``, ``unchecked_count``,
+            ``error`` and ``corrupt``: the first of them, each with ``digest``, ``size_bytes``,
+            ``reason``, ``dropped``, ``paths`` and ``origins``.
+
+        Raises:
+            CacheBusy: it is being checked already.
+            PathNotFound: nothing of one of *paths* is cached.
+        """
+        ...
+
+    async def verification(self) -> Mapping[str, Any] | None:
+        """Return how far the check is, or how the last one ended; None: there was none."""
+        ...
+
+    async def stop_verify(self) -> Mapping[str, Any] | None:
+        """End the check that is under way, if one is; return as `verification`."""
         ...

@@ -33,6 +33,9 @@ ORIGIN_TIMEOUT_S = 600.0
 WHY_TIMEOUT_S = 30.0
 """How long an answer about one path may take; the service waits shorter for the path's origin."""
 
+SCAN_TIMEOUT_S = 600.0
+"""How long the service may look which of a million cached files lie below a path."""
+
 DRAIN_SLACK_S = 15.0
 """How much longer than its deadline a drain may take to answer."""
 
@@ -107,6 +110,28 @@ class Client:
     def why(self, path: str) -> dict[str, Any]:
         """Return what *path* (relative to the mount) is, and what it waits for."""
         return self._json("GET", _query("/v1/why", path), timeout_s=WHY_TIMEOUT_S)
+
+    def start_verify(
+        self, *, repair: bool, bytes_per_s: int | None, paths: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Have the cache checked in the background (`control.cache_service`); return how it began.
+
+        Raises:
+            CacheBusy: it is being checked already.
+            PathNotFound: nothing of one of *paths* is cached.
+        """
+        body = {"repair": repair, "bytes_per_s": bytes_per_s, "paths": list(paths)}
+        return self._json("POST", "/v1/cache/verify", body, SCAN_TIMEOUT_S)
+
+    def verification(self) -> dict[str, Any] | None:
+        """Return how far the check of the cache is, or how the last one ended; None: none was."""
+        found = self._json("GET", "/v1/cache/verify")["verification"]
+        return None if found is None else dict(found)
+
+    def stop_verify(self) -> dict[str, Any] | None:
+        """End the check of the cache; return as `verification`."""
+        found = self._json("POST", "/v1/cache/verify/stop", {})["verification"]
+        return None if found is None else dict(found)
 
     def version(self, path: str) -> dict[str, Any]:
         """Return what the version directory *path* (relative to the mount) is."""

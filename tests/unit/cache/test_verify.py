@@ -258,7 +258,7 @@ async def test_s06_the_scrub_hashes_every_blob_once_in_its_days_and_drops_what_i
             _damage(cache, contents[0])  # had its turn: found in the next pass
             _damage(cache, contents[-1])
             await _passed(metrics, 1)
-            assert not os.path.exists(cache.blob_path(digest_bytes(contents[-1])))
+            assert not await trio.Path(cache.blob_path(digest_bytes(contents[-1]))).exists()
             await _passed(metrics, 2)
             assert cache.stats().files == 62
     found = metrics.snapshot()["shotfs_cache_corrupt_blobs_total{found_by=scrub}"]

@@ -75,6 +75,18 @@ class FakeCache:
         self.calls.append(("why", path, who))
         return {"path": path, "kind": "file"}
 
+    async def start_verify(self, **how: Any) -> Mapping[str, Any]:
+        self.calls.append(("start_verify", how))
+        return {"state": "running"}
+
+    async def verification(self) -> Mapping[str, Any] | None:
+        self.calls.append(("verification",))
+        return None
+
+    async def stop_verify(self) -> Mapping[str, Any] | None:
+        self.calls.append(("stop_verify",))
+        return {"state": "stopped"}
+
 
 @dataclass
 class FakeService:
