@@ -20,6 +20,7 @@ from shotfs.config import Loaded, Settings
 from shotfs.errors import ShotfsError, TierUnavailable
 from shotfs.namespace import Namespace, ShowSet, SpecLoader, TierPool
 from shotfs.namespace.catalog import open_catalog
+from shotfs.namespace.kept_listings import open_kept_listings
 from shotfs.namespace.spec_cache import SpecCache
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Specification, compiled
@@ -115,7 +116,9 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
             )
             shows = await loader.load_all()
             await check_origins([show.spec for show in shows], tiers)
-            namespace = Namespace(catalog, tiers, nursery, metrics)
+            kept = open_kept_listings(settings.cache.directory)
+            nursery.start_soon(kept.run)
+            namespace = Namespace(catalog, tiers, nursery, metrics, kept=kept)
 
             seen = await see(settings, shows, tiers, nursery, metrics, namespace, past)
 

@@ -270,6 +270,10 @@ class Cache:
         finally:
             file.close()
 
+    def is_warm(self, revision: Revision) -> bool:
+        """Whether memory knows that the content is here, so that `open` asks nobody."""
+        return self._holdings.hot.find(identity_of(revision)) is not None
+
     async def known(self, revision: Revision) -> bool:
         """Whether the content is here, whole and verified."""
         identity = identity_of(revision)

@@ -109,6 +109,16 @@ class NodeSettings(Section):
         " until an output is in the origin, for templates that do not say otherwise. Off: a node's"
         " disk outlives its jobs, and close() returns at the speed of that disk.",
     )
+    job_variable: str = Field(
+        default="SHOTFS_JOB",
+        max_length=NAME_BYTES_MAX,
+        pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$",
+        description="Name of the environment variable in which render jobs carry their own name"
+        " (Deadline, Tractor and others set one, too): egress budgets and reports are by job. It is"
+        " read once for each process that opens something cold; the environment of other users'"
+        " processes only with CAP_SYS_PTRACE or as root, otherwise their job is unknown. Empty:"
+        " nobody's environment is read.",
+    )
 
 
 class MountSettings(Section):
@@ -167,6 +177,18 @@ class MountSettings(Section):
         description="The kernel's read-ahead for the mount, in bytes. 1 MiB doubles sequential"
         " first reads against the kernel's 128 KiB (measured 2026-11). Set as root only; 0 keeps"
         " the kernel's own.",
+    )
+    listings_per_s: Annotated[float, Field(ge=0, le=100_000)] = Field(
+        default=10.0,
+        description="How many directories a second one process may list at their origin in the"
+        " long run; beyond it, it waits for its turn and is reported (`find /shows`, backups,"
+        " indexers). What was listed within its ttl is answered from memory and costs nothing. 10"
+        " on each of 1,000 nodes are what a bucket bears. 0: no limit.",
+    )
+    listings_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=500,
+        description="How many directories one process may list at once before listings_per_s"
+        " counts: more than any scene has, so that no renderer ever waits.",
     )
     attribute_ttl_s_max: Seconds = Field(
         default=86400.0,

@@ -256,7 +256,9 @@ class Operations(pyfuse3.Operations):
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """Open a file. No deadline: a writable copy of a large file takes its time."""
         node = self._node(inode)
-        handle = await self._filesystem.open(node.path, flags, identity=node.identity)
+        handle = await self._filesystem.open(
+            node.path, flags, identity=node.identity, caller=_caller(ctx)
+        )
         return self._opened(handle, node)
 
     @upcall("create")
@@ -311,7 +313,7 @@ class Operations(pyfuse3.Operations):
     @upcall("opendir", deadline=False)
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         """Take the snapshot that this handle will list. Tiers end what stalls, page by page."""
-        snapshot = await self._filesystem.snapshot(self._node(inode).path)
+        snapshot = await self._filesystem.snapshot(self._node(inode).path, _caller(ctx))
         number = next(self._numbers)
         self._directories[number] = snapshot
         return FileHandleT(number)

@@ -20,6 +20,7 @@ import trio
 
 from shotfs.errors import ObjectNotFound, TierError, TierUnavailable
 from shotfs.namespace.catalog import Catalog, Entry
+from shotfs.namespace.kept_listings import KeptListings
 from shotfs.namespace.listing import Listing, ListingCache, OriginListing, list_origin
 from shotfs.namespace.single_flight import SingleFlight
 from shotfs.namespace.tier_pool import TierSource, tier_name
@@ -45,6 +46,10 @@ may be in the cache, and a slow or absent origin must not take them away (S7).""
 UNREACHABLE_PAUSE_S = 5.0
 """How long such a directory is then taken for granted before its origin is waited for again."""
 
+STALE_WAIT_S = 3.0
+"""How long a look-up waits for an origin where its policy lets the old answer count instead
+(`stale_if_error`): longer than a busy store takes, and short beside an application's patience."""
+
 
 class Namespace:
     """Answers what the origins have, from the catalog where the policy allows it.
@@ -54,6 +59,7 @@ class Namespace:
         tiers: whom to ask.
         nursery: where questions run; it must outlive every caller.
         metrics: counts answers from negative entries.
+        kept: where listings outlive their time and a restart, for outages; None: nowhere.
         monotonic_s: a clock for times to live that a test may replace.
         wall_s: the time of day, seconds since the epoch; likewise.
     """
@@ -65,12 +71,15 @@ class Namespace:
         nursery: trio.Nursery,
         metrics: Metrics,
         *,
+        kept: KeptListings | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
         self._tiers = tiers
         self._metrics = metrics
+        self._kept = kept
+        self._unreachable_until_s: dict[str, float] = {}
         self._now_s = monotonic_s
         self._wall_s = wall_s
         self._generation = 0
@@ -133,7 +142,39 @@ class Namespace:
         if entry is None and self._known_missing(path, policy):
             self._metrics.negative_hits.inc()
             return None
-        return await self._stats.do(path, lambda: self._ask(path, resolution))
+        if entry is None or not self._known_from(entry, policy):
+            return await self._stats.do(path, lambda: self._ask(path, resolution))
+        if not self.outlives(policy, entry.checked_s):
+            return await self._stats.do(path, lambda: self._ask(path, resolution))
+        return await self._ask_or_keep(path, resolution, entry)
+
+    async def _ask_or_keep(self, path: str, resolution: Resolution, entry: Entry) -> Entry | None:
+        """Ask the origin; if it is away or slow, answer *entry*, which may be shown then."""
+        origin = resolution.template.policy.origin
+        if self._now_s() < self._unreachable_until_s.get(origin, 0.0):
+            return entry
+        try:
+            with trio.move_on_after(STALE_WAIT_S):
+                return await self._stats.do(path, lambda: self._ask(path, resolution))
+            why = f"no answer within {STALE_WAIT_S:g} s"
+            # Else each look-up would wait as long; when it opens, the breaker is quicker.
+            self._unreachable_until_s[origin] = self._now_s() + UNREACHABLE_PAUSE_S
+        except TierUnavailable as exc:
+            why = exc.message
+        log.info("shown as it was (stale_if_error): %s", why, extra={"path": path})
+        self._metrics.stale_answers.inc()
+        return entry
+
+    def outlives(self, policy: Policy, checked_s: float) -> bool:
+        """Whether what was learned at *checked_s* may be shown now if its origin is away.
+
+        Args:
+            policy: of its template.
+            checked_s: seconds since the epoch.
+        """
+        if policy.immutable is Immutable.ON_CLOSE:
+            return True
+        return 0 <= self._wall_s() - checked_s < policy.ttl_s + policy.stale_if_error_s
 
     async def confirm(self, path: str, resolution: Resolution) -> Entry | None:
         """Ask the origin now, whatever is known. Returns and raises as `find`."""
@@ -216,6 +257,8 @@ class Namespace:
         self._missing.pop(path, None)
         self._noted.pop(path.rpartition("/")[0], None)
         self._note_ancestors(path)
+        if self._kept is not None:
+            self._kept.changed(path, revision)
         self._correct_listings(path, revision)
         for directory in _ancestors(path):
             self._listings.forget(directory)
@@ -252,6 +295,8 @@ class Namespace:
         self._removed.move_to_end(path)
         if len(self._removed) > REMOVED_MAX:
             self._removed.popitem(last=False)
+        if self._kept is not None:
+            self._kept.changed(path, None)
         self._correct_listings(path, None)
         for directory in _ancestors(path):
             # Whatever lay in them, it may have been the last.
@@ -262,9 +307,13 @@ class Namespace:
         """Drop what is known of the file *path*, because a directory of that name hides it."""
         self._catalog.forget(path)
 
+    @staticmethod
+    def _known_from(entry: Entry, policy: Policy) -> bool:
+        """Whether *entry* was not learned when the specification said another origin."""
+        return entry.revision.tier == tier_name(policy.origin)
+
     def _fresh(self, entry: Entry, policy: Policy) -> bool:
-        if entry.revision.tier != tier_name(policy.origin):
-            # Learned when the specification said another origin.
+        if not self._known_from(entry, policy):
             return False
         if policy.immutable is Immutable.ON_CLOSE and entry.settled:
             return True
@@ -365,6 +414,11 @@ class Namespace:
                 return True
         return False
 
+    def has_listing(self, path: str, match: DirectoryMatch) -> bool:
+        """Whether `listing` would answer from memory."""
+        listing = self._listings.get(path)
+        return listing is not None and self._now_s() - listing.listed_s < match.ttl_s
+
     async def listing(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
         """Return the children of *prefix* in every origin that may hold some.
 
@@ -375,6 +429,24 @@ class Namespace:
         if listing is not None and self._now_s() - listing.listed_s < match.ttl_s:
             return listing
         return await self._lists.do(path, lambda: self._list(path, prefix, match))
+
+    async def kept_listing(self, path: str, match: DirectoryMatch) -> Listing | None:
+        """Return what *path* held when it was listed last; None if that is not known whole.
+
+        For when its origins are away: it may be of any age, and is not learned from.
+        """
+        kept = self._listings.get(path)
+        if kept is None and self._kept is not None:
+            kept = await self._kept.get(path)
+        if kept is None:
+            return None
+        parts = {part.origin: part for part in kept.parts}
+        for origin in match.origins:
+            tier = self._tiers.opened(origin)
+            if origin not in parts and (tier is None or tier.properties.listable):
+                return None
+        of_today = tuple(parts[origin] for origin in match.origins if origin in parts)
+        return Listing(of_today, kept.listed_s, kept.listed_at_s)
 
     def _listed_directory(self, path: str, match: DirectoryMatch) -> bool | None:
         """Return what a recent listing of its parent says of *path*; None if it cannot say."""
@@ -450,6 +522,8 @@ class Namespace:
         listing = Listing(tuple(parts), listed_s, listed_at_s)
         if generation == self._generation:
             self._listings.put(path, listing)
+            if self._kept is not None:
+                self._kept.note(path, listing)
         return listing
 
     async def _list_origins(self, prefix: str, match: DirectoryMatch) -> list[OriginListing]:

@@ -95,8 +95,20 @@ class Lookup(Protocol):
         """As `Namespace.must_guess`."""
         ...
 
+    def has_listing(self, path: str, match: DirectoryMatch) -> bool:
+        """As `Namespace.has_listing`."""
+        ...
+
     async def listing(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
         """As `Namespace.listing`."""
+        ...
+
+    async def kept_listing(self, path: str, match: DirectoryMatch) -> Listing | None:
+        """As `Namespace.kept_listing`."""
+        ...
+
+    def outlives(self, policy: Policy, checked_s: float) -> bool:
+        """As `Namespace.outlives`."""
         ...
 
 
@@ -225,6 +237,11 @@ class ViewedNamespace:
         """As `Namespace.must_guess`."""
         return await self._live.must_guess(match)
 
+    def has_listing(self, path: str, match: DirectoryMatch) -> bool:
+        """As `Namespace.has_listing`, of either side."""
+        past = past_match(match, match.origins)
+        return self._live.has_listing(path, match) or self._past.has_listing(path, past)
+
     async def listing(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
         """As `Namespace.listing`; each file comes from the side that it belongs to."""
         past, live = await self._split(match)
@@ -242,6 +259,17 @@ class ViewedNamespace:
                 await self._take(parts, path, part, past=True)
         ordered = tuple(parts[origin] for origin in match.origins if origin in parts)
         return Listing(ordered, today.listed_s, today.listed_at_s)
+
+    async def kept_listing(self, path: str, match: DirectoryMatch) -> Listing | None:
+        """As `Namespace.kept_listing`: of today's files, where no others are in it."""
+        past, live = await self._split(match)
+        if past:
+            return None  # what is learned for a view, it remembers anyway
+        return await self._live.kept_listing(path, replace(match, origins=tuple(live)))
+
+    def outlives(self, policy: Policy, checked_s: float) -> bool:
+        """As `Namespace.outlives`."""
+        return self._live.outlives(policy, checked_s)
 
     async def _split(self, match: DirectoryMatch) -> tuple[list[str], list[str]]:
         """Return the origins of a directory whose past, and those whose present may be shown."""

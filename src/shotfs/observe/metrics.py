@@ -69,6 +69,12 @@ class Metrics:
         self.opens = self._counters(
             "shotfs_opens", "Files opened: cold, warm, streaming, spool.", "temperature"
         )
+        self.listings_slowed = self._counter(
+            "shotfs_listings_slowed", "Listings that waited because their process lists too many."
+        )
+        self.listings_slowed_seconds = self._counter(
+            "shotfs_listings_slowed_seconds", "How long these waited, all together."
+        )
         self.spec_checks = self._counters(
             "shotfs_spec_checks",
             "Looks at the documents of a specification: unchanged, changed, refused, unreadable.",
@@ -206,6 +212,11 @@ class Metrics:
         )
         self.negative_hits = self._counter(
             "shotfs_negative_hits", "Look-ups answered by a remembered absence."
+        )
+
+        self.stale_answers = self._counter(
+            "shotfs_stale_answers",
+            "Look-ups answered as of before an outage, as stale_if_error allows.",
         )
 
     def _add_outputs(self) -> None:

@@ -415,6 +415,7 @@ def _policy_changes(old: Pattern, new: Pattern) -> Iterator[Changed]:
 _ATTRIBUTES = {
     "ttl": "ttl_s",
     "negative_ttl": "negative_ttl_s",
+    "stale_if_error": "stale_if_error_s",
     "grace": "grace_s",
     "owner": "owner_caller",
 }

@@ -23,6 +23,7 @@ from shotfs.pathspec.fields import restore_field
 from shotfs.pathspec.json_reader import JsonError
 from shotfs.pathspec.model import (
     Durability,
+    Fill,
     Flow,
     Immutable,
     Lookahead,
@@ -35,10 +36,10 @@ from shotfs.pathspec.pattern import Given, Pattern, Place, Variant
 from shotfs.pathspec.specification import Specification
 from shotfs.pathspec.tokens import FieldRef, Literal, Token
 
-FORM = "shotfs-compiled/1"
+FORM = "shotfs-compiled/2"
 """Changes whenever what is written or how it is read changes."""
 
-_ENUMS = {one.__name__: one for one in (Flow, Immutable, Durability, Rewrite)}
+_ENUMS = {one.__name__: one for one in (Flow, Immutable, Durability, Rewrite, Fill)}
 _RECORDS = {one.__name__: one for one in (Lookahead, Retention)}
 
 _FOREIGN = (
@@ -183,7 +184,7 @@ def _record(value: Policy | Lookahead | Retention) -> list[Any]:
 
 def _encode(value: Any) -> Any:
     """Return *value* as JSON: what JSON does not have is [name of its type, content...]."""
-    if isinstance(value, Flow | Immutable | Durability | Rewrite):
+    if isinstance(value, Flow | Immutable | Durability | Rewrite | Fill):
         return [type(value).__name__, value.value]
     if isinstance(value, Lookahead | Retention):
         return [type(value).__name__, *_record(value)]

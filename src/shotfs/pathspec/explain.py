@@ -224,7 +224,7 @@ def shown(key: str, value: Any) -> str:
     """Return the policy value *value* as people write it."""
     if key in ("mode", "directory_mode"):
         return f"{value:04o}"
-    if key in ("ttl", "negative_ttl", "grace"):
+    if key in ("ttl", "negative_ttl", "stale_if_error", "grace"):
         return f"{value:g} s"
     if key == "scratch":
         return " ".join(value) or "none"

@@ -50,6 +50,18 @@ class Rewrite(StrEnum):
     COMPARE = "compare"
 
 
+class Fill(StrEnum):
+    """Whether the rest of a file is fetched too, when a part of it was read.
+
+    AUTO: of small files always, of large ones if they are read from end to end. RANGES: only what
+    is read, and what comes next.
+    """
+
+    AUTO = "auto"
+    WHOLE = "whole"
+    RANGES = "ranges"
+
+
 @dataclass(frozen=True, slots=True)
 class Lookahead:
     """What a job that opens one file of a template will most likely open next.
@@ -96,6 +108,9 @@ class Policy:
         priority: what moves first; higher goes first, 0 is ordinary.
         prewarm: what to fetch ahead when a file is opened.
         retention: how long files are worth keeping.
+        stale_if_error_s: how long beyond `ttl_s` what is known of a mutable path may still be shown
+            while its origin cannot be reached, in seconds.
+        fill: whether the rest of a file is fetched when a part of it was read.
     """
 
     origin: str
@@ -116,6 +131,8 @@ class Policy:
     priority: int
     prewarm: Lookahead = Lookahead()
     retention: Retention = Retention()
+    stale_if_error_s: float = 0.0
+    fill: Fill = Fill.AUTO
 
     @property
     def settles(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shotfs.pathspec.model import (
     Durability,
+    Fill,
     Flow,
     Immutable,
     Lookahead,
@@ -29,6 +30,8 @@ BUILT_IN: Mapping[str, Any] = {
     "rewrite": Rewrite.REFUSE,
     "ttl": 60.0,
     "negative_ttl": 5.0,  # short: a file that another node just made should appear soon
+    "stale_if_error": 0.0,  # S3 holds unless somebody says that an old file is better than none
+    "fill": Fill.AUTO,
     "mode": 0o644,
     "directory_mode": 0o755,
     "uid": None,
@@ -166,6 +169,8 @@ _READERS: dict[str, Callable[[Section, str], Any]] = {
     "rewrite": lambda section, name: Rewrite(section.word(name, list(Rewrite)) or Rewrite.REFUSE),
     "ttl": lambda section, name: _duration(section, name, TTL_S_MAX),
     "negative_ttl": lambda section, name: _duration(section, name, TTL_S_MAX),
+    "stale_if_error": lambda section, name: _duration(section, name, TTL_S_MAX),
+    "fill": lambda section, name: Fill(section.word(name, list(Fill)) or Fill.AUTO),
     "mode": _mode,
     "directory_mode": _mode,
     "uid": _id,
@@ -217,4 +222,6 @@ def make_policy(values: Mapping[str, Any], tiers: tuple[str, ...]) -> Policy:
         priority=of["priority"],
         prewarm=of["prewarm"],
         retention=of["retention"],
+        stale_if_error_s=of["stale_if_error"],
+        fill=of["fill"],
     )

@@ -12,7 +12,7 @@ from shotfs.pathspec.documents import DOCUMENTS_MAX, FORMAT, TOP_KEYS
 from shotfs.pathspec.field_table import UNMATCHED
 from shotfs.pathspec.fields import TYPE_KEYS, field_schema
 from shotfs.pathspec.loader import ABSTRACT_KEYS, BEFORE_MAX, TEMPLATE_KEYS, UNMATCHED_KEYS
-from shotfs.pathspec.model import Durability, Flow, Immutable, Rewrite
+from shotfs.pathspec.model import Durability, Fill, Flow, Immutable, Rewrite
 from shotfs.pathspec.policy import (
     BUILT_IN,
     GRACE_S_MAX,
@@ -84,6 +84,14 @@ _POLICY: dict[str, dict[str, Any]] = {
     },
     "ttl": _duration(TTL_S_MAX, "How long a known revision is trusted. Seconds, or 10m."),
     "negative_ttl": _duration(TTL_S_MAX, "How long a missing path stays missing."),
+    "stale_if_error": _duration(
+        TTL_S_MAX, "How long beyond its ttl a mutable path is shown while its origin is gone."
+    ),
+    "fill": {
+        "enum": list(Fill),
+        "description": "whole: who reads a part of a file gets the rest into the cache, too."
+        " ranges: never. auto: as it is read.",
+    },
     "mode": {**_MODE, "description": "Permission bits of files, octal."},
     "directory_mode": {**_MODE, "description": "Permission bits of directories, octal."},
     "uid": {**_ID, "description": "Owner of the files. Default: the service's user."},

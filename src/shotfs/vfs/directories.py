@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import trio
 
-from shotfs.errors import NotADirectory, PathNotFound, ShotfsError
+from shotfs.errors import NotADirectory, PathNotFound, ShotfsError, TierUnavailable
 from shotfs.namespace import Listing
 from shotfs.namespace.aliases import AliasOf, Pointer
 from shotfs.pathspec import DirectoryMatch
@@ -14,9 +15,13 @@ from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
 from shotfs.tiers.base import Revision
 from shotfs.vfs import paths
-from shotfs.vfs.attributes import Attributes
+from shotfs.vfs.askers import Askers
+from shotfs.vfs.attributes import Attributes, Caller
+from shotfs.vfs.crawlers import CrawlerGuard
 from shotfs.vfs.nodes import Alias, Directory, NodeFinder, Published, Spooled
 from shotfs.vfs.pinned import PinnedFile, children, tops
+
+log = logging.getLogger(__name__)
 
 Item = Revision | PinnedFile | SpoolEntry | Pointer | None
 """A published file, one that a pin file names, something in the spool, a version alias, or None for
@@ -139,17 +144,26 @@ class Snapshot:
 class Directories:
     """Lists directories."""
 
-    def __init__(self, finder: NodeFinder, spool: Spool) -> None:
+    def __init__(
+        self, finder: NodeFinder, spool: Spool, askers: Askers, guard: CrawlerGuard
+    ) -> None:
         self._finder = finder
         self._spool = spool
+        self._askers = askers
+        self._guard = guard
 
-    async def snapshot(self, path: str) -> Snapshot:
+    async def snapshot(self, path: str, caller: Caller | None = None) -> Snapshot:
         """Return the entries of the directory *path* as of now.
+
+        Args:
+            path: mount-relative.
+            caller: who lists it; None: we do, for ourselves.
 
         Raises:
             PathNotFound: it does not exist.
             NotADirectory: it is something else.
             TierError: an origin could not be listed.
+            DeadlineExceeded: *caller* lists too many others at the same time.
         """
         if not path:
             names: dict[str, Item] = dict.fromkeys(self._finder.shows.names)
@@ -159,7 +173,7 @@ class Directories:
             missing = not isinstance(node, Published | Spooled | Alias)
             error = PathNotFound if missing else NotADirectory
             raise error(f"{path}: {'no such directory' if missing else 'not a directory'}")
-        items, listed_at_s = await self._items(path, node.match)
+        items, listed_at_s = await self._items(path, node.match, caller)
         if len(items) > SORTED_INLINE_MAX:
             # In a thread: sorting 100,000 names takes longer than the loop may stand still.
             items = await trio.to_thread.run_sync(_sorted, items)
@@ -173,7 +187,7 @@ class Directories:
         return not any(snapshot.shows(index) for index in range(len(snapshot)))
 
     async def _items(
-        self, path: str, match: DirectoryMatch | None
+        self, path: str, match: DirectoryMatch | None, caller: Caller | None
     ) -> tuple[dict[str, Item], float | None]:
         place = self._finder.shows.split(path)
         items: dict[str, Item] = {}
@@ -183,13 +197,14 @@ class Directories:
             pinned = self._finder.view.pinned(path)
             if pinned is not None:
                 return {**children(pinned, show.spec)}, listed_at_s
-            sealed = None if match.version_depth is None else await self._finder.seal_of(path)
+            sealed = await self._finder.seal_to_read(path, match)
             if sealed is not None and sealed[0].snapshot is not None:
                 listed_at_s = None
                 files, directories = sealed[0].snapshot.children(sealed[1])
                 items.update(files)
                 items.update(dict.fromkeys(directories))
             elif match.origins:
+                await self._admit(path, match, caller)
                 listing, aliases = await self._ask(path, rest, match, show.spec.alias)
                 listed_at_s = listing.listed_at_s
                 items.update(await self._origin_items(path, listing))
@@ -206,13 +221,18 @@ class Directories:
         items.update({name: local[name] for name in local if not holds(paths.join(path, name))})
         return items, listed_at_s
 
+    async def _admit(self, path: str, match: DirectoryMatch, caller: Caller | None) -> None:
+        """Wait for *caller*'s turn, if an origin is going to be asked for him."""
+        if caller is not None and not self._finder.namespace.has_listing(path, match):
+            await self._guard.admit(await self._askers.of(caller), caller.uid, path)
+
     async def _ask(
         self, path: str, rest: str, match: DirectoryMatch, alias_of: AliasOf
     ) -> tuple[Listing, Mapping[str, Pointer]]:
         """List files and directories, and aliases where there may be some, at the same time."""
         aliases: Mapping[str, Pointer] = {}
         if not match.aliases:
-            return await self._finder.namespace.listing(path, rest, match), aliases
+            return await self._listing(path, rest, match), aliases
         problems: list[ShotfsError] = []
         listing: Listing | None = None
 
@@ -229,12 +249,40 @@ class Directories:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(list_aliases)
             try:
-                listing = await self._finder.namespace.listing(path, rest, match)
+                listing = await self._listing(path, rest, match)
             except ShotfsError as exc:
                 problems.append(exc)
         if listing is None or problems:
             raise problems[0]
         return listing, aliases
+
+    async def _listing(self, path: str, rest: str, match: DirectoryMatch) -> Listing:
+        """List *path*; while an origin is away, as it was listed last, if all of that still counts.
+
+        Names of directories always do, and files that never change; of other files the origin
+        would have to say what they are, unless their `stale_if_error` lets that be.
+        """
+        try:
+            return await self._finder.namespace.listing(path, rest, match)
+        except TierUnavailable as exc:
+            kept = await self._finder.namespace.kept_listing(path, match)
+            if kept is None or not await self._counts(path, kept):
+                raise
+            log.info("shown as listed before: %s", exc.message, extra={"path": path})
+            return kept
+
+    async def _counts(self, path: str, kept: Listing) -> bool:
+        for part in kept.parts:
+            for count, name in enumerate(part.objects):
+                if count % PREPARED_ENTRIES == 0:
+                    await trio.lowlevel.checkpoint()
+                resolution = self._finder.resolve(paths.join(path, name))
+                if resolution is None or resolution.scratch:
+                    continue
+                policy = resolution.template.policy
+                if not self._finder.namespace.outlives(policy, kept.listed_at_s):
+                    return False
+        return True
 
     async def _origin_items(self, path: str, listing: Listing) -> dict[str, Item]:
         items: dict[str, Item] = {}

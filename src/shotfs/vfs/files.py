@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from shotfs.cache import Cache, FileState
+from shotfs.cache import NOBODY, Cache, FileState
 from shotfs.digest import Checksums
 from shotfs.errors import (
     IsADirectory,
@@ -26,6 +26,7 @@ from shotfs.pathspec import Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool, SpoolEntry, SpoolFile
 from shotfs.tiers.base import Span
+from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller
 from shotfs.vfs.handles import Handle, PublishedHandle, SpoolHandle
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
@@ -57,12 +58,14 @@ class Files:
         spool: Spool,
         tiers: TierPool,
         publisher: Publisher,
+        askers: Askers,
         metrics: Metrics,
         waits: WaitTable,
         nursery: trio.Nursery,
     ) -> None:
         self._finder = finder
         self._terms = terms
+        self._askers = askers
         self._cache = cache
         self._spool = spool
         self._tiers = tiers
@@ -73,7 +76,9 @@ class Files:
         self._awaited: dict[int, trio.Event] = {}
         self._copies: SingleFlight[str, None] = SingleFlight(nursery)
 
-    async def open(self, path: str, flags: int, *, identity: int = 0) -> Handle:
+    async def open(
+        self, path: str, flags: int, *, identity: int = 0, caller: Caller | None = None
+    ) -> Handle:
         """Open the file *path*.
 
         Args:
@@ -81,6 +86,7 @@ class Files:
             flags: as of open(2); O_CREAT is not looked at.
             identity: what the caller thinks the file is (`Attributes.identity`); 0 if it has
                 no opinion.
+            caller: who opens it.
 
         Raises:
             Stale: the path has another revision, or has just got a writable copy: look it up
@@ -98,14 +104,16 @@ class Files:
             if _writes(flags):
                 await self._shadow(node, truncate=bool(flags & os.O_TRUNC))
                 raise Stale(f"{path}: a writable copy was made; open it again")
-            return await self.open_published(node)
+            return await self.open_published(node, caller)
         if identity and isinstance(node, Missing):
             # The caller saw a file here. Told that it is stale, the kernel looks the name up again
             # and may then create it; "no such file" would be an answer to O_CREAT.
             raise Stale(f"{path}: is gone; look it up again")
         raise _not_a_file(node)
 
-    async def open_published(self, node: Published) -> PublishedHandle:
+    async def open_published(
+        self, node: Published, caller: Caller | None = None
+    ) -> PublishedHandle:
         """Open a published file for reading."""
         began_s = trio.current_time()
         policy = node.resolution.template.policy
@@ -113,7 +121,9 @@ class Files:
         if not tier.properties.lists_checksums and node.entry.revision.checksums == Checksums():
             node = await self._with_checksums(node)
         revision = node.entry.revision
-        cached = await self._cache.open(tier, revision)
+        # Who asks costs system calls: what is here is opened without.
+        asker = NOBODY if self._cache.is_warm(revision) else await self._askers.of(caller)
+        cached = await self._cache.open(tier, revision, asker=asker)
         self._metrics.opens[_TEMPERATURES[cached.state]].inc()
         return PublishedHandle(
             cached,
@@ -174,7 +184,7 @@ class Files:
         resolution = self._terms.writable_file(path)
         node = await self._finder.find(path)
         if not isinstance(node, Missing):
-            return await self._open_existing(node, flags)
+            return await self._open_existing(node, flags, caller)
         await self._terms.check_unsealed(path)
         owner = self._terms.owner_of_file(resolution.template.policy, caller, mode)
         file = await self._spool.create(
@@ -196,12 +206,14 @@ class Files:
         """
         await self._shadow(node, truncate=False)
 
-    async def _open_existing(self, node: Node, flags: int) -> tuple[Attributes, Handle]:
+    async def _open_existing(
+        self, node: Node, flags: int, caller: Caller
+    ) -> tuple[Attributes, Handle]:
         if flags & os.O_EXCL:
             raise PathExists(f"{node.path}: exists")
         if isinstance(node, Published) and _writes(flags):
             await self._shadow(node, truncate=bool(flags & os.O_TRUNC))
-        handle = await self.open(node.path, flags)
+        handle = await self.open(node.path, flags, caller=caller)
         return handle.attributes(), handle
 
     async def _open_spooled(self, node: Spooled, flags: int, identity: int) -> Handle:

@@ -24,8 +24,10 @@ from shotfs.pathspec import Durability
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool
 from shotfs.tiers.base import Revision
+from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller, Change, next_identity, revision_identity
 from shotfs.vfs.changes import Changes
+from shotfs.vfs.crawlers import CrawlerGuard
 from shotfs.vfs.directories import Directories, Snapshot
 from shotfs.vfs.files import Files
 from shotfs.vfs.handles import Handle
@@ -82,6 +84,7 @@ class FileSystem:
         aliases: moves version aliases.
         versions: publishes versions.
         reports: answers questions about versions.
+        crawlers: slows processes down that list whole trees, and knows them.
         path_reports: answers questions about paths.
         waits: operations that wait now.
     """
@@ -127,9 +130,12 @@ class FileSystem:
             node=settings.node.name,
         )
         self.waits = WaitTable()
+        askers = Askers(settings.node.job_variable)
+        self.crawlers = CrawlerGuard(settings.mount, metrics)
         self._files = Files(
             self._finder,
             terms,
+            askers=askers,
             cache=cache,
             spool=spool,
             tiers=tiers,
@@ -138,7 +144,7 @@ class FileSystem:
             waits=self.waits,
             nursery=nursery,
         )
-        self._directories = Directories(self._finder, spool)
+        self._directories = Directories(self._finder, spool, askers, self.crawlers)
         self._changes = Changes(
             self._finder,
             terms,
@@ -209,11 +215,11 @@ class FileSystem:
             raise PathNotFound(f"{path}: no such file or directory")
         return found
 
-    async def snapshot(self, path: str) -> Snapshot:
+    async def snapshot(self, path: str, caller: Caller | None = None) -> Snapshot:
         """Return the entries of the directory *path*; see `Directories.snapshot`."""
         entry = self.waits.begin("list", path)
         try:
-            return await self._directories.snapshot(path)
+            return await self._directories.snapshot(path, caller)
         finally:
             self.waits.end(entry)
 
@@ -281,11 +287,13 @@ class FileSystem:
 
     # --- files -----------------------------------------------------------------------------------
 
-    async def open(self, path: str, flags: int, *, identity: int = 0) -> Handle:
+    async def open(
+        self, path: str, flags: int, *, identity: int = 0, caller: Caller | None = None
+    ) -> Handle:
         """Open the file *path*; see `Files.open`."""
         entry = self.waits.begin("open", path)
         try:
-            return await self._files.open(path, flags, identity=identity)
+            return await self._files.open(path, flags, identity=identity, caller=caller)
         finally:
             self.waits.end(entry)
 

@@ -214,6 +214,24 @@ class NodeFinder:
         seal = await self.versions.seal_of(origin, version, 0.0 if now else ttl_s)
         return None if seal.state is SealState.OPEN else (seal, inner)
 
+    async def seal_to_read(self, path: str, match: DirectoryMatch) -> tuple[Seal, str] | None:
+        """As `seal_of` the directory *path*, for who only reads.
+
+        While its origin is away, an unknown version counts as open: nothing in it is lost by that,
+        and what may be shown of it is decided file by file.
+        """
+        rest = path.partition("/")[2]
+        return await self._seal_to_read(rest, None, match)
+
+    async def _seal_to_read(
+        self, rest: str, resolution: Resolution | None, match: DirectoryMatch | None
+    ) -> tuple[Seal, str] | None:
+        try:
+            return await self._seal_of(rest, resolution, match)
+        except TierUnavailable as exc:
+            log.info("taken for open: %s", exc.message, extra={"path": rest})
+            return None
+
     def listed_directory(self, path: str, match: DirectoryMatch) -> Directory:
         """Return the directory that a listing shows, with its seal if that is in memory."""
         rest = path.partition("/")[2]
@@ -316,7 +334,7 @@ class NodeFinder:
             return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
         if resolution is not None and resolution.scratch:
             return Missing(path, possible=True, ttl_s=SPOOL_TTL_S)
-        found_seal = await self._seal_of(rest, resolution, match)
+        found_seal = await self._seal_to_read(rest, resolution, match)
         if found_seal is not None and found_seal[0].snapshot is not None:
             return await self._find_sealed(path, *found_seal, resolution, match)
         if match is None:
@@ -376,6 +394,7 @@ class NodeFinder:
             entry = await self.namespace.find(path, resolution)
             return entry is None and "." not in path.rpartition("/")[2], entry
         found = False
+        entries: list[Entry | None] = []
         problems: list[ShotfsError] = []
 
         async def probe() -> None:
@@ -389,19 +408,22 @@ class NodeFinder:
                 nursery.cancel_scope.cancel()
 
         async def ask() -> None:
-            nonlocal entry
             try:
-                entry = await self.namespace.find(path, resolution)
+                entries.append(await self.namespace.find(path, resolution))
             except ShotfsError as exc:
                 problems.append(exc)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(probe)
             nursery.start_soon(ask)
+        entry = entries[0] if entries else None
         if found:
             # Else the file would be what is known of the path, and the next answer another one.
             self.namespace.forget_file(path)
-        elif problems:
+        elif problems and (
+            entry is None or not all(isinstance(one, TierUnavailable) for one in problems)
+        ):
+            # A file that is known is one, also while nobody can say whether it is a directory, too.
             raise problems[0]
         return found, entry
 

@@ -22,6 +22,7 @@ from shotfs.errors import (
     Unsupported,
 )
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
+from shotfs.tiers.breaker import BreakerWatch
 
 MTIME_NS = 1_700_000_000 * 10**9
 
@@ -247,6 +248,7 @@ class Pool:
     """Stands for `TierPool`: origins that are there from the start."""
 
     origins: dict[str, Origin]
+    breakers: BreakerWatch = field(default_factory=BreakerWatch)
 
     def all(self) -> list[Origin]:
         return list(self.origins.values())

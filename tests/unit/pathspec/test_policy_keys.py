@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shotfs.errors import Problem, SpecInvalid
-from shotfs.pathspec import Immutable, Lookahead, Policy, Retention, load
+from shotfs.pathspec import Fill, Immutable, Lookahead, Policy, Retention, load
 
 from .documents import document, spec
 
@@ -39,6 +39,18 @@ def test_prewarm_and_retention() -> None:
     assert policy(retention={"days": 0.5, "versions": 3}).retention == Retention(0.5, 3)
 
 
+def test_stale_if_error_and_fill() -> None:
+    assert (policy().stale_if_error_s, policy().fill) == (0.0, Fill.AUTO)
+    found = policy(stale_if_error="1d", fill="ranges")
+    assert (found.stale_if_error_s, found.fill) == (86400.0, Fill.RANGES)
+    made = spec(
+        {"t": {"path": "{shot}/x", "fill": "whole"}}, FIELDS, defaults={"stale_if_error": 90}
+    )
+    told = {one.key: (one.value, one.where) for one in made.explain("ab_v001/x").settings}
+    assert told["stale_if_error"] == ("90 s", "/defaults/stale_if_error")
+    assert told["fill"] == ("whole", "/templates/t/fill")
+
+
 def test_retention_replaces_that_of_the_defaults_as_a_whole() -> None:
     made = spec(
         {"t": {"path": "{shot}/x", "retention": {"versions": 3}}, "u": "u/{shot}"}, FIELDS,
@@ -64,6 +76,9 @@ def test_retention_replaces_that_of_the_defaults_as_a_whole() -> None:
         ({"retention": {"days": "3"}}, "retention/days", "must be a number, not a string"),
         ({"retention": {"versions": 0}}, "retention/versions", "from 1"),
         ({"retention": {"version": 1}}, "retention/version", 'unknown name "version"'),
+        ({"stale_if_error": "1w"}, "stale_if_error", "must be a duration"),
+        ({"stale_if_error": -1}, "stale_if_error", "from 0 to"),
+        ({"fill": "all"}, "fill", 'cannot be "all"'),
         ({"immutable": "on-publish"}, "immutable", 'cannot be "on-publish"'),
     ],
 )

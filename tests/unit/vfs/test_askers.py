@@ -1,0 +1,149 @@
+"""From the thread of a request to a process and a job: on real processes, and a false /proc."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from shotfs.cache import NOBODY, Asker
+from shotfs.vfs import Caller
+from shotfs.vfs.askers import JOB_CHARACTERS_MAX, THREADS_MAX, Askers
+
+
+def caller(pid: int) -> Caller:
+    return Caller(os.getuid(), os.getgid(), pid)
+
+
+@contextmanager
+def process(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits for its standard input to end."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"],
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        for stream in (child.stdin, child.stdout):
+            assert stream is not None
+            stream.close()
+
+
+def _comm(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+async def test_a_process_is_found_with_its_job_and_remembered() -> None:
+    askers = Askers("FARM_JOB")
+    with process(FARM_JOB="ant/xy_010 #1234") as child:
+        name = _comm(child.pid)
+        found = await askers.of(caller(child.pid))
+        assert found == Asker(child.pid, name, "ant/xy_010 #1234")
+        assert await askers.of(caller(child.pid)) is found
+
+
+async def test_a_thread_is_told_as_its_process() -> None:
+    ready, done = threading.Event(), threading.Event()
+    number = 0
+
+    def wait() -> None:
+        nonlocal number
+        number = threading.get_native_id()
+        ready.set()
+        done.wait(10)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        ready.wait(10)
+        found = await Askers("").of(caller(number))
+    finally:
+        done.set()
+        thread.join()
+    assert number != os.getpid()
+    assert found.pid == os.getpid()
+
+
+async def test_nobody_is_nobody_and_who_has_ended_too() -> None:
+    askers = Askers("SHOTFS_JOB")
+    with process() as child:
+        pass
+    for one in (None, caller(0), caller(child.pid)):
+        assert await askers.of(one) is NOBODY
+
+
+def _proc(root: Path, pid: int, name: str, started: int, environment: bytes = b"") -> None:
+    directory = root / str(pid)
+    directory.mkdir(parents=True, exist_ok=True)
+    numbers = " ".join(["S", *["0"] * 18, str(started), "0"])
+    (directory / "stat").write_text(f"{pid} ({name}) {numbers}\n")
+    (directory / "status").write_text(f"Name:\t{name}\nTgid:\t{pid}\nPid:\t{pid}\n")
+    (directory / "comm").write_text(f"{name}\n")
+    (directory / "environ").write_bytes(environment)
+
+
+async def test_a_number_that_is_used_again_is_another_process(tmp_path: Path) -> None:
+    askers = Askers("JOB", proc=str(tmp_path))
+    _proc(tmp_path, 7, "pov ray) 1 (x", 100, b"PATH=/bin\0JOB=one\0")
+    assert await askers.of(caller(7)) == Asker(7, "pov ray) 1 (x", "one")
+    _proc(tmp_path, 7, "maya", 200, b"JOB=two\0")
+    assert await askers.of(caller(7)) == Asker(7, "maya", "two")
+    # An exec keeps number and start.
+    _proc(tmp_path, 7, "kick", 200, b"JOB=three\0")
+    assert await askers.of(caller(7)) == Asker(7, "kick", "three")
+
+
+@pytest.mark.parametrize(
+    ("environment", "job"),
+    [
+        (b"", ""),
+        (b"XJOB=no\0JOBX=no\0JOB\0", ""),
+        (b"JOB=a=b\0", "a=b"),
+        (b"JOB=a\n\x1b[31mb\xff\0", "a[31mb\ufffd"),
+        (b"JOB=" + b"x" * 1000, "x" * JOB_CHARACTERS_MAX),
+    ],
+    ids=["none", "others", "equals", "control characters", "long"],
+)
+async def test_a_job_is_one_short_line(tmp_path: Path, environment: bytes, job: str) -> None:
+    _proc(tmp_path, 7, "maya", 100, environment)
+    assert (await Askers("JOB", proc=str(tmp_path)).of(caller(7))).job == job
+
+
+async def test_an_environment_that_may_not_be_read_is_no_error(tmp_path: Path) -> None:
+    _proc(tmp_path, 7, "maya", 100)
+    (tmp_path / "7/environ").unlink()
+    assert await Askers("JOB", proc=str(tmp_path)).of(caller(7)) == Asker(7, "maya", "")
+
+
+async def test_s07_an_environment_that_cannot_be_read_now_holds_nobody_up(tmp_path: Path) -> None:
+    # As a process whose memory map is locked while it waits for an answer of ours.
+    _proc(tmp_path, 7, "maya", 100)
+    (tmp_path / "7/environ").unlink()
+    os.mkfifo(tmp_path / "7/environ")
+    try:
+        with trio.fail_after(10):
+            assert await Askers("JOB", proc=str(tmp_path)).of(caller(7)) == Asker(7, "maya", "")
+    finally:
+        os.close(os.open(tmp_path / "7/environ", os.O_WRONLY))  # lets the reader's thread end
+
+
+async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
+    askers = Askers("", proc=str(tmp_path))
+    for pid in range(1, THREADS_MAX + 20):
+        _proc(tmp_path, pid, "x", 1)
+        await askers.of(caller(pid))
+    assert len(askers) == THREADS_MAX
