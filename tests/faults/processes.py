@@ -44,4 +44,9 @@ def errnos_of(processes: Sequence[subprocess.Popen[bytes]], *, timeout_s: float)
 
 def _errno(process: subprocess.Popen[bytes], timeout_s: float) -> int:
     _, said = process.communicate(timeout=max(0.01, timeout_s))
-    return _STRERRORS[said.decode().strip().rpartition(": ")[2]] if process.returncode else 0
+    return errno_said_by(said) if process.returncode else 0
+
+
+def errno_said_by(said: bytes) -> int:
+    """Return the errno that the last words of a program's message stand for."""
+    return _STRERRORS[said.decode().strip().rpartition(": ")[2]]

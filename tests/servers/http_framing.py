@@ -44,6 +44,11 @@ class Head:
         return self.first.split(" ")[1]
 
     @property
+    def plain_target(self) -> str:
+        """Of a request: path and query, percent-decoded."""
+        return unquote(self.target)
+
+    @property
     def path(self) -> str:
         """Of a request: percent-decoded, without the query."""
         return unquote(self.target.partition("?")[0])

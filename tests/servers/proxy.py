@@ -217,9 +217,9 @@ class Proxy:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await server.connect(("127.0.0.1", self.target_port))
             await self._relay(connection)
-        except trio.ClosedResourceError:
-            return
-        except OSError:
+        except* trio.ClosedResourceError:
+            pass  # by ourselves
+        except* OSError:
             connection.cut()
         finally:
             self._open.discard(connection)

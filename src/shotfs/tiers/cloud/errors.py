@@ -228,6 +228,9 @@ def _from_aiohttp(exc: BaseException, origin: Origin, what: str) -> ShotfsError 
     if isinstance(exc, library.ClientPayloadError):
         return corrupt(what, f"the answer ended early: {exc}")
     if isinstance(exc, library.ClientResponseError):
+        if isinstance(exc.__cause__, library.http_exceptions.HttpProcessingError):
+            # aiohttp calls it a 400, as if the server had refused us.
+            return unavailable(origin, what, f"the answer is not HTTP: {exc.message}")
         return from_status(origin, what, exc.status, exc.message)
     if isinstance(exc, library.ClientError):
         return unavailable(origin, what, f"{type(exc).__name__}: {exc}")
