@@ -14,6 +14,7 @@ from functools import partial
 
 import trio
 
+from shotfs.app.recovery import recover_paths
 from shotfs.app.views import open_past, see
 from shotfs.cache import Cache, open_cache
 from shotfs.config import Loaded, Settings
@@ -158,6 +159,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 read_only=read_only,
             )
             nursery.start_soon(publisher.run)
+            nursery.start_soon(recover_paths, cache, catalog, shows)
             yield Node(
                 loaded,
                 metrics,

@@ -1,6 +1,7 @@
 """Verified local content: blobs, index, streams, eviction. Start reading in `engine`."""
 
 from shotfs.cache.asker import NOBODY, Asker
+from shotfs.cache.blobs import FoundBlob
 from shotfs.cache.engine import Cache, open_cache
 from shotfs.cache.evictor import EvictionResult
 from shotfs.cache.files import CachedFile, FileState
@@ -19,6 +20,7 @@ __all__ = [
     "EvictionResult",
     "FetchClass",
     "FileState",
+    "FoundBlob",
     "RevisionStatus",
     "Verification",
     "VerifyState",

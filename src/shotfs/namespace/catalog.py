@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,9 @@ PENDING_ENTRIES_MAX = 5_000
 """Unwritten entries at which writers wait for the database."""
 
 FLUSH_INTERVAL_S = 1.0
+
+_RESTORED = ".restored"
+"""Stands among the directories; no show has such a name."""
 
 _EXISTS: Row = 1
 """The row of a directory. Its key ends in a slash, which no path of a file does."""
@@ -118,6 +121,47 @@ class Catalog:
         self._hot.pop(path, None)
         self._pending[path] = None
         self._forgotten += 1
+
+    async def restore(self, entries: Mapping[str, Entry]) -> int:
+        """Record what is learned again after a loss, for paths of which nothing is known.
+
+        Of an entry that was restored before, the newer revision stays. The directories of the
+        paths are recorded, too.
+
+        Args:
+            entries: a few hundred; each one unsettled and never checked.
+
+        Returns:
+            How many were recorded.
+        """
+        await self.settle()
+        known = await self._thread.run(self._store.read, list(entries))
+        count = 0
+        for path, entry in entries.items():
+            if self._in_memory(path):
+                before = self.peek(path)
+                if before is None:
+                    continue  # gone, and the disk does not know yet
+            else:
+                before = _decode(path, known[path]) if path in known else None
+            if before is not None and _outranks(before, entry):
+                continue
+            self._pending[path] = entry
+            count += 1
+            parent = path.rpartition("/")[0]
+            while parent and parent not in self._pending_directories:
+                self._pending_directories[parent] = True
+                parent = parent.rpartition("/")[0]
+        return count
+
+    async def was_restored(self) -> bool:
+        """Whether `set_restored` was called since the catalog on disk was made."""
+        return await self.had_directory(_RESTORED)
+
+    async def set_restored(self) -> None:
+        """Note that everything that can be learned again was."""
+        self.put_directory(_RESTORED, exists=True)
+        await self.flush()
 
     # --- directories -----------------------------------------------------------------------------
 
@@ -212,6 +256,13 @@ async def open_catalog(directory: str, *, paths_max: int) -> AsyncIterator[Catal
                 await thread.run(store.close)
     finally:
         thread.end()
+
+
+def _outranks(known: Entry, restored: Entry) -> bool:
+    """Whether *known*, which is on disk, says more than what was restored."""
+    if known.settled or known.checked_s > 0 or known.revision.tier != restored.revision.tier:
+        return True
+    return known.revision.mtime_ns >= restored.revision.mtime_ns
 
 
 def _encode(entry: Entry) -> list[object]:
