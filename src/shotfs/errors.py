@@ -159,6 +159,12 @@ class OriginDown(TierUnavailable):
     """The tier was not asked: it did not answer those who asked before (`tiers.breaker`)."""
 
 
+class EgressSpent(TierError):
+    """The budget of bytes that may be read from an origin is used up, for the day or the job."""
+
+    errno = _errno.EDQUOT
+
+
 class TierCorrupt(TierError):
     """Bytes, lengths or checksums from a tier contradict each other."""
 

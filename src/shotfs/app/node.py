@@ -17,6 +17,7 @@ import trio
 from shotfs.app.recovery import recover_paths
 from shotfs.app.views import open_past, see
 from shotfs.cache import Cache, open_cache
+from shotfs.cache.scheduling import limits_of
 from shotfs.config import Loaded, Settings
 from shotfs.errors import ShotfsError, TierUnavailable
 from shotfs.namespace import Namespace, ShowSet, SpecLoader, TierPool
@@ -98,6 +99,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 on_corrupt=corrupt,
                 # The tier is not to blame.
                 on_damaged=partial(_offer, corrupt_in),
+                limits_of=partial(limits_of, settings),
             ) as cache,
             open_catalog(
                 os.path.join(settings.cache.directory, "catalog"),

@@ -85,6 +85,11 @@ class CacheDirectory:
         """Where the scrub keeps how far it is."""
         return os.path.join(self.path, "scrub.json")
 
+    @property
+    def egress(self) -> str:
+        """Where it is kept how much was read from origins that bill for it."""
+        return os.path.join(self.path, "egress.json")
+
     def empty_partials(self) -> None:
         """Remove what an earlier process was in the middle of."""
         for entry in os.scandir(self.partials):

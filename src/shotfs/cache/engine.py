@@ -27,7 +27,15 @@ from shotfs.cache.index import Index, identity_of
 from shotfs.cache.phase import ENDED
 from shotfs.cache.rebuild import scan_blobs
 from shotfs.cache.room import Room
-from shotfs.cache.scheduling import FetchClass, FetchScheduler, OriginLimits
+from shotfs.cache.scheduling import (
+    Egress,
+    EgressKeeper,
+    FetchClass,
+    FetchScheduler,
+    OriginLimits,
+    moment_of,
+    network_limits,
+)
 from shotfs.cache.scrub import Scrub
 from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.stream import Fetching
@@ -65,6 +73,7 @@ async def open_cache(
     deadline_s: float = DEADLINE_S,
     on_corrupt: Callable[[Revision], None] | None = None,
     on_damaged: Callable[[Revision], None] | None = None,
+    limits_of: Callable[[str], OriginLimits] | None = None,
 ) -> AsyncIterator[Cache]:
     """Own the cache directory for the block.
 
@@ -76,6 +85,7 @@ async def open_cache(
         on_corrupt: told of a revision whose bytes were wrong after some may have been read, so
             that the kernel's pages can be dropped. Called in the event loop; must not block.
         on_damaged: as *on_corrupt*, where the bytes came right and the disk lost them.
+        limits_of: what the origin of a root URL may be asked for; None: what *network* says.
 
     Raises:
         CacheUnsafe: others could write the directory.
@@ -89,6 +99,7 @@ async def open_cache(
             cache = Cache(
                 directory, nursery, settings, network, metrics,
                 deadline_s=deadline_s, on_corrupt=on_corrupt, on_damaged=on_damaged,
+                limits_of=limits_of,
             )  # fmt: skip
             await cache.start()
             try:
@@ -115,6 +126,7 @@ class Cache:
         deadline_s: float,
         on_corrupt: Callable[[Revision], None] | None,
         on_damaged: Callable[[Revision], None] | None,
+        limits_of: Callable[[str], OriginLimits] | None,
     ) -> None:
         self._directory = directory
         self._nursery = nursery
@@ -133,8 +145,14 @@ class Cache:
             directory.move_index_aside,
             self._blobs, self._room, self._disk, metrics, nursery,
         )  # fmt: skip
-        limits = OriginLimits(network.connections_max, network.range_bytes)
-        self._scheduler = FetchScheduler(lambda _: limits, BYTES_IN_FLIGHT_MAX)
+        egress = Egress(directory.egress, moment_of(boot_identity()))
+        self._egress_keeper = EgressKeeper(egress)
+        self._scheduler = FetchScheduler(
+            limits_of or (lambda _: network_limits(network)),
+            network.memory_bytes_max // 2,
+            egress=egress,
+            metrics=metrics,
+        )
         fetching = Fetching(
             scheduler=self._scheduler,
             range_blocks=max(1, network.range_bytes // BLOCK_BYTES),
@@ -142,7 +160,7 @@ class Cache:
             deadline_s=deadline_s,
         )
         self._streams = Streams(fetching, self._room, nursery)
-        self._windows = WindowBudget(WINDOW_BYTES_MAX)
+        self._windows = WindowBudget(network.memory_bytes_max // 4)
         self._hits = self._misses = self._opens_seen = 0
         self._evictor = Evictor(
             EvictorParts(
@@ -176,6 +194,8 @@ class Cache:
     async def start(self) -> None:
         """Open the index and start what runs in the background."""
         await self._holdings.start(self._evictor.trim, was_clean=self._directory.was_clean)
+        await self._egress_keeper.start()
+        self._nursery.start_soon(self._egress_keeper.keep_for_ever)
         if self._settings.scrub_days:
             scrub = Scrub(
                 self.verifier,
@@ -191,6 +211,7 @@ class Cache:
         """Cancel fetches, write what memory holds, close the index, mark the directory clean."""
         with trio.CancelScope(shield=True):
             await self._streams.stop()
+            await self._egress_keeper.flush()
             await self._holdings.stop()
             await self._mark_clean()
 

@@ -117,8 +117,8 @@ def _variable(section: str, name: str) -> str | None:
 
 
 def _default(info: FieldInfo) -> Any:
-    if info.default_factory is dict:
-        return {}
+    if info.default_factory is dict or info.default_factory is list:
+        return info.default_factory()
     # Another factory looks at this machine (its host name), which is no fact of the setting.
     return None if info.default is PydanticUndefined else info.default
 
@@ -133,6 +133,8 @@ def _kind(info: FieldInfo) -> str:
             return " or ".join(f'"{choice}"' for choice in typing.get_args(annotation))
         if typing.get_origin(annotation) is dict:
             return "table"
+        if typing.get_origin(annotation) is list:
+            return "list of texts"
         words = {bool: "true or false", int: "whole number", float: "number", str: "text"}
         if annotation in words:
             return words[annotation]

@@ -26,6 +26,7 @@ from pydantic import (
 from shotfs.config.addresses import parse_address
 from shotfs.config.mistake import Mistake
 from shotfs.config.moments import parse_moment
+from shotfs.config.rates import Rate, parse_rate
 from shotfs.config.units import Seconds, SizeBytes, format_duration
 
 KIB = 1024
@@ -240,6 +241,12 @@ class CacheSettings(Section):
         " full cache streams without keeping; a full system disk stops the node. 0 switches the"
         " floor off.",
     )
+    eviction: Literal["s3-fifo", "lru"] = Field(
+        default="s3-fifo",
+        description="What goes first when the cache is full. s3-fifo keeps what is used again and"
+        " again while large files are read once; lru drops what was not used for the longest time."
+        " Both keep the same record, so changing it keeps the cache.",
+    )
     catalog_paths_max: Count = Field(
         default=1_000_000,
         description="How many paths the catalog remembers (revision, digest, attributes, and that"
@@ -361,6 +368,20 @@ class NetworkSettings(Section):
         le=GIB,
         description="Size of one bulk request, in bytes. 8 MiB makes the latency of a request"
         " small against its transfer, and a lost one cheap to repeat.",
+    )
+    memory_bytes_max: SizeBytes = Field(
+        default=256 * MIB,
+        ge=32 * MIB,
+        description="How many bytes of content the service holds in memory at most, over all"
+        " origins: half for what is on its way, a quarter for windows of files that are read"
+        " without keeping, an eighth for second requests. 256 MiB fill 10 Gbit/s at 50 ms. What is"
+        " beyond waits.",
+    )
+    hedge_budget: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.05,
+        description="Which share of the requests that somebody waits for may be sent a second time"
+        " when they are slower than 95 % of their like; the first answer wins. 0.05 bounds the"
+        " extra load on a store to what the slowest twentieth needs. 0 switches it off.",
     )
     upload_part_bytes: SizeBytes = Field(
         default=16 * MIB,
@@ -516,11 +537,57 @@ class OriginSettings(Section):
         description="Requests under way to these origins at once. Default:"
         " network.connections_max.",
     )
+    bytes_in_flight_max: SizeBytes | None = Field(
+        default=None,
+        examples=[64 * MIB],
+        gt=0,
+        description="Bytes on their way to and from these origins at once. Default: three eighths"
+        " of network.memory_bytes_max, so that one that stands still never takes all.",
+    )
+    bandwidth: list[str] = Field(
+        default_factory=list,
+        examples=[["08:00-20:00 20 MiB", "200 MiB"]],
+        max_length=24,
+        description="Bytes per second to and from these origins together, for parts of the day in"
+        " local time; the first entry that holds counts, and without one there is no limit. A"
+        ' window may go over midnight ("22:00-06:00 50 MiB").',
+    )
+    egress_bytes_per_day_max: SizeBytes | None = Field(
+        default=None,
+        examples=["2 TiB"],
+        gt=0,
+        description="How many bytes this node reads from these origins in any 24 hours, which is"
+        " what clouds bill. Beyond it reads of what is not cached get EDQUOT. Default: no limit.",
+    )
+    egress_bytes_per_job_max: SizeBytes | None = Field(
+        default=None,
+        examples=["500 GiB"],
+        gt=0,
+        description="How many bytes one render job reads from these origins on this node. Beyond"
+        " it its reads of what is not cached get EDQUOT. Default: no limit.",
+    )
+    egress_warn_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.8,
+        description="From which share of an egress budget on log, metrics and status warn, and"
+        " nothing is prewarmed any more. 0.8 leaves a fifth of it to files that are open.",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="Passed to the fsspec file system as they are (its documentation names them)."
         " No secrets here.",
     )
+
+    @field_validator("bandwidth")
+    @classmethod
+    def _are_rates(cls, texts: list[str]) -> list[str]:
+        for text in texts:
+            parse_rate(text)
+        return texts
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """`bandwidth`, parsed."""
+        return tuple(parse_rate(text) for text in self.bandwidth)
 
     @model_validator(mode="after")
     def _one_way_to_authenticate(self) -> OriginSettings:
@@ -613,8 +680,12 @@ class Settings(Section):
 
         A prefix ends at a whole path element: ``gs://a`` fits ``gs://a/b`` but not ``gs://ab``.
         """
-        best = max((p for p in self.origins if _covers(p, url)), key=len, default=None)
+        best = self.section_for(url)
         return OriginSettings() if best is None else self.origins[best]
+
+    def section_for(self, url: str) -> str | None:
+        """Return the longest prefix in `origins` that fits *url*; None if none does."""
+        return max((p for p in self.origins if _covers(p, url)), key=len, default=None)
 
 
 def _covers(prefix: str, url: str) -> bool:

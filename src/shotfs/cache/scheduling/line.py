@@ -46,9 +46,19 @@ class Line:
         self._waiting: dict[FetchClass, set[Slot]] = {one: set() for one in FetchClass}
         self._owed = dict.fromkeys(SHARES, 0.0)
 
-    def count(self, fetch_class: FetchClass) -> int:
-        """How many of a class wait."""
-        return len(self._waiting[fetch_class])
+    @property
+    def account(self) -> str:
+        """Under which name bandwidth and egress are counted."""
+        return self.limits.account or self.origin
+
+    @property
+    def any_waits(self) -> bool:
+        """Whether somebody waits."""
+        return any(self._waiting.values())
+
+    def has(self, slot: Slot, fetch_class: FetchClass) -> bool:
+        """Whether a request waits in the queue of a class."""
+        return slot in self._waiting[fetch_class]
 
     def waiting(self, fetch_class: FetchClass) -> list[Slot]:
         """Return those of a class that wait, the next one first."""
@@ -102,7 +112,7 @@ class Line:
         self.remove(slot, slot.fetch_class)
         self.under_way[slot] = None
         self.bytes_in_flight += slot.length_bytes
-        slot.grant()
+        slot.grant(len(self.under_way))
 
     def end(self, slot: Slot) -> None:
         """A request has ended."""

@@ -13,11 +13,15 @@ from itertools import count
 import trio
 
 from shotfs.cache.asker import NOBODY, Asker
+from shotfs.cache.scheduling.bandwidth import Shaper, minute_of_day
 from shotfs.cache.scheduling.classes import FetchClass
+from shotfs.cache.scheduling.egress import Egress, moment_of
 from shotfs.cache.scheduling.limits import OriginLimits
 from shotfs.cache.scheduling.line import Line
 from shotfs.cache.scheduling.pace import Pace, PaceMeter
 from shotfs.cache.scheduling.slot import Queued, Slot
+from shotfs.errors import EgressSpent
+from shotfs.observe.metrics import Metrics
 
 
 class FetchScheduler:
@@ -35,21 +39,37 @@ class FetchScheduler:
     Args:
         limits_of: what the origin of a name may be asked for.
         bytes_max: bytes of all requests together.
+        egress: counts what origins bill for; None: a count that is not kept.
+        metrics: where to count; None: nowhere.
+        minute: returns the minute of the day, for bandwidth.
     """
 
-    def __init__(self, limits_of: Callable[[str], OriginLimits], bytes_max: int) -> None:
+    def __init__(
+        self,
+        limits_of: Callable[[str], OriginLimits],
+        bytes_max: int,
+        *,
+        egress: Egress | None = None,
+        metrics: Metrics | None = None,
+        minute: Callable[[], int] = minute_of_day,
+    ) -> None:
         self._limits_of = limits_of
         self._bytes_max = bytes_max
         self._origin_bytes_max = bytes_max - bytes_max // 4
         self._own_bytes = bytes_max // 8
+        self._egress = egress or Egress(None, moment_of(""))
+        self._metrics = metrics or Metrics()
+        self._minute = minute
         self._lines: dict[str, Line] = {}
         self._meters: dict[str, PaceMeter] = {}
+        self._shapers: dict[str, Shaper] = {}
         self._serials = count()
+        self._bytes_in_flight = 0
 
     @property
     def bytes_in_flight(self) -> int:
         """How many bytes the granted requests have."""
-        return sum(line.bytes_in_flight for line in self._lines.values())
+        return self._bytes_in_flight
 
     def slot(
         self,
@@ -62,11 +82,14 @@ class FetchScheduler:
     ) -> Slot:
         """Return a place for one request; ``async with`` it to wait for its turn and hold it.
 
+        Entering raises EgressSpent when a budget of bytes is used up. Demand and look-ahead may
+        use it to its end; prewarming stops at the warning.
+
         Args:
             origin: the tier's name; each origin has its own connections.
             length_bytes: the most that will be fetched.
             fetch_class: how urgent it is; `Slot.promote` raises that at any time.
-            asker: for whom.
+            asker: for whom; his job has a budget of its own.
             what: what it is about, for reports.
         """
         return Slot(self, next(self._serials), origin, length_bytes, fetch_class, asker, what)
@@ -90,81 +113,154 @@ class FetchScheduler:
 
     def pace(self, origin: str) -> Pace:
         """Return what was measured of *origin*, or the starting values."""
-        return self._meter(origin).pace()
+        return self._meter(origin).pace(self._shaper(self._line(origin)).bytes_per_s)
 
     # --- for slots (slot.Desk) -------------------------------------------------------------------
 
     def enqueue(self, slot: Slot) -> None:
-        """Put it into its queue; it may be granted at once."""
-        line = self._lines.get(slot.origin)
-        if line is None:
-            line = self._lines[slot.origin] = Line(slot.origin, self._limits_of(slot.origin))
-        line.add(slot)
+        """Put it into its queue; it may be granted, or refused, at once."""
+        self._line(slot.origin).add(slot)
+        self._metrics.fetch_queue[slot.fetch_class.label].inc()
         self._grant()
 
     def moved_up(self, slot: Slot, before: FetchClass) -> None:
         """Move one that waits; one that is under way only has another name now."""
         line = self._lines.get(slot.origin)
-        if line is not None and not slot.granted:
+        if line is not None and line.has(slot, before):
             line.remove(slot, before)
             line.add(slot)
+            self._metrics.fetch_queue[before.label].dec()
+            self._metrics.fetch_queue[slot.fetch_class.label].inc()
             self._grant()
 
     def give_up(self, slot: Slot) -> None:
         """Take it out of its queue."""
-        self._lines[slot.origin].remove(slot, slot.fetch_class)
+        self._leave(self._lines[slot.origin], slot)
         self._grant()
 
     def give_back(self, slot: Slot) -> None:
         """Its request has ended."""
-        self._lines[slot.origin].end(slot)
+        line = self._lines[slot.origin]
+        line.end(slot)
+        self._bytes_in_flight -= slot.length_bytes
+        self._metrics.fetch_in_flight_bytes.set(self._bytes_in_flight)
+        moved = slot.fetched_bytes or 0
+        self._shaper(line).end(slot.length_bytes, moved)
+        if line.limits.counts_egress and slot.fetch_class is not FetchClass.PUBLISH:
+            self._count_egress(line, slot, moved - slot.length_bytes)
         if slot.fetched_bytes is not None:
-            self._meter(slot.origin).add(slot.fetched_bytes, slot.took_s)
+            self._metrics.fetch_bytes[slot.origin, slot.fetch_class.label].inc(moved)
+            if slot.fetch_class is not FetchClass.PUBLISH:
+                self._meter(slot.origin).add(
+                    moved, slot.took_s, slot.first_byte_s, slot.at_once
+                )  # fmt: skip
+        self._grant()
+
+    def retry(self) -> None:
+        """Time has passed: bandwidth may have become free."""
         self._grant()
 
     # --- who goes next ---------------------------------------------------------------------------
-
-    def _meter(self, origin: str) -> PaceMeter:
-        meter = self._meters.get(origin)
-        if meter is None:
-            meter = self._meters[origin] = PaceMeter(self._limits_of(origin))
-        return meter
 
     def _grant(self) -> None:
         """Grant in order; an origin that is busy does not hold up the others behind it."""
         # Who waits is not overtaken by a smaller request of the same origin, or of another one
         # beyond what is that one's own: else large requests would wait for ever.
-        lines = set(self._lines.values())
+        lines = {line for line in self._lines.values() if line.any_waits}
         crowded = False
-        while True:
+        while lines:
             heads = [(line, slot) for line in lines if (slot := line.next()) is not None]
             if not heads:
                 return
             line, slot = min(heads, key=_turn)
-            if self._fits(line, slot, crowded=crowded):
-                line.grant(slot)
-                continue
-            lines.discard(line)
-            crowded = crowded or self._together(slot) > self._bytes_max_for(line, slot)
+            refusal = self._refusal(line, slot)
+            if refusal is not None:
+                self._leave(line, slot)
+                slot.refuse(refusal)
+            elif self._fits(line, slot, crowded=crowded) and self._has_bandwidth(line, slot):
+                self._start(line, slot)
+            else:
+                lines.discard(line)
+                crowded = crowded or self._together(slot) > self._bytes_max_for(line, slot)
+
+    def _start(self, line: Line, slot: Slot) -> None:
+        waited_s = trio.current_time() - slot.since
+        self._metrics.fetch_wait_seconds[slot.fetch_class.label].observe(waited_s)
+        self._metrics.fetch_queue[slot.fetch_class.label].dec()
+        self._shaper(line).take(slot.length_bytes)
+        if line.limits.counts_egress and slot.fetch_class is not FetchClass.PUBLISH:
+            self._count_egress(line, slot, slot.length_bytes)
+        self._bytes_in_flight += slot.length_bytes
+        self._metrics.fetch_in_flight_bytes.set(self._bytes_in_flight)
+        line.grant(slot)
+
+    def _leave(self, line: Line, slot: Slot) -> None:
+        line.remove(slot, slot.fetch_class)
+        self._metrics.fetch_queue[slot.fetch_class.label].dec()
 
     def _fits(self, line: Line, slot: Slot, *, crowded: bool) -> bool:
         if len(line.under_way) >= _connections_max_for(line, slot):
             return False
         wanted = line.bytes_in_flight + slot.length_bytes
-        if line.bytes_in_flight == 0 or wanted <= self._own_bytes:
+        if line.bytes_in_flight == 0:
             return True
-        return (
-            not crowded
-            and wanted <= self._origin_bytes_max
-            and self._together(slot) <= self._bytes_max_for(line, slot)
+        if wanted > (line.limits.bytes_in_flight_max or self._origin_bytes_max):
+            return False
+        if wanted <= self._own_bytes:
+            return True
+        return not crowded and self._together(slot) <= self._bytes_max_for(line, slot)
+
+    def _has_bandwidth(self, line: Line, slot: Slot) -> bool:
+        now = trio.current_time()
+        wait_s = self._shaper(line).wait_s(
+            slot.length_bytes, self._meter(line.origin).pace().latency_s, now
         )
+        if wait_s > 0:
+            slot.retry_at(now + wait_s)
+        return wait_s == 0
 
     def _together(self, slot: Slot) -> int:
-        return self.bytes_in_flight + slot.length_bytes
+        return self._bytes_in_flight + slot.length_bytes
 
     def _bytes_max_for(self, line: Line, slot: Slot) -> int:
         urgent = slot.fetch_class is FetchClass.DEMAND or line.is_due(slot)
         return self._bytes_max if urgent else self._bytes_max - self._bytes_max // 4
+
+    # --- one origin's ----------------------------------------------------------------------------
+
+    def _line(self, origin: str) -> Line:
+        line = self._lines.get(origin)
+        if line is None:
+            line = self._lines[origin] = Line(origin, self._limits_of(origin))
+        return line
+
+    def _meter(self, origin: str) -> PaceMeter:
+        meter = self._meters.get(origin)
+        if meter is None:
+            meter = self._meters[origin] = PaceMeter(self._line(origin).limits)
+        return meter
+
+    def _shaper(self, line: Line) -> Shaper:
+        shaper = self._shapers.get(line.account)
+        if shaper is None:
+            shaper = self._shapers[line.account] = Shaper(line.limits.rates, self._minute)
+        return shaper
+
+    def _refusal(self, line: Line, slot: Slot) -> EgressSpent | None:
+        if not line.limits.counts_egress or slot.fetch_class is FetchClass.PUBLISH:
+            return None
+        refusal = self._egress.refusal(
+            line.account, line.limits, slot.length_bytes, slot.asker.job,
+            prewarm=slot.fetch_class is FetchClass.PREWARM,
+        )  # fmt: skip
+        if refusal is not None:
+            self._metrics.egress_refused[line.account].inc()
+        return refusal
+
+    def _count_egress(self, line: Line, slot: Slot, delta_bytes: int) -> None:
+        self._egress.count(line.account, line.limits, delta_bytes, slot.asker.job)
+        used = self._egress.used_bytes(line.account, line.limits)
+        self._metrics.egress_bytes[line.account].set(used)
 
 
 def _turn(head: tuple[Line, Slot]) -> tuple[bool, FetchClass, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -10,6 +12,8 @@ import trio
 
 from shotfs.cache.asker import Asker
 from shotfs.cache.scheduling.classes import FetchClass
+from shotfs.errors import ShotfsError
+from shotfs.tiers.arrival import ON_FIRST_BYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class Desk(Protocol):
         """Its request has ended."""
         ...
 
+    def retry(self) -> None:
+        """Time has passed: bandwidth may have become free."""
+        ...
+
 
 class Slot:
     """One request: ``async with slot:`` waits for its turn and holds it to the end of the block.
@@ -69,10 +77,13 @@ class Slot:
         serial: its place among all requests, by when it came.
         granted: whether it may go, or has gone.
         fetched_bytes: how much it fetched; None until `record`.
+        first_byte_s: when its first byte came, in seconds; None: nobody has told.
+        at_once: how many requests of the origin were under way when it was granted, with it.
     """
 
     __slots__ = (
-        "_desk", "_turn", "asker", "fetch_class", "fetched_bytes", "granted", "length_bytes",
+        "_began", "_desk", "_refused", "_retry_at", "_scope", "_turn", "asker",
+        "at_once", "fetch_class", "fetched_bytes", "first_byte_s", "granted", "length_bytes",
         "origin", "serial", "since", "took_s", "what",
     )  # fmt: skip
 
@@ -97,6 +108,12 @@ class Slot:
         self.granted = False
         self.fetched_bytes: int | None = None
         self.took_s = 0.0
+        self.first_byte_s: float | None = None
+        self.at_once = 1
+        self._began = 0.0
+        self._refused: ShotfsError | None = None
+        self._retry_at = math.inf
+        self._scope: trio.CancelScope | None = None
         self.since = trio.current_time()
 
     def __repr__(self) -> str:
@@ -119,24 +136,56 @@ class Slot:
         """
         self.fetched_bytes, self.took_s = length_bytes, seconds
 
-    def grant(self) -> None:
-        """Let it go. For the scheduler."""
+    # --- for the scheduler -----------------------------------------------------------------------
+
+    def grant(self, at_once: int) -> None:
+        """Let it go, as one of *at_once* of its origin."""
         self.granted = True
+        self.at_once = at_once
         self.since = trio.current_time()
         self._turn.set()
+
+    def refuse(self, error: ShotfsError) -> None:
+        """Have it raise *error* instead of going. It is in no queue any more."""
+        self._refused = error
+        self._turn.set()
+
+    def retry_at(self, at: float) -> None:
+        """Look again at this time of the event loop's clock, if it has not been granted."""
+        self._retry_at = at
+        if self._scope is not None:
+            self._scope.deadline = at
+
+    # --- waiting and holding ---------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self.since = trio.current_time()
         self._desk.enqueue(self)
         try:
-            await self._turn.wait()
+            await self._wait()
         except BaseException:
             if self.granted:
                 self._desk.give_back(self)
-            else:
+            elif self._refused is None:
                 self._desk.give_up(self)
             raise
+        if self._refused is not None:
+            raise self._refused
+        self._began = time.perf_counter()
+        ON_FIRST_BYTE.set(self._first_byte)
         return self
+
+    async def _wait(self) -> None:
+        while True:
+            with trio.move_on_at(self._retry_at) as self._scope:
+                await self._turn.wait()
+            if self._turn.is_set():
+                return
+            self._retry_at = math.inf
+            self._desk.retry()
+
+    def _first_byte(self) -> None:
+        self.first_byte_s = time.perf_counter() - self._began
 
     async def __aexit__(
         self,
@@ -144,4 +193,5 @@ class Slot:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        ON_FIRST_BYTE.set(None)
         self._desk.give_back(self)
