@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disk import SmallDisk
+from tests.faults.surroundings import Surroundings, compiler
 from tests.fuse.conftest import (  # fixtures, too
     NewNode,
     gcs_settings,
@@ -70,3 +71,11 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], SmallDisk]]:
             return disk
 
         yield make
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+    """What nodes that are mounted from now on believe of host names and of the time."""
+    if compiler() is None:
+        pytest.skip("no C compiler (Debian: gcc)")
+    return Surroundings(tmp_path, monkeypatch)

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 
 class TokenServer(ThreadingHTTPServer):
-    """Gives out one token, or refuses.
+    """Gives out one token at a time, or refuses.
 
     Attributes:
-        token: what it gives.
+        token: what it gives now; it says that it is good for an hour.
         status: 200, or what it refuses with.
         asked: how often it was asked.
     """

@@ -1,0 +1,83 @@
+"""Credentials that end while a node is mounted, and are given anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import IMPATIENT
+from tests.faults.field import Seen, read
+from tests.faults.surroundings import Surroundings
+from tests.fuse.conftest import NewNode
+from tests.fuse.node import ShotfsNode
+from tests.servers.gcs import GcsServer
+from tests.servers.tokens import TokenServer
+
+pytestmark = pytest.mark.kernel
+
+MIB = 1 << 20
+HOUR_S = 3600.0
+
+
+class Secured:
+    """A store that takes one token, and the server that gives it out."""
+
+    def __init__(self, store: GcsServer, tokens: TokenServer) -> None:
+        self.store = store
+        self.tokens = tokens
+        store.store.create_bucket("bucket")
+        self.renew("first")
+
+    def renew(self, token: str) -> None:
+        """From now on *token* is the only good one."""
+        self.tokens.token = token
+        self.store.tokens = frozenset({token})
+
+    def put(self, name: str, data: bytes) -> None:
+        self.store.store.put("bucket", f"ant/library/{name}", data)
+
+
+@pytest.fixture
+def secured() -> Iterator[Secured]:
+    with GcsServer() as store, TokenServer() as tokens:
+        yield Secured(store, tokens)
+
+
+@pytest.fixture
+def secured_node(new_node: NewNode, secured: Secured, tmp_path: Path) -> ShotfsNode:
+    """A node (not mounted) with a service account."""
+    account = secured.tokens.write_account(tmp_path / "account.json")
+    settings = (
+        f'{IMPATIENT}range_bytes = 1048576\n[origins."gs://bucket"]\n'
+        f'endpoint_url = "{secured.store.endpoint}"\ncredentials_file = "{account}"\n'
+    )
+    return new_node("gs://bucket/ant", settings=settings)
+
+
+def _read_before_and_after(node: ShotfsNode, secured: Secured, end: object) -> None:
+    """Read files before and after *end*(): of all kinds that need a request of their own."""
+    data = bytes(3 * MIB)
+    for name in ("one.png", "known.png", "unseen.png", "large.mov"):
+        secured.put(name, name.encode() if name != "large.mov" else data)
+    library = node.show / "library"
+    assert read(library / "one.png") == Seen(b"one.png", 0)
+    assert (library / "known.png").stat().st_size == len("known.png")
+    assert secured.tokens.asked == 1
+    end()  # type: ignore[operator]  # it is a function
+    assert read(library / "known.png") == Seen(b"known.png", 0)
+    assert read(library / "unseen.png") == Seen(b"unseen.png", 0)
+    assert read(library / "large.mov") == Seen(data, 0)
+    assert read(library / "one.png") == Seen(b"one.png", 0)
+    assert secured.tokens.asked <= 3, "a token is asked for when the last one has ended"
+
+
+def test_a_token_that_expires_is_renewed_before_anybody_notices(
+    secured_node: ShotfsNode, secured: Secured, surroundings: Surroundings
+) -> None:
+    def end() -> None:
+        secured.renew("second")
+        surroundings.set_clock(2 * HOUR_S)
+
+    _read_before_and_after(secured_node.mount(), secured, end)
