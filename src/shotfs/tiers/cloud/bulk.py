@@ -20,7 +20,8 @@ from datetime import timedelta
 from typing import Any
 
 from shotfs.digest import Buffer
-from shotfs.errors import ObjectNotFound, TierUnavailable, Unsupported
+from shotfs.errors import ObjectNotFound, TierError, TierUnavailable, Unsupported
+from shotfs.tiers.arrival import first_byte
 from shotfs.tiers.base import Revision, Span
 from shotfs.tiers.cloud.errors import (
     EngineUnfit,
@@ -30,7 +31,7 @@ from shotfs.tiers.cloud.errors import (
     version_gone,
 )
 from shotfs.tiers.cloud.origin import Origin, check_span
-from shotfs.tiers.cloud.threads import Call, LocalWriteFailed, in_thread, with_descriptor, write_at
+from shotfs.tiers.cloud.threads import Call, LocalWriteFailed, in_thread, with_descriptor
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +152,7 @@ class Obstore:
         offset = transfer.span.start
         with self._translated(transfer):
             for chunk in self._get(transfer).stream(min_chunk_size=CHUNK_BYTES):
-                call.moved()
-                write_at(descriptor, memoryview(chunk), offset)
+                call.write_at(descriptor, memoryview(chunk), offset)
                 offset += len(chunk)
         self._check_length(transfer, offset - transfer.span.start)
 
@@ -215,6 +215,7 @@ class BulkReader:
 
     def __init__(
         self,
+        first_byte()
         origin: Origin,
         *,
         obstore: Obstore | None,
@@ -265,8 +266,8 @@ class BulkReader:
             await self._explain(revision)
             raise
 
-        def work(own: int, _: Call) -> None:
-            write_at(own, memoryview(data), span.start)
+        def work(own: int, call: Call) -> None:
+            call.write_at(own, memoryview(data), span.start)
 
         what = self._origin.url(revision.key)
         try:

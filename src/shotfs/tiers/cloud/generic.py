@@ -27,7 +27,6 @@ from shotfs.tiers.cloud.threads import (
     in_thread,
     put_in_thread,
     with_descriptor,
-    write_at,
 )
 from shotfs.tiers.cloud.unversioned import Unversioned
 from shotfs.tiers.keys import is_key
@@ -100,8 +99,8 @@ class GenericTier(Unversioned):
         """As `Tier.read_to_file`."""
         data = await self.read(revision, span)
 
-        def work(own: int, _: Call) -> None:
-            write_at(own, memoryview(data), span.start)
+        def work(own: int, call: Call) -> None:
+            call.write_at(own, memoryview(data), span.start)
 
         what = self._origin.url(revision.key)
         try:

@@ -23,7 +23,6 @@ from shotfs.tiers.cloud.threads import (
     in_thread,
     put_in_thread,
     with_descriptor,
-    write_at,
 )
 from shotfs.tiers.cloud.unversioned import Unversioned
 from shotfs.tiers.pages import Pages
@@ -105,7 +104,9 @@ class LocalTier(Unversioned):
 
         def work(own: int, call: Call) -> None:
             with errors.os_errors(self._origin, revision.key, self._directory.exists):
-                self._read(revision, span, lambda data, offset: write_at(own, data, offset), call)
+                self._read(
+                    revision, span, lambda data, offset: call.write_at(own, data, offset), call
+                )
 
         what = self._origin.url(revision.key)
         try:

@@ -38,6 +38,9 @@ class Call:
         self._lock = threading.Lock()
         self._begun = False
         self._abandoned = False
+        self._writing = False
+        self._let_go = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
 
     def moved(self) -> None:
         """Tell that a block has moved; raise Abandoned if nobody waits for the next one."""
@@ -50,6 +53,45 @@ class Call:
         with self._lock:
             self.moved()
             self._begun = True
+
+    def write_at(self, descriptor: int, data: memoryview, offset: int) -> None:
+        """Write all of *data* at *offset*, unless nobody waits any more.
+
+        Once the call that this thread works for has ended, nothing is written: its bytes could
+        otherwise reach a range that somebody else has fetched, and verified, since.
+
+        Raises:
+            Abandoned: nothing was written.
+            LocalWriteFailed: with the OSError.
+        """
+        with self._lock:
+            self.moved()
+            self._writing = True
+        try:
+            write_at(descriptor, data, offset)
+        finally:
+            with self._lock:
+                self._writing = False
+                waited_for = self._abandoned
+            if waited_for:
+                # The trio run may be over before a thread that was left behind is.
+                with contextlib.suppress(trio.RunFinishedError):
+                    self._token.run_sync_soon(self._let_go.set)
+
+    async def let_go(self, wait_s: float) -> None:
+        """Return when nothing is being written; to be called after `abandon`.
+
+        Not cancelled: one write is at most some hundred KiB to the page cache.
+
+        Args:
+            wait_s: how long to wait, in seconds. A write that hangs for longer holds the file's
+                lock in the kernel: who writes or reads the same file later waits for it there.
+        """
+        with self._lock:
+            writing = self._writing
+        if writing:
+            with trio.move_on_after(wait_s, shield=True):
+                await self._let_go.wait()
 
     def abandon(self) -> bool:
         """Stop the thread; True: too late, what it prepared is becoming visible."""
@@ -138,7 +180,8 @@ async def with_descriptor(
     """Run *work* in a thread with a duplicate of *descriptor*, which the thread closes.
 
     A thread that was left behind can therefore never write into a file that got the same number
-    later. It ends at its next `Call.moved`.
+    later. It ends at its next `Call.moved`; what it writes with `Call.write_at` is written when
+    this returns, or never.
     """
     # list.pop is atomic: the thread takes the duplicate, or (it never started) we close it.
     own = [os.dup(descriptor)]
@@ -159,7 +202,11 @@ async def with_descriptor(
         with contextlib.suppress(IndexError):
             os.close(own.pop())
 
-    await in_thread(origin, what, run, bulk_bytes=bulk_bytes, call=call, abandon=abandon)
+    try:
+        await in_thread(origin, what, run, bulk_bytes=bulk_bytes, call=call, abandon=abandon)
+    except (trio.Cancelled, TierTimeout):
+        await call.let_go(origin.read_idle_s)
+        raise
 
 
 async def put_in_thread(
