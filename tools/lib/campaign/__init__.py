@@ -1,0 +1,1 @@
+"""Campaigns: long runs that look for what no short test finds."""
