@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import NewGcsNode
-from tests.fuse.node import ShotfsNode
+from tests.fuse.node import ShotfsNode, wait_until
 from tests.servers.gcs import Fault
 from tests.servers.handles import GcsBucket
 
@@ -100,3 +100,44 @@ def test_s03_a_large_object_replaced_in_mid_stream_is_never_mixed(
         with pytest.raises(OSError, match="Stale file handle"):
             os.pread(reader.fileno(), MIB, size - MIB)
     assert path.read_bytes() == b"n" * (size + 1)
+
+
+def test_s03_a_large_object_deleted_in_mid_stream_is_estale_then_enoent(
+    new_gcs_node: NewGcsNode, gcs: GcsBucket
+) -> None:
+    node = new_gcs_node(SMALL_RANGES).mount()
+    path = node.show / "library/movie.mov"
+    gcs.put("ant/library/movie.mov", b"o" * 16 * MIB)
+    hold = gcs.fault(Fault("stall", operation="read", skip=4, times=None, bucket=gcs.bucket))
+    with open(path, "rb", buffering=0) as reader:
+        assert reader.read(MIB) == b"o" * MIB
+        hold.wait_hits()
+        gcs.delete("ant/library/movie.mov")
+        hold.release()
+        with pytest.raises(OSError, match="Stale file handle"):
+            list(iter(lambda: reader.read(MIB), b""))
+    wait_until(lambda: _read(path) == errno.ENOENT)
+    assert node.status()["cache"]["files"] == 0
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+def test_s03_a_reader_keeps_the_whole_file_that_it_has_when_its_object_changes(
+    new_gcs_node: NewGcsNode, gcs: GcsBucket, change: str
+) -> None:
+    node = new_gcs_node(SMALL_RANGES).mount()
+    old, new = b"o" * 3 * MIB, b"n" * 3 * MIB
+    # A template whose files are looked at anew at every open.
+    path = node.show / "config/scene.json"
+    gcs.put("ant/config/scene.json", old)
+    assert path.read_bytes() == old
+    wait_until(lambda: node.xattr(path, "state") == "cached")
+    with open(path, "rb", buffering=0) as reader:
+        assert reader.read(MIB) == old[:MIB]
+        if change == "replaced":
+            gcs.put("ant/config/scene.json", new)
+            assert path.read_bytes() == new
+        else:
+            gcs.delete("ant/config/scene.json")
+            assert _read(path) == errno.ENOENT
+        assert reader.read(MIB) + reader.read(MIB) == old[MIB:]
+        assert os.pread(reader.fileno(), MIB, 0) == old[:MIB]
