@@ -43,7 +43,7 @@ class NodeService:
         self._end = end
         self._specs = specs
         self._versions = NodeVersions(node, mount)
-        self._node_cache = NodeCache(node)
+        self._node_cache = NodeCache(node, mount, self._about)
         listen = node.settings.control.metrics_listen
         self.metrics_port = (
             None if listen is None else MetricsPort(parse_address(listen), self.metrics_text)
@@ -97,6 +97,7 @@ class NodeService:
 
     def metrics_text(self) -> str:
         """Return all metrics in the Prometheus text format."""
+        self._node_cache.refresh_gauges()
         return self._node.metrics.text()
 
     # --- changing --------------------------------------------------------------------------------
@@ -131,6 +132,12 @@ class NodeService:
         self._end()
 
     # --- helpers ---------------------------------------------------------------------------------
+
+    def _about(self) -> Mapping[str, Any]:
+        """Return the part of the status that `shotfs top` shows."""
+        told = self.status()
+        names = ("state", "pid", "node", "mountpoint", "uptime_s", "origins")
+        return {name: told[name] for name in names}
 
     def _origin(self, url: str) -> Mapping[str, Any]:
         tier = self._node.tiers.opened(url)

@@ -1,4 +1,4 @@
-"""`shotfs cache`: numbers of the local cache, and making room in it."""
+"""`shotfs cache`: what is in the local cache, what must stay, and making room in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from shotfs.cli import output
+from shotfs.cli.cache_list import ls
+from shotfs.cli.cache_pins import pin, pins, unpin
 from shotfs.cli.cache_verify import verify
 from shotfs.cli.status import ConfigOption, JsonOption, socket_of, table_of
 
@@ -16,6 +18,10 @@ app = typer.Typer(
     help="Look at the local cache and make room in it.",
 )
 
+app.command(name="ls")(ls)
+app.command(name="pin")(pin)
+app.command(name="unpin")(unpin)
+app.command(name="pins")(pins)
 app.command(name="verify")(verify)
 
 
@@ -36,31 +42,54 @@ def stats(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @app.command(name="evict")
 @output.run
 def evict(
-    size: Annotated[
-        str | None,
-        typer.Argument(metavar="[SIZE]", help="How much to free, for example 20GiB."),
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SIZE|PATH...]", help="How much to free, like 20GiB; or what to let go."
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Everything that is not open and may be fetched again.")
     ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=1_000_000, help="Files of PATH.")
+    ] = 10_000,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Free room in the cache, what was used longest ago first.
+    """Free room in the cache: so much, in the order of its policy; or these files and directories.
 
-    Files that are open and outputs that are not in the origin yet stay.
+    Files that are open or pinned and outputs that are not in the origin yet stay.
 
     Example: shotfs cache evict 20GiB
     """
-    from shotfs.config import parse_size
     from shotfs.control.client import Client
 
-    if everything == (size is not None):
-        raise typer.BadParameter("name a size, or --all", param_hint="SIZE")
-    try:
-        wanted = None if size is None else parse_size(size)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc), param_hint="SIZE") from exc
+    if everything == bool(what):
+        raise typer.BadParameter("name a size or paths, or --all", param_hint="SIZE|PATH")
+    wanted = _size_of(what) if what else None
     with Client(socket_of(config)) as client:
-        report = client.evict(wanted)
+        if everything or wanted is not None:
+            report = client.evict(wanted)
+        else:
+            from shotfs.cli.shown_paths import within_mount
+
+            report = client.evict_paths(
+                [within_mount(client, path) for path in what or ()], limit=limit
+            )
     output.emit(report, as_json, lambda: table_of(report))
+
+
+def _size_of(what: list[str]) -> int | None:
+    """Return the size that *what* is; None if it is paths."""
+    from shotfs.config import parse_size
+
+    if len(what) > 1 or "/" in what[0]:
+        return None
+    try:
+        return parse_size(what[0])
+    except ValueError as exc:
+        raise typer.BadParameter(
+            f"{exc}; a path begins with a show or the mount point, like ant/render",
+            param_hint="SIZE|PATH",
+        ) from exc

@@ -21,6 +21,75 @@ class CacheService(Protocol):
         """
         ...
 
+    async def entries(self, below: str, after: str, limit: int, order: str) -> Any:
+        """Return a page of what is here; see `vfs.cached_paths.CachedPaths.entries`."""
+        ...
+
+    async def pin(
+        self,
+        paths: Sequence[str],
+        *,
+        owner: str,
+        for_s: float | None,
+        limit: int,
+        fetch: bool,
+        peer: Peer,
+    ) -> Mapping[str, Any]:
+        """Pin files and what is below directories; see `CachedPaths.pin`.
+
+        Args:
+            paths: files and directories.
+            owner: who wants it.
+            for_s: for how long; None: until it is unpinned.
+            limit: how many files at most.
+            fetch: have them fetched, too, in the background.
+            peer: who asks.
+
+        Returns:
+            ``files``, ``bytes``, ``cached_files``, ``cached_bytes`` and ``fetch``: a number for
+            `fetching`, None if nothing is fetched.
+        """
+        ...
+
+    async def unpin(self, paths: Sequence[str], *, owner: str) -> int:
+        """Remove the pins of *owner* at or below *paths*, none: all; return how many."""
+        ...
+
+    async def pins(self, owner: str, after: str, limit: int) -> Mapping[str, Any]:
+        """Return ``pins`` of *owner*, "": of everybody, and ``after``, the cursor or None."""
+        ...
+
+    def fetching(self, number: int) -> Any:
+        """Return how far a `pin` that fetches is.
+
+        Raises:
+            PathNotFound: there is none of this number, or it ended long ago.
+        """
+        ...
+
+    async def evict(self, paths: Sequence[str], *, limit: int) -> Any:
+        """Evict what is cached of files and below directories; see `CachedPaths.evict`."""
+        ...
+
+    async def top(self, *, peer: Peer, admin: bool) -> Mapping[str, Any]:
+        """Return what the node is doing now; see `app.top.Top.report`."""
+        ...
+
+    async def refresh(self, path: str, *, tree: bool, peer: Peer, admin: bool) -> Mapping[str, Any]:
+        """Ask the origins about *path* again, and with *tree* about all that is known below it.
+
+        Returns:
+            ``path``, ``tree``, ``files``, ``directories`` and ``changed`` (counts), ``notes``, and
+            ``changes``: the first of them, each with ``path``, ``what`` (new, changed, gone),
+            ``immutable``, ``old`` and ``new`` (null, or ``origin``, ``version``, ``size_bytes``,
+            ``mtime_ns``).
+
+        Raises:
+            NotPermitted: *peer* could not see the path.
+            TierError: an origin could not answer; what was known is still known.
+        """
+        ...
+
     async def start_verify(
         self, *, repair: bool, bytes_per_s: int | None, paths: Sequence[str]
     ) -> Mapping[str, Any]:

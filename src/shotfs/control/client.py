@@ -10,7 +10,7 @@ import socket
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -110,6 +110,54 @@ class Client:
     def why(self, path: str) -> dict[str, Any]:
         """Return what *path* (relative to the mount) is, and what it waits for."""
         return self._json("GET", _query("/v1/why", path), timeout_s=WHY_TIMEOUT_S)
+
+    def entries(
+        self, below: str = "", *, after: str = "", limit: int = 1000, order: str = "digest"
+    ) -> dict[str, Any]:
+        """Return {entries, after}: a page of what is cached at or below a path."""
+        asked = urlencode({"after": after, "limit": limit, "order": order})
+        target = f"{_query('/v1/cache/entries', below)}&{asked}"
+        return self._json("GET", target, timeout_s=ORIGIN_TIMEOUT_S)
+
+    def pin(
+        self, paths: Sequence[str], owner: str, *, for_s: float | None, limit: int, fetch: bool
+    ) -> dict[str, Any]:
+        """Pin files and what is below directories (`control.cache_service.CacheService.pin`)."""
+        body = {
+            "paths": list(paths), "owner": owner, "for_s": for_s, "limit": limit, "fetch": fetch,
+        }  # fmt: skip
+        return self._json("POST", "/v1/cache/pin", body, ORIGIN_TIMEOUT_S)
+
+    def unpin(self, paths: Sequence[str], owner: str) -> int:
+        """Remove the pins of *owner* at or below *paths*, none: all; return how many."""
+        body = {"paths": list(paths), "owner": owner}
+        return int(self._json("POST", "/v1/cache/unpin", body, EVICT_TIMEOUT_S)["files"])
+
+    def pins(self, owner: str = "", *, after: str = "", limit: int = 1000) -> dict[str, Any]:
+        """Return {pins, after}: a page of the pins of *owner*, "": of everybody."""
+        asked = urlencode({"owner": owner, "after": after, "limit": limit})
+        return self._json("GET", f"/v1/cache/pins?{asked}")
+
+    def fetching(self, number: int) -> dict[str, Any]:
+        """Return how far a pin that fetches is (`vfs.cached_paths.Fetching`)."""
+        return self._json("GET", f"/v1/cache/fetch?number={number}")
+
+    def evict_paths(self, paths: Sequence[str], *, limit: int) -> dict[str, Any]:
+        """Evict what is cached of files and below directories."""
+        body = {"paths": list(paths), "limit": limit}
+        return self._json("POST", "/v1/cache/evict-paths", body, ORIGIN_TIMEOUT_S)
+
+    def top(self) -> dict[str, Any]:
+        """Return what the node is doing now."""
+        return self._json("GET", "/v1/top")
+
+    def refresh(self, path: str, *, tree: bool = False) -> dict[str, Any]:
+        """Have the origins asked again about *path* (relative to the mount); return what changed.
+
+        See `control.cache_service.CacheService.refresh`.
+        """
+        body = {"path": path, "tree": tree}
+        return self._json("POST", "/v1/refresh", body, ORIGIN_TIMEOUT_S)
 
     def start_verify(
         self, *, repair: bool, bytes_per_s: int | None, paths: Sequence[str] = ()

@@ -232,6 +232,11 @@ def whole_number(name: str, value: Any, largest: int) -> int:
     return number
 
 
+async def answer_aside(value: Any) -> Response:
+    """As `answer`, for what is large: made in a thread."""
+    return await trio.to_thread.run_sync(answer, value, limiter=_serialising)
+
+
 async def items_answer(items: Sequence[Any], limit: int) -> Response:
     """Return items and their count; made in a thread, for 10,000 take 50 ms of the event loop."""
     return await trio.to_thread.run_sync(

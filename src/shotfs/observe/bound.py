@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from prometheus_client.metrics import MetricWrapperBase
@@ -49,6 +50,12 @@ class Bound(Generic[M]):
             raise ValueError(f"the labels are {', '.join(self._labels)}")
         ordered = tuple(named[label] for label in self._labels)
         return self[ordered[0] if len(ordered) == 1 else ordered]
+
+    def values(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Yield the labels of each child, in their order, and its value; of counters and gauges."""
+        for family in self._family.collect():
+            for sample in family.samples:
+                yield tuple(sample.labels[label] for label in self._labels), sample.value
 
     def _bind(self, key: str | tuple[str, ...]) -> M:
         values = (key,) if isinstance(key, str) else key

@@ -112,20 +112,6 @@ class Metrics:
         self.tier_bytes_read = self._counters(
             "shotfs_tier_read_bytes", "Bytes read from origins.", "origin"
         )
-        self.fetched_bytes = self._counters(
-            "shotfs_fetched_bytes",
-            "Bytes that came from an origin, by why: demand, lookahead, prewarm; and publish, which"
-            " went there.",
-            "origin",
-            "class",
-        )
-        self.fetch_requests = self._gauges(
-            "shotfs_fetch_requests",
-            "Requests to origins now, by class and state: waiting, under way.",
-            "origin",
-            "class",
-            "state",
-        )
         self.tier_bytes_written = self._counters(
             "shotfs_tier_written_bytes", "Bytes written to origins.", "origin"
         )
@@ -186,9 +172,6 @@ class Metrics:
             "shotfs_cache_unkept_files", "Files since the start that were read without keeping."
         )
         self.cache_streams = self._gauge("shotfs_cache_streams", "Files that are coming in.")
-        self.cache_bytes_in_flight = self._gauge(
-            "shotfs_cache_in_flight_bytes", "Bytes of requests that are under way."
-        )
         self.waiting = self._gauges(
             "shotfs_waiting", "Operations of applications that wait now.", "op"
         )

@@ -26,6 +26,7 @@ from shotfs.publish import Publisher, Spool
 from shotfs.tiers.base import Revision
 from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller, Change, next_identity, revision_identity
+from shotfs.vfs.cached_paths import CachedPaths
 from shotfs.vfs.changes import Changes
 from shotfs.vfs.crawlers import CrawlerGuard
 from shotfs.vfs.directories import Directories, Snapshot
@@ -35,6 +36,7 @@ from shotfs.vfs.nodes import Alias, Missing, NodeFinder, Spooled
 from shotfs.vfs.path_reports import PathReports
 from shotfs.vfs.paths import NAME_BYTES_MAX
 from shotfs.vfs.publishing import VersionDesk
+from shotfs.vfs.refreshing import Refresher
 from shotfs.vfs.terms import Terms
 from shotfs.vfs.version_aliases import AliasDesk
 from shotfs.vfs.version_reports import VersionReports
@@ -85,8 +87,10 @@ class FileSystem:
         versions: publishes versions.
         reports: answers questions about versions.
         crawlers: slows processes down that list whole trees, and knows them.
+        refresher: asks the origins again.
         path_reports: answers questions about paths.
         waits: operations that wait now.
+        cached_paths: what is cached, by path.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class FileSystem:
             node=settings.node.name,
         )
         self.waits = WaitTable()
+        self.refresher = Refresher(self._finder, spool)
         askers = Askers(settings.node.job_variable)
         self.crawlers = CrawlerGuard(settings.mount, metrics)
         self._files = Files(
@@ -167,7 +172,15 @@ class FileSystem:
             self._finder, spool=spool, tiers=tiers, site=settings.node.site
         )
         self.path_reports = PathReports(
-            self._finder, cache=cache, spool=spool, tiers=tiers, waits=self.waits
+            self._finder,
+            cache=cache,
+            spool=spool,
+            tiers=tiers,
+            waits=self.waits,
+            askers=askers,
+        )
+        self.cached_paths = CachedPaths(
+            self._finder, self._directories, cache=cache, tiers=tiers
         )
         self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
 
@@ -217,7 +230,7 @@ class FileSystem:
 
     async def snapshot(self, path: str, caller: Caller | None = None) -> Snapshot:
         """Return the entries of the directory *path*; see `Directories.snapshot`."""
-        entry = self.waits.begin("list", path)
+        entry = self.waits.begin("list", path, caller)
         try:
             return await self._directories.snapshot(path, caller)
         finally:
@@ -291,7 +304,7 @@ class FileSystem:
         self, path: str, flags: int, *, identity: int = 0, caller: Caller | None = None
     ) -> Handle:
         """Open the file *path*; see `Files.open`."""
-        entry = self.waits.begin("open", path)
+        entry = self.waits.begin("open", path, caller)
         try:
             return await self._files.open(path, flags, identity=identity, caller=caller)
         finally:

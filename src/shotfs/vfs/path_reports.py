@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from shotfs.cache import Cache
+from shotfs.cache import Asker, Cache
+from shotfs.cache.inspect import StreamReport
 from shotfs.errors import NotPermitted, ShotfsError
 from shotfs.namespace import TierPool
 from shotfs.pathspec import Explanation
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool
+from shotfs.tiers.breaker import Reachability
 from shotfs.vfs import paths
+from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.path_reasons import reasons
 from shotfs.vfs.waiting import Waiting, WaitTable
 
 ORIGIN_WAIT_S = 3.0
@@ -62,6 +66,19 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """A pin: why a file is not evicted.
+
+    Attributes:
+        owner: who wants it kept.
+        until_s: until when, seconds since the epoch; None: until somebody unpins it.
+    """
+
+    owner: str
+    until_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PathReport:
     """What a path is and where its bytes are.
 
@@ -82,6 +99,11 @@ class PathReport:
         digest_proven: its bytes were hashed here; else whoever wrote the object says so.
         problem: why the origin could not be asked; None: it could, or need not.
         waiting: who waits for it, the longest first.
+        stream: how it comes in; None: it does not.
+        readers: who has it open.
+        reachability: of its origin; None where nothing is known.
+        pins: who keeps it, and until when.
+        reasons: what all this means, in sentences.
     """
 
     path: str
@@ -98,6 +120,11 @@ class PathReport:
     digest_proven: bool = False
     problem: str | None = None
     waiting: tuple[Waiting, ...] = ()
+    stream: StreamReport | None = None
+    readers: tuple[Asker, ...] = ()
+    reachability: Reachability | None = None
+    pins: tuple[Keep, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 class PathReports:
@@ -109,6 +136,7 @@ class PathReports:
         spool: outputs of this node.
         tiers: the origins.
         waits: operations that wait now.
+        askers: who the kernel's callers are.
     """
 
     def __init__(
@@ -119,8 +147,10 @@ class PathReports:
         spool: Spool,
         tiers: TierPool,
         waits: WaitTable,
+        askers: Askers,
     ) -> None:
         self._waits = waits
+        self._askers = askers
         self._finder = finder
         self._cache = cache
         self._spool = spool
@@ -139,7 +169,33 @@ class PathReports:
         """
         self._check_way(path, may_search)
         report = await self._found(path, self._meaning(path), may_read)
-        return replace(report, waiting=tuple(self._waits.of(path, WAITING_MAX)))
+        report = replace(
+            report,
+            waiting=tuple(await self._named(self._waits.of(path, WAITING_MAX))),
+            reachability=self._reachability(path),
+        )
+        return replace(report, reasons=tuple(reasons(report)))
+
+    async def longest_waits(self, limit: int) -> list[Waiting]:
+        """Return the *limit* operations that have waited longest, the longest first."""
+        return await self._named(self._waits.longest(limit))
+
+    async def _named(self, waiting: list[Waiting]) -> list[Waiting]:
+        """Find out whose those are of which only the kernel's word is known."""
+        return [
+            one
+            if one.caller is None
+            else replace(one, asker=await self._askers.of(one.caller), caller=None)
+            for one in waiting
+        ]
+
+    def _reachability(self, path: str) -> Reachability | None:
+        resolution = self._finder.resolve(path)
+        if resolution is None:
+            return None
+        tier = self._tiers.opened(resolution.template.policy.origin)
+        breaker = None if tier is None else self._tiers.breakers.of(tier.name)
+        return None if breaker is None else breaker.reachability
 
     async def _found(self, path: str, meaning: Meaning, may_read: Permission) -> PathReport:
         problem = f"its origin did not say within {ORIGIN_WAIT_S:g} s what it is"
@@ -193,6 +249,7 @@ class PathReports:
         self, node: Published, meaning: Meaning, may_read: Permission
     ) -> PathReport:
         revision, policy = node.entry.revision, node.resolution.template.policy
+        inspector = self._cache.inspector
         status = await self._cache.status_of(revision)
         digest, proven = await self._cache.digest_of(revision), True
         if digest is None:
@@ -213,6 +270,8 @@ class PathReports:
             bytes_present=status.bytes_present,
             digest=digest,
             digest_proven=proven and digest is not None,
+            stream=None if cached else inspector.stream_of(revision),
+            readers=inspector.readers_of(revision),
         )
 
     def _spooled(self, node: Spooled, meaning: Meaning, may_read: Permission) -> PathReport:

@@ -16,6 +16,10 @@ import trio
 from shotfs.cache import NOBODY, Asker
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Span
+from shotfs.vfs.attributes import Caller
+
+OPERATIONS = ("lookup", "open", "list", "read")
+"""What can wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Waiting:
     Attributes:
         operation: lookup, open, list or read.
         path: mount-relative.
-        asker: whose it is; `NOBODY` where that is not known.
+        asker: whose it is; `NOBODY` where that is not known, or not yet.
+        caller: who asked the kernel, where that is all that is known.
         start, stop: of a read: the bytes that it wants; else None.
         since_s: how long it has waited, in seconds.
     """
@@ -36,6 +41,7 @@ class Waiting:
     start: int | None
     stop: int | None
     since_s: float
+    caller: Caller | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +50,7 @@ class Entry:
 
     operation: str
     path: str
+    caller: Caller | None
     asker: Asker
     span: Span | None
     began_s: float
@@ -60,10 +67,18 @@ class WaitTable:
         return len(self._entries)
 
     def begin(
-        self, operation: str, path: str, asker: Asker = NOBODY, span: Span | None = None
+        self,
+        operation: str,
+        path: str,
+        caller: Caller | None = None,
+        asker: Asker = NOBODY,
+        span: Span | None = None,
     ) -> Entry:
-        """Note that an operation may wait, until `end`."""
-        entry = Entry(operation, path, asker, span, trio.current_time())
+        """Note that an operation may wait, until `end`.
+
+        Who *caller* is takes system calls to find out, so that is left to whoever wants to know.
+        """
+        entry = Entry(operation, path, caller, asker, span, trio.current_time())
         self._entries[entry] = None
         return entry
 
@@ -121,7 +136,7 @@ class ReadWatch:
     @contextmanager
     def waits(self, span: Span) -> Iterator[None]:
         """Note that the block waits for *span*; measure it if it ends well."""
-        entry = self._table.begin("read", self._path, self._asker, span)
+        entry = self._table.begin("read", self._path, asker=self._asker, span=span)
         try:
             yield
         finally:
@@ -142,4 +157,5 @@ def _waiting(entry: Entry, now_s: float) -> Waiting:
         None if span is None else span.start,
         None if span is None else span.stop,
         now_s - entry.began_s,
+        entry.caller,
     )

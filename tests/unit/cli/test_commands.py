@@ -6,63 +6,22 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 from typer.testing import CliRunner, Result
 
 from shotfs.cli import main
 from shotfs.cli.status import human
-from shotfs.control import server
 from shotfs.errors import CacheError
-from tests.unit.control.fake_service import FakeService, Item, Settings, State
+from tests.unit.control.fake_service import FakeService, Item, State
 from tests.unit.control.mounts import dead_mount, needs_mount
 
 
 def shotfs(*arguments: str) -> Result:
     return CliRunner().invoke(main.app, list(arguments))
-
-
-@pytest.fixture
-def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration of its own, in force through the environment."""
-    origin = tmp_path / "bucket"
-    origin.mkdir()
-    path = tmp_path / "shotfs.toml"
-    path.write_text(
-        f'[cache]\ndirectory = "{tmp_path}/cache"\nfree_bytes_min = 0\n'
-        f'[control]\nsocket = "{tmp_path}/control.sock"\n[shows.demo]\nspec = "demo.json"\n'
-    )
-    (tmp_path / "cache").mkdir(mode=0o700)
-    monkeypatch.setenv("SHOTFS_CONFIG", str(path))
-    return path
-
-
-@pytest.fixture
-def service(configuration: Path) -> Iterator[FakeService]:
-    """A fake service on the socket of the configuration, in a thread with a loop of its own."""
-    service = FakeService()
-    started = threading.Event()
-    handle: dict[str, Any] = {}
-
-    async def serve() -> None:
-        async with trio.open_nursery() as nursery:
-            settings = Settings(str(configuration.parent / "control.sock"))
-            await nursery.start(server.serve, service, settings, lambda *_: True)
-            handle.update(token=trio.lowlevel.current_trio_token(), scope=nursery.cancel_scope)
-            started.set()
-
-    thread = threading.Thread(target=trio.run, args=(serve,))
-    thread.start()
-    assert started.wait(10)
-    yield service
-    handle["token"].run_sync_soon(handle["scope"].cancel)
-    thread.join(10)
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:
@@ -94,7 +53,7 @@ def test_every_command_has_help_and_the_overview_says_the_same(name: str) -> Non
     assert name in overview
 
 
-@pytest.mark.parametrize("name", ["mount", "unmount", "serve", "status", "doctor"])
+@pytest.mark.parametrize("name", ["mount", "unmount", "serve", "status", "doctor", "why", "top"])
 def test_every_command_shows_an_example(name: str) -> None:
     command = main.load_command(name)
     assert command.help is not None
@@ -124,7 +83,15 @@ def test_status_for_people_and_for_programs(service: FakeService) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["cache", "stats"], ["cache", "evict", "--all"], ["publish", "queue"]]
+    "command",
+    [
+        ["status"],
+        ["top"],
+        ["why", "demo/x"],
+        ["cache", "stats"],
+        ["cache", "evict", "--all"],
+        ["publish", "queue"],
+    ],
 )
 def test_without_a_service_every_command_is_exit_4_with_the_fix(
     configuration: Path, command: list[str]

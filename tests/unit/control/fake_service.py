@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import trio
+
+from tests.unit.control.fake_reports import top_report, why_report
 
 
 class State(StrEnum):
@@ -73,7 +76,23 @@ class FakeCache:
 
     async def why(self, path: str, **who: Any) -> Mapping[str, Any]:
         self.calls.append(("why", path, who))
-        return {"path": path, "kind": "file"}
+        return why_report(path=path)
+
+    async def top(self, **who: Any) -> Mapping[str, Any]:
+        self.calls.append(("top", who))
+        return top_report(pid=os.getpid())
+
+    async def refresh(self, path: str, **how: Any) -> Mapping[str, Any]:
+        self.calls.append(("refresh", path, how))
+        return {
+            "path": path, "tree": how["tree"], "files": 1, "directories": 0, "changed": 1,
+            "changes": [
+                {"path": path, "what": "changed", "immutable": False,
+                 "old": {"origin": "o", "version": "1", "size_bytes": 3, "mtime_ns": 0},
+                 "new": {"origin": "o", "version": "2", "size_bytes": 4, "mtime_ns": 0}},
+            ],
+            "notes": [],
+        }  # fmt: skip
 
     async def start_verify(self, **how: Any) -> Mapping[str, Any]:
         self.calls.append(("start_verify", how))
