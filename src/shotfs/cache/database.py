@@ -1,18 +1,23 @@
 """The one thread that talks to the index, and what happens when the index breaks.
 
-diskcache keeps a connection a thread; trio's worker threads come and go, so calls through them
-would leave one connection with its page cache in each (8 threads and 300,000 rows took 550 MB).
-A damaged index is moved aside, and the caller is told to rebuild it from the blobs.
+One connection, one thread: trio's worker threads come and go, and each would keep a page cache of
+its own. Calls run in the order in which they came, as many in one visit as are waiting: under load
+a visit to the thread, which costs more than a look-up, is shared by many. Rows that nobody waits
+for (`call_behind`) wait some milliseconds for others and are one transaction; every later call
+finds them written. A damaged index is moved aside, and the caller is told to rebuild it from the
+blobs.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import trio
 
@@ -24,9 +29,39 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+GATHER_S = 0.005
+"""How long rows wait for others: a crash meanwhile costs hashing as many blobs once more."""
+
+BATCH_JOBS = 128
+"""Jobs of one visit at most, and rows of one transaction: about 5 ms."""
+
+DELIVER_S = 0.001
+"""Results wait no longer than this for those of other jobs of the same visit."""
+
 
 class IndexUnavailable(CacheError):
     """The index cannot be read or written now (its disk is full, or it was just replaced)."""
+
+
+class _Job:
+    """One call, and who waits for it."""
+
+    __slots__ = ("_run", "behind", "done", "error", "result")
+
+    def __init__(self, run: Callable[[], Any], *, behind: bool) -> None:
+        self._run = run
+        self.behind = behind
+        self.done = trio.Event()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Call it, in the thread."""
+        self.error = None
+        try:
+            self.result = self._run()
+        except Exception as error:  # noqa: BLE001  # raised where it is waited for
+            self.error = error
 
 
 class Database:
@@ -47,12 +82,22 @@ class Database:
         self._open_index = open_index
         self._move_aside = move_aside
         self._rebuild = rebuild
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="shotfs-index")
         self._index: Index | None = None
         self._closed = False
+        self._jobs: deque[_Job] = deque()
+        self._urgent = 0
+        self._changed = threading.Condition()
+        self._ending = False
+        self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
         """Open the index; a damaged one is replaced."""
+        token = trio.lowlevel.current_trio_token()
+        # A loop that died must not keep the process: sqlite takes a kill at any instant.
+        self._thread = threading.Thread(
+            target=self._serve, args=(token,), name="shotfs-index", daemon=True
+        )
+        self._thread.start()
         if await self._in_thread(self._open_or_replace):
             self._rebuild()
 
@@ -68,22 +113,107 @@ class Database:
         Raises:
             IndexUnavailable: it failed, or the cache is closing. Nothing was changed.
         """
+        return await self._call(lambda index: method(index, *args, **kwargs), behind=False)
+
+    async def call_behind(
+        self,
+        method: Callable[Concatenate[Index, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `call`, some milliseconds later, in one transaction with others of its kind."""
+        return await self._call(lambda index: method(index, *args, **kwargs), behind=True)
+
+    async def aclose(self) -> None:
+        """Close the index and end the thread."""
+        self._closed = True
+        if self._thread is not None:
+            await self._in_thread(self._close)
+            with self._changed:
+                self._ending = True
+                self._changed.notify()
+            self._thread.join()
+            self._thread = None
+
+    async def _call(self, method: Callable[[Index], T], *, behind: bool) -> T:
         if self._closed:
             raise IndexUnavailable("the index of the cache is closed")
         try:
-            return await self._in_thread(partial(self._run, method, *args, **kwargs))
+            return await self._in_thread(partial(self._run, method), behind=behind)
         except IndexUnavailable as error:
             if isinstance(error.__cause__, IndexDamaged):
                 self._rebuild()
             raise
 
-    async def aclose(self) -> None:
-        """Close the index and end the thread."""
-        self._closed = True
-        await self._in_thread(self._close)
-        self._executor.shutdown(wait=True)
+    async def _in_thread(self, run: Callable[[], T], *, behind: bool = False) -> T:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        job = _Job(run, behind=behind)
+        with self._changed:
+            self._jobs.append(job)
+            self._urgent += not behind
+            self._changed.notify()
+        with trio.CancelScope(shield=True):
+            await job.done.wait()
+        if job.error is not None:
+            raise job.error
+        result: T = job.result
+        return result
 
     # --- in the thread ---------------------------------------------------------------------------
+
+    def _serve(self, token: trio.lowlevel.TrioToken) -> None:
+        try:
+            while jobs := self._take():
+                self._work(jobs, token)
+        except trio.RunFinishedError:
+            self._close()
+
+    def _take(self) -> list[_Job]:
+        """Wait for jobs and return those of the next visit; none: the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._ending)
+            self._changed.wait_for(
+                lambda: self._urgent or len(self._jobs) >= BATCH_JOBS or self._ending, GATHER_S
+            )
+            jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), BATCH_JOBS))]
+            self._urgent -= sum(not job.behind for job in jobs)
+        return jobs
+
+    def _work(self, jobs: list[_Job], token: trio.lowlevel.TrioToken) -> None:
+        done: list[_Job] = []
+        since = time.monotonic()
+        rest = deque(jobs)
+        while rest:
+            done += self._next(rest)
+            if not rest or time.monotonic() - since > DELIVER_S:
+                token.run_sync_soon(_deliver, done)
+                done, since = [], time.monotonic()
+
+    def _next(self, rest: deque[_Job]) -> list[_Job]:
+        """Run the next job, or all rows that come next in one transaction."""
+        group = [rest.popleft()]
+        while group[0].behind and rest and rest[0].behind:
+            group.append(rest.popleft())
+        if len(group) > 1 and self._run_together(group):
+            return group
+        for job in group:
+            job.run()
+        return group
+
+    def _run_together(self, group: list[_Job]) -> bool:
+        """Run *group* in one transaction; False: something failed, and nothing was changed."""
+        if self._index is None:
+            return False
+        try:
+            with self._index.together():
+                for job in group:
+                    job.run()
+                    if job.error is not None:
+                        raise job.error
+        except (*FOREIGN_ERRORS, CacheError):
+            return False  # each is run by itself, and who failed is told
+        return True
 
     def _open_or_replace(self) -> bool:
         try:
@@ -93,17 +223,17 @@ class Database:
             return True
         return False
 
-    def _run(
-        self, method: Callable[Concatenate[Index, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    def _run(self, method: Callable[[Index], T]) -> T:
         index = self._index
         if index is None:
             raise IndexUnavailable("the index of the cache is closed")
         try:
-            return method(index, *args, **kwargs)
+            return method(index)
         except sqlite3.OperationalError as error:
             # Disk full, I/O error, locked: the file itself is whole.
             raise IndexUnavailable(f"the index of the cache failed: {error}") from error
+        except CacheError:
+            raise
         except (*FOREIGN_ERRORS, IndexDamaged) as error:
             self._replace_while_serving(error)
             raise IndexUnavailable(
@@ -136,16 +266,7 @@ class Database:
             self._index.close()
             self._index = None
 
-    async def _in_thread(self, job: Callable[[], T]) -> T:
-        done = trio.Event()
-        token = trio.lowlevel.current_trio_token()
 
-        def announce(_: Future[T]) -> None:
-            token.run_sync_soon(done.set)
-
-        await trio.lowlevel.checkpoint_if_cancelled()
-        future = self._executor.submit(job)
-        future.add_done_callback(announce)
-        with trio.CancelScope(shield=True):
-            await done.wait()
-        return future.result()
+def _deliver(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.done.set()

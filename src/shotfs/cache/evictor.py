@@ -8,14 +8,15 @@ finds it and no blob of the same digest is admitted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
+from enum import Enum
 
 import trio
 
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.database import Database, IndexUnavailable
+from shotfs.cache.eviction import Amount, Policy
 from shotfs.cache.index import Index, Totals, Victim
 from shotfs.cache.room import Room, Shortage
 from shotfs.digest import Digest
@@ -31,6 +32,29 @@ SPARE_PARTS = 64
 evict for each file that comes."""
 
 
+FULL_S = 60.0
+"""A cache is called full for so long after a file could not be kept: one line in the log, not one
+for each file."""
+
+FLOOR_INTERVAL_S = 5.0
+"""How often is looked whether others have filled the disk, when nothing is written here."""
+
+
+class FullReason(Enum):
+    """Why there is no room for a file that would fit an empty cache."""
+
+    BUSY = "all that is here is pinned, open or coming in"
+    DISK = "others have filled the disk up to cache.free_bytes_min"
+
+
+@dataclass(frozen=True, slots=True)
+class FullCache:
+    """A file could not be kept. `last_at`: when, by trio's clock."""
+
+    reason: FullReason
+    last_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class EvictionResult:
     """What an eviction freed."""
@@ -41,8 +65,9 @@ class EvictionResult:
 
 @dataclass(frozen=True, slots=True)
 class EvictorParts:
-    """What the evictor works with; `leased` and `condemned` answer from memory."""
+    """What the evictor works with; `leases` answers from memory."""
 
+    policy: Policy
     database: Database
     blobs: BlobStore
     room: Room
@@ -60,7 +85,18 @@ class Evictor:
         self._parts = parts
         self._lock = trio.Lock()
         self._condemned: dict[Digest, trio.Event] = {}
+        self._full: FullCache | None = None
+        self._floor_reached = trio.Event()
+        parts.room.on_floor = self._look_at_floor
         self.evicted_files = 0
+
+    @property
+    def full(self) -> FullCache | None:
+        """Why files were not kept lately; None: all were."""
+        full = self._full
+        if full is not None and trio.current_time() - full.last_at > FULL_S:
+            self._full = None
+        return self._full
 
     def condemned(self, digest: Digest) -> bool:
         """Whether a blob is being removed."""
@@ -80,63 +116,119 @@ class Evictor:
             async with self._lock:
                 await self._free(size_bytes, on_disk=on_disk)
         # Nothing is awaited between this look and the reservation.
-        if not room.shortage(size_bytes, on_disk=on_disk).none:
+        shortage = room.shortage(size_bytes, on_disk=on_disk)
+        if not shortage.none:
+            self._note_full(size_bytes, shortage)
             return False
         room.reserve(size_bytes)
         return True
 
     async def evict(self, bytes_wanted: int | None) -> EvictionResult:
-        """Free at least *bytes_wanted*, None: all that may go."""
+        """Free at least *bytes_wanted*, None: all that may go. Never what is pinned or open."""
         files = freed = 0
         async with self._lock:
             while bytes_wanted is None or freed < bytes_wanted:
-                wanted = Shortage(2**62 if bytes_wanted is None else bytes_wanted - freed, 0)
+                wanted = Amount(2**62 if bytes_wanted is None else bytes_wanted - freed, 0)
                 result = await self._round(wanted)
-                files, freed = files + result.files, freed + result.bytes
-                if not result.files:
+                if result is None:
                     break
+                files, freed = files + result.files, freed + result.bytes
         return EvictionResult(files, freed)
 
     async def trim(self) -> None:
         """Evict what is over the limits."""
-        while not self._parts.room.excess().none:
-            async with self._lock:
-                if not (await self._round(self._parts.room.excess())).files:
+        async with self._lock:
+            while not (excess := self._parts.room.excess()).none:
+                if await self._round(Amount(excess.bytes, excess.files)) is None:
                     return
+
+    async def keep_floor(self, give_up: Callable[[], Awaitable[None]]) -> None:
+        """Give the disk back what others need of it, for ever.
+
+        Args:
+            give_up: called when eviction does not help; what is coming in is not kept then.
+        """
+        while True:
+            with trio.move_on_after(FLOOR_INTERVAL_S):
+                await self._floor_reached.wait()
+            self._floor_reached = trio.Event()
+            missing = self._parts.room.floor_missing()
+            if 0 < missing <= self._parts.room.used_bytes:
+                await self.evict(missing)
+            if self._parts.room.floor_missing():
+                await give_up()
+
+    async def drop(self, digests: Iterable[Digest]) -> list[Digest]:
+        """Remove these blobs where nobody has them open and nobody pinned them; return which.
+
+        Raises:
+            IndexUnavailable: nothing was removed.
+        """
+        removable = await self._parts.database.call(Index.removable, list(digests))
+        busy = self._parts.leases() | frozenset(self._condemned)
+        victims = [one for one in removable if one.digest not in busy]
+        result = await self._remove(victims, evicted=False)
+        return [one.digest for one in victims] if result.files else []
 
     async def remove(self, digests: Iterable[Digest]) -> EvictionResult:
         """Remove these blobs, whoever has them open: they are bad, or gone already."""
         chosen = [digest for digest in digests if digest not in self._condemned]
-        return await self._remove([Victim(digest, 0) for digest in chosen])
+        return await self._remove([Victim(digest, 0) for digest in chosen], evicted=False)
 
     async def _free(self, size_bytes: int, *, on_disk: bool) -> None:
         room = self._parts.room
         while not (shortage := room.shortage(size_bytes, on_disk=on_disk)).none:
             if shortage.bytes > room.used_bytes:
                 return  # somebody else fills the disk: emptying the cache would not help
-            spare = Shortage(
+            wanted = Amount(
                 shortage.bytes and shortage.bytes + room.bytes_max // SPARE_PARTS,
                 shortage.files and shortage.files + room.files_max // SPARE_PARTS,
             )
-            if not (await self._round(spare)).files:
+            if await self._round(wanted) is None:
                 return
 
-    async def _round(self, wanted: Shortage) -> EvictionResult:
+    async def _round(self, wanted: Amount) -> EvictionResult | None:
+        """Evict some; None: there is nothing that may go."""
         parts = self._parts
         leased = parts.leases() | frozenset(self._condemned)
         try:
-            victims = await parts.database.call(_choose, wanted, leased)
+            victims = await parts.database.call(
+                Index.choose, parts.policy, wanted, BATCH_FILES, leased
+            )
         except IndexUnavailable as error:
             log.warning("cannot evict", extra={"reason": error.message})
-            return EvictionResult(0, 0)
+            return None
+        if not victims:
+            return None
         # Files may have been opened while the thread was choosing.
         leased = parts.leases() | frozenset(self._condemned)
-        result = await self._remove([one for one in victims if one.digest not in leased])
+        result = await self._remove(
+            [one for one in victims if one.digest not in leased], evicted=True
+        )
         self.evicted_files += result.files
         parts.metrics.cache_evictions.inc(result.files)
         return result
 
-    async def _remove(self, victims: list[Victim]) -> EvictionResult:
+    def _note_full(self, size_bytes: int, shortage: Shortage) -> None:
+        room, known = self._parts.room, self.full is not None
+        disk = room.floor_missing() > 0 or shortage.bytes > room.used_bytes + room.reserved_bytes
+        reason = FullReason.DISK if disk else FullReason.BUSY
+        self._full = FullCache(reason, trio.current_time())
+        if not known:
+            log.warning(
+                "the cache is full: what comes now is read without keeping",
+                extra={
+                    "reason": reason.value, "needed_bytes": size_bytes, "bytes": room.used_bytes,
+                    "files": room.used_files, "reserved_bytes": room.reserved_bytes,
+                    "open_blobs": len(self._parts.leases()),
+                    "disk_free_bytes": room.free_bytes(),
+                },
+            )  # fmt: skip
+
+    def _look_at_floor(self) -> None:
+        self._floor_reached.set()
+
+    async def _remove(self, victims: list[Victim], *, evicted: bool) -> EvictionResult:
         digests = [victim.digest for victim in victims]
         gone = trio.Event()
         for digest in digests:
@@ -145,7 +237,7 @@ class Evictor:
         try:
             # Cancelled halfway, rows and files would differ until the next scan.
             with trio.CancelScope(shield=True):
-                result = await self._remove_condemned(victims, digests)
+                result = await self._remove_condemned(victims, digests, evicted=evicted)
         finally:
             for digest in digests:
                 del self._condemned[digest]
@@ -153,29 +245,17 @@ class Evictor:
         return result
 
     async def _remove_condemned(
-        self, victims: list[Victim], digests: list[Digest]
+        self, victims: list[Victim], digests: list[Digest], *, evicted: bool
     ) -> EvictionResult:
         parts = self._parts
         try:
-            totals = await parts.database.call(Index.remove, digests)
+            totals = await parts.database.call(Index.remove, digests, evicted=evicted)
         except IndexUnavailable as error:
             log.warning("cannot evict", extra={"reason": error.message})
             return EvictionResult(0, 0)
         parts.on_totals(totals)
         await trio.to_thread.run_sync(_unlink_all, parts.blobs, digests, limiter=parts.disk)
         return EvictionResult(len(victims), sum(victim.size_bytes for victim in victims))
-
-
-def _choose(index: Index, wanted: Shortage, leased: frozenset[Digest]) -> list[Victim]:
-    chosen: list[Victim] = []
-    missing_bytes, missing_files = wanted.bytes, wanted.files
-    for victim in islice(index.oldest(leased.__contains__), BATCH_FILES):
-        if missing_bytes <= 0 and missing_files <= 0:
-            break
-        chosen.append(victim)
-        missing_bytes -= victim.size_bytes
-        missing_files -= 1
-    return chosen
 
 
 def _unlink_all(blobs: BlobStore, digests: list[Digest]) -> None:

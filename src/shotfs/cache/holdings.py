@@ -14,7 +14,7 @@ from shotfs.cache.admission import Admission
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.evictor import Evictor
-from shotfs.cache.index import Index, Row, Totals
+from shotfs.cache.index import Entry, EntryOrder, Index, Row, Totals, check_cursor
 from shotfs.cache.memory import HotRows, Leases, Touches
 from shotfs.cache.rebuild import adopt_unknown_blobs
 from shotfs.cache.room import Room
@@ -34,6 +34,7 @@ class Holdings:
         hot: rows that memory knows.
         leases: blobs that are open.
         rebuilds_unfinished: scans for blobs without a row that have not ended.
+        totals: of the index, as they were last told.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class Holdings:
         metrics: Metrics,
         nursery: trio.Nursery,
     ) -> None:
-        self.database = Database(open_index, move_aside, self.start_rebuild)
+        self.database = Database(open_index, move_aside, self._replaced)
         self.hot = HotRows()
         self.leases = Leases()
         self.rebuilds_unfinished = 0
+        self.totals = Totals()
         self._blobs = blobs
         self._room = room
         self._disk = disk
@@ -140,6 +142,17 @@ class Holdings:
         except IndexUnavailable:
             return None
 
+    async def entries(self, after: str, limit: int, order: EntryOrder) -> list[Entry]:
+        """Return one page of all blobs; see `Index.entries`.
+
+        Raises:
+            ValueError: *after* is no cursor of this order.
+            IndexUnavailable: the index cannot be read.
+        """
+        check_cursor(after, order)  # in the thread it would be taken for damage
+        is_open = self.leases.snapshot()
+        return await self.database.call(Index.entries, after, limit, order, is_open)
+
     # --- accounts --------------------------------------------------------------------------------
 
     def count(self, totals: Totals) -> None:
@@ -147,6 +160,7 @@ class Holdings:
         if totals.serial < self._totals_serial:
             return
         self._totals_serial = totals.serial
+        self.totals = totals
         self._room.used_bytes = totals.bytes
         self._room.used_files = totals.files
         self._metrics.cache_bytes.set(totals.bytes)
@@ -171,6 +185,12 @@ class Holdings:
             await self.flush_touches()
 
     # --- repair ----------------------------------------------------------------------------------
+
+    def _replaced(self) -> None:
+        """The index was damaged; an empty one has taken its place."""
+        self._totals_serial = -1
+        self.count(Totals())
+        self.start_rebuild()
 
     def start_rebuild(self) -> None:
         """Take in, in the background, the blobs that have no row."""

@@ -48,9 +48,9 @@ class Recent(Generic[K, V]):
         """Remove the entry if there is one."""
         self._rows.pop(key, None)
 
-    def keys(self) -> list[K]:
-        """Return the keys, the longest unused first."""
-        return list(self._rows)
+    def items(self) -> list[tuple[K, V]]:
+        """Return the entries, the longest unused first."""
+        return list(self._rows.items())
 
     def clear(self) -> None:
         """Remove all."""
@@ -108,14 +108,14 @@ class Touches:
     """Uses that are not in the index yet, in order."""
 
     def __init__(self) -> None:
-        self._order: Recent[Digest, bool] = Recent(TOUCHES_MAX)
+        self._counts: Recent[Digest, int] = Recent(TOUCHES_MAX)
 
     def add(self, digest: Digest) -> None:
         """Record a use."""
-        self._order.put(digest, True)
+        self._counts.put(digest, (self._counts.get(digest) or 0) + 1)
 
-    def take(self) -> list[Digest]:
-        """Return all, the oldest first, and start again."""
-        taken = self._order.keys()
-        self._order.clear()
+    def take(self) -> list[tuple[Digest, int]]:
+        """Return all with how often each was used, the oldest first, and start again."""
+        taken = self._counts.items()
+        self._counts.clear()
         return taken

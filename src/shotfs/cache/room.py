@@ -19,6 +19,10 @@ class Shortage:
         return self.bytes == 0 and self.files == 0
 
 
+def _nothing() -> None:
+    """Nobody minds."""
+
+
 @dataclass(slots=True)
 class Room:
     """The account of the cache.
@@ -33,6 +37,7 @@ class Room:
         reserved_bytes: full sizes of files that are coming in.
         reserved_files: how many are coming in.
         written_bytes: how much of `reserved_bytes` is on the disk already.
+        on_floor: called when bytes were written and the floor of the disk is reached.
     """
 
     bytes_max: int
@@ -44,6 +49,7 @@ class Room:
     reserved_bytes: int = 0
     reserved_files: int = 0
     written_bytes: int = 0
+    on_floor: Callable[[], None] = _nothing
 
     def shortage(self, size_bytes: int, *, on_disk: bool = False) -> Shortage:
         """Return what stands in the way of one more file.
@@ -66,6 +72,10 @@ class Room:
             max(over, 0), max(self.used_files + self.reserved_files - self.files_max, 0)
         )
 
+    def floor_missing(self) -> int:
+        """Return how many bytes the disk lacks to its floor, whoever has taken them."""
+        return max(self.free_bytes_min - self.free_bytes(), 0) if self.free_bytes_min else 0
+
     def never_fits(self, size_bytes: int) -> bool:
         """Whether even an empty cache has no room for it."""
         return size_bytes > self.bytes_max or self.files_max < 1
@@ -84,3 +94,5 @@ class Room:
     def wrote(self, length_bytes: int) -> None:
         """Count bytes of a promised file that reached the disk; negative: taken back."""
         self.written_bytes += length_bytes
+        if length_bytes > 0 and self.floor_missing():
+            self.on_floor()

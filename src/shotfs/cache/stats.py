@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """Numbers of the moment; from `hits` on they count since the start."""
+    """Numbers of the moment; from `hits` to `verify_failures` they count since the start.
+
+    `full` says why files were not kept within the last minute, "" if all were. `pinned_*` are blobs
+    that stay, `pins` their owners' wishes, `pins_bytes` what these need together, here or not.
+    """
 
     bytes: int
     bytes_max: int
@@ -24,6 +28,11 @@ class CacheStats:
     unkept: int
     evictions: int
     verify_failures: int
+    full: str
+    pinned_bytes: int
+    pinned_files: int
+    pins: int
+    pins_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ aside and replaced by an empty one. `CatalogStore` is used in `DatabaseThread` o
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -18,8 +19,8 @@ from typing import ParamSpec, TypeVar
 import diskcache
 import trio
 
-from shotfs.cache.index import IndexDamaged, PlainDisk
 from shotfs.errors import CacheError
+from shotfs.namespace.plain_disk import PlainDisk, RowDamaged
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,16 @@ T = TypeVar("T")
 DROP_BATCH = 1_000
 """How many of the oldest rows go at once when there are more than the limit."""
 
+FILES_MAX = 200_000
+"""Files of one directory that are looked at together."""
+
 Row = object
 """A value that JSON can carry."""
 
 _DISK_FAILED = (sqlite3.OperationalError, diskcache.Timeout, OSError)
 """Disk full, I/O error, locked: the database itself is whole."""
 
-_ROW_DAMAGED = (IndexDamaged, ValueError, TypeError, KeyError)
+_ROW_DAMAGED = (RowDamaged, ValueError, TypeError, KeyError)
 """One row is not what this module writes."""
 
 
@@ -127,6 +131,39 @@ class CatalogStore:
             if row is not None:
                 found[key] = row
         return found
+
+    def keys_below(self, path: str, after: str, limit: int) -> list[str]:
+        """Return keys below the directory *path*, sorted, those after *after*, at most *limit*."""
+        return [key for key, _ in self._select(path, after, "", limit)]
+
+    def files_in(self, path: str) -> dict[str, Row]:
+        """Return the rows of the files directly in the directory *path*, at most `FILES_MAX`."""
+        direct = "AND instr(substr(key, ?), '/') = 0"
+        found: dict[str, Row] = {}
+        for key, value in self._select(path, "", direct, FILES_MAX, len(path) + 2):
+            try:
+                found[key] = json.loads(value)
+            except _ROW_DAMAGED as error:
+                log.warning("catalog row ignored: %s", error, extra={"path": key})
+        return found
+
+    def _select(
+        self, path: str, after: str, more: str, limit: int, *parameters: object
+    ) -> list[tuple[str, str]]:
+        """Return keys and values of rows below *path*. diskcache itself has no ranges of keys."""
+        if self._store is None:
+            return []
+        # After "dir/" and all that begins so comes "dir0": the character that follows the slash.
+        where = f"raw = 1 AND key > ? AND key > ? AND key < ? {more}"
+        query = f"SELECT key, value FROM Cache WHERE {where} ORDER BY key LIMIT ?"  # noqa: S608  # nothing of it comes from outside
+        bounds = (f"{path}/", after, f"{path}0", *parameters, limit)
+        try:
+            return list(self._store._sql(query, bounds))  # noqa: SLF001  # what its own reads use
+        except _DISK_FAILED as error:
+            log.warning("catalog not read: %s", error, extra={"path": path})
+        except sqlite3.Error as error:
+            self._replace(error)
+        return []
 
     def write(self, rows: Mapping[str, Row | None]) -> bool:
         """Store *rows* in one transaction; None removes. Return whether they are on disk now."""

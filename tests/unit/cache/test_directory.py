@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pickle
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
-import diskcache
 import pytest
 import trio
 
 from shotfs.cache.directory import CacheDirectory
-from shotfs.cache.index import Index, IndexDamaged, PlainDisk
+from shotfs.cache.eviction import Amount, Lru
+from shotfs.cache.index import Index, NewRow
 from shotfs.digest import Checksums, Digest, digest_bytes
 from shotfs.errors import CacheBusy, CacheError, CacheUnsafe
 from tests.unit.cache.fakes import KIB, FakeTier, cache_in, content_of, keep, read_all
@@ -198,31 +198,14 @@ def _damage(database: Path, how: str) -> None:
     elif how == "missing":
         database.unlink()
     elif how == "foreign rows":
-        with diskcache.Cache(str(database.parent)) as rows:
-            rows["totals"] = {"surprise": object}
+        with contextlib.closing(sqlite3.connect(database)) as rows, rows:
+            rows.execute("UPDATE totals SET text = ?", ('{"surprise": 1}',))
     else:
         database.write_bytes(content[:8192] + bytes(len(content) - 8192))
 
 
-def test_the_index_never_unpickles_and_never_pickles(tmp_path: Path) -> None:
-    disk = PlainDisk(str(tmp_path))
-    with pytest.raises(TypeError):
-        disk.store(object(), read=False)
-    with pytest.raises(TypeError):
-        disk.put(("a", "tuple"))
-    marker = tmp_path / "executed"
-
-    class Attack:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(marker),)
-
-    pickled = pickle.dumps(Attack())
-    for mode in (1, 2, 3, 4):
-        with pytest.raises((IndexDamaged, ValueError)):
-            disk.fetch(mode, None, pickled, read=False)
-    with pytest.raises(IndexDamaged):
-        disk.get(pickled, raw=False)
-    assert not marker.exists()
+def named(name: str) -> str:
+    return digest_bytes(name.encode())
 
 
 def index_in(directory: Path, revisions_max: int = 1000) -> Index:
@@ -232,35 +215,36 @@ def index_in(directory: Path, revisions_max: int = 1000) -> Index:
 def test_the_index_remembers_a_bounded_number_of_revisions(tmp_path: Path) -> None:
     index = index_in(tmp_path / "i", revisions_max=20)
     kept = digest_bytes(b"kept")
-    index.admit(["kept"], Checksums(xxh128=kept), 4, sound=False)
+    index.admit([NewRow(named("kept"), Checksums(xxh128=kept), 4, sound=False)])
     for number in range(200):
         digest = digest_bytes(f"{number}".encode())
-        index.admit([f"r{number}"], Checksums(xxh128=digest), 1, sound=False)
+        index.admit([NewRow(named(f"r{number}"), Checksums(xxh128=digest), 1, sound=False)])
         index.remove([digest])
     assert index.current().revisions <= 21
-    assert index.digest_of("r199") is not None
-    assert index.digest_of("r0") is None
-    assert index.find("kept", Checksums(), 4) is not None
+    assert index.digest_of(named("r199")) is not None
+    assert index.digest_of(named("r0")) is None
+    assert index.find(named("kept"), Checksums(), 4) is not None
     index.close()
 
 
 def test_totals_are_the_sums_of_the_rows_whatever_is_admitted_twice(tmp_path: Path) -> None:
     index = index_in(tmp_path / "i")
     one, two = Digest("1" * 32), Digest("2" * 32)
-    index.admit(["a"], Checksums(xxh128=one), 10, sound=False)
-    index.admit(["b"], Checksums(xxh128=one), 10, sound=True)
-    index.admit(["a"], Checksums(xxh128=two), 5, sound=False)
+    index.admit([NewRow(named("a"), Checksums(xxh128=one), 10, sound=False)])
+    index.admit([NewRow(named("b"), Checksums(xxh128=one), 10, sound=True)])
+    index.admit([NewRow(named("a"), Checksums(xxh128=two), 5, sound=False)])
     totals = index.current()
     assert (totals.bytes, totals.files, totals.revisions) == (15, 2, 2)
-    index.touch([one, Digest("9" * 32)])
-    assert [victim.digest for victim in index.oldest(lambda _: False)] == [two, one]
+    index.touch([(one, 1), (Digest("9" * 32), 1)])
+    victims = index.choose(Lru(), Amount(15), 10, ())
+    assert [victim.digest for victim in victims] == [two, one]
     index.remove([one, one])
     index.close()
     again = index_in(tmp_path / "i")
     totals = again.current()
     assert (totals.bytes, totals.files) == (5, 1)
-    assert again.digest_of("b") == one
-    assert again.find("b", Checksums(), 10) is None
+    assert again.digest_of(named("b")) == one
+    assert again.find(named("b"), Checksums(), 10) is None
     again.close()
 
 

@@ -47,7 +47,7 @@ async def test_s08_bytes_and_files_stay_within_their_limits(tier: FakeTier, tmp_
 
 async def test_s08_the_longest_unused_file_goes_first(tier: FakeTier, tmp_path: Path) -> None:
     revisions = [tier.add(f"f{number}", content_of(KIB, number)) for number in range(5)]
-    async with cache_in(tmp_path / "c") as cache:
+    async with cache_in(tmp_path / "c", eviction="lru") as cache:
         for revision in revisions:
             await keep(cache, tier, revision)
         for number in (1, 0, 3):

@@ -1,0 +1,324 @@
+"""The index: which revision has which digest, which blobs are here, how they are used and pinned.
+
+Tables are in `schema`. One transaction a change. Synchronous, and always called from the one
+database thread (`database`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from shotfs.cache.eviction import USES_MAX, Amount, Policy, Queue
+from shotfs.cache.index import entries
+from shotfs.cache.index.entries import EntryOrder
+from shotfs.cache.index.pins import PinRows
+from shotfs.cache.index.queues import IndexQueues
+from shotfs.cache.index.schema import Rows
+from shotfs.cache.index.values import Entry, NewRow, Pin, Row, Totals, Victim
+from shotfs.digest import Checksums, Digest
+
+_FOREVER = -1
+
+GHOSTS_MIN = 256
+"""Names of evicted blobs that are remembered; as many as there are files, if these are more."""
+
+
+class Index:
+    """The index in *directory*, made if it is not there.
+
+    Args:
+        directory: 0700 and ours; whoever made the `Index` has checked.
+        revisions_max: how many revisions are remembered, with or without their blobs.
+        boot: identity of this run of the kernel.
+        was_clean: the last owner flushed the disk and said so.
+
+    Raises:
+        IndexDamaged: what is there cannot be read.
+        CacheError: its disk is full or fails.
+    """
+
+    def __init__(self, directory: str, *, revisions_max: int, boot: str, was_clean: bool) -> None:
+        self._revisions_max = revisions_max
+        self._rows = Rows(directory, lambda totals: _start_epoch(totals, boot, was_clean=was_clean))
+        self._execute = self._rows.connection.execute
+        self._pins = PinRows(self._rows)
+
+    def current(self) -> Totals:
+        """Return a copy of the running totals."""
+        return replace(self._rows.totals)
+
+    def close(self) -> None:
+        """Close the database. Call it from the database thread."""
+        self._rows.close()
+
+    # --- looking up ------------------------------------------------------------------------------
+
+    def find(self, identity: str, checksums: Checksums, size_bytes: int) -> Row | None:
+        """Return the blob of a revision, None when it is not here.
+
+        A revision that was never seen is the blob that its recorded digest names, if the store's
+        own md5 proves it: a copy made by a publish into a new version costs no fetch. The recorded
+        digest alone is a claim by whoever wrote the object, and settles nothing.
+        """
+        known = self._execute(
+            """SELECT r.digest, b.size_bytes, b.epoch FROM revision r
+               LEFT JOIN blob b ON b.digest = r.digest WHERE r.identity = ?""",
+            (bytes.fromhex(identity),),
+        ).fetchone()
+        if known is not None:
+            return None if known[1] is None else self._row(*known)
+        if checksums.xxh128 is None or checksums.md5 is None:
+            return None
+        digest = bytes.fromhex(checksums.xxh128)
+        blob = self._execute(
+            "SELECT size_bytes, epoch, md5, crc32c FROM blob WHERE digest = ?", (digest,)
+        ).fetchone()
+        if blob is None or blob[0] != size_bytes or blob[2] != checksums.md5:
+            return None
+        if checksums.crc32c not in (None, blob[3]):
+            return None
+        with self._rows.change():
+            self._remember(identity, digest)
+        return self._row(digest, blob[0], blob[1])
+
+    def digest_of(self, identity: str) -> Digest | None:
+        """Return the digest that was seen for a revision, whether its blob is here or not."""
+        known = self._execute(
+            "SELECT digest FROM revision WHERE identity = ?", (bytes.fromhex(identity),)
+        ).fetchone()
+        return None if known is None else Digest(known[0].hex())
+
+    def entries(
+        self, after: str, limit: int, order: EntryOrder, is_open: Container[Digest]
+    ) -> list[Entry]:
+        """Return one page of all blobs.
+
+        Args:
+            after: `Entry.cursor` of the last blob that is known, "" to begin.
+            limit: of the page; at most `entries.PAGE_ROWS_MAX`.
+            order: by digest; by size, the largest first; or by use, the latest first.
+            is_open: blobs that somebody has open.
+
+        Raises:
+            ValueError: *after* is no cursor of this order.
+        """
+        return entries.page(self._rows, after, limit, order, is_open)
+
+    # --- what is here ----------------------------------------------------------------------------
+
+    def together(self) -> AbstractContextManager[None]:
+        """Return a context in which all changes are one transaction: all or none."""
+        return self._rows.change()
+
+    def admit(self, rows: Iterable[NewRow]) -> Totals:
+        """Record blobs that are here, verified, and whose they are: all or none."""
+        with self._rows.change():
+            for row in rows:
+                digest = bytes.fromhex(row.digest)
+                epoch = _FOREVER if row.sound else self._rows.totals.epoch
+                self._insert(digest, row.size_bytes, epoch, row.checksums)
+                self._remember(row.identity, digest)
+        return self.current()
+
+    def adopt_found(
+        self, digest: Digest, size_bytes: int, identities: Iterable[str], *, sound: bool
+    ) -> bool:
+        """Record a blob that a scan found, unless it is known; False: it was."""
+        name = bytes.fromhex(digest)
+        if self._has(name):
+            return False
+        with self._rows.change():
+            epoch = _FOREVER if sound else self._rows.totals.epoch - 1
+            self._insert(name, size_bytes, epoch, Checksums())
+            for identity in identities:
+                if self.digest_of(identity) is None:
+                    self._remember(identity, name)
+        return True
+
+    def prove(self, digest: Digest) -> None:
+        """Record that the bytes of a blob were hashed just now and are right."""
+        with self._rows.change():
+            self._execute(
+                "UPDATE blob SET epoch = ? WHERE digest = ?",
+                (self._rows.totals.epoch, bytes.fromhex(digest)),
+            )
+
+    def touch(self, uses: Iterable[tuple[Digest, int]]) -> None:
+        """Record that these blobs were used, in this order, each so many times."""
+        with self._rows.change():
+            for digest, count in uses:
+                self._use(bytes.fromhex(digest), count)
+
+    def choose(
+        self, policy: Policy, wanted: Amount, files_max: int, keep: Container[Digest]
+    ) -> list[Victim]:
+        """Return blobs that go next; their rows stay until they are condemned.
+
+        Args:
+            policy: decides.
+            wanted: what must become free.
+            files_max: victims at most.
+            keep: blobs that must stay because they are open. Pinned ones stay anyway.
+        """
+        with self._rows.change():
+            victims = policy.choose(IndexQueues(self._rows, keep), wanted, files_max)
+        return [Victim(Digest(victim.name), victim.size_bytes) for victim in victims]
+
+    def removable(self, digests: Iterable[Digest]) -> list[Victim]:
+        """Return those of *digests* that are here and not pinned."""
+        found = []
+        for digest in digests:
+            row = self._execute(
+                "SELECT size_bytes FROM blob WHERE digest = ? AND pinned = 0",
+                (bytes.fromhex(digest),),
+            ).fetchone()
+            if row is not None:
+                found.append(Victim(digest, row[0]))
+        return found
+
+    def remove(self, digests: Iterable[Digest], *, evicted: bool = False) -> Totals:
+        """Forget that these blobs are here; what their revisions' digests are stays known.
+
+        Args:
+            digests: any; those without a row change nothing.
+            evicted: they went for want of room, which the eviction remembers.
+        """
+        with self._rows.change():
+            for digest in digests:
+                self._delete(bytes.fromhex(digest), evicted=evicted)
+            self._bound_ghosts()
+        return self.current()
+
+    # --- pins ------------------------------------------------------------------------------------
+
+    def pin(self, pin: Pin) -> Totals:
+        """Record a pin; see `pins.PinRows.add`."""
+        with self._rows.change():
+            self._pins.add(pin)
+        return self.current()
+
+    def unpin(self, identity: str, owner: str) -> bool:
+        """Remove a pin; False: there is none."""
+        with self._rows.change():
+            return self._pins.remove(identity, owner)
+
+    def expire_pins(self, now_s: float) -> int:
+        """Remove some pins whose time is over; 0: there are no more."""
+        with self._rows.change():
+            return self._pins.expire(now_s)
+
+    def pins(self, identity: str, owner: str, limit: int) -> list[Pin]:
+        """Return one page of pins; see `pins.PinRows.page`."""
+        return self._pins.page(identity, owner, limit)
+
+    # --- inside a change -------------------------------------------------------------------------
+
+    def _has(self, digest: bytes) -> bool:
+        found = self._execute("SELECT 1 FROM blob WHERE digest = ?", (digest,)).fetchone()
+        return found is not None
+
+    def _row(self, digest: bytes, size_bytes: int, epoch: int) -> Row:
+        return Row(Digest(digest.hex()), size_bytes, epoch in (_FOREVER, self._rows.totals.epoch))
+
+    def _use(self, digest: bytes, count: int) -> None:
+        self._execute(
+            "UPDATE blob SET used = ?, uses = min(uses + ?, ?) WHERE digest = ?",
+            (self._rows.next_serial(), count, USES_MAX, digest),
+        )
+
+    def _insert(self, digest: bytes, size_bytes: int, epoch: int, checksums: Checksums) -> None:
+        if self._has(digest):
+            self._execute(
+                """UPDATE blob SET epoch = ?, md5 = coalesce(?, md5), crc32c = coalesce(?, crc32c)
+                   WHERE digest = ?""",
+                (epoch, checksums.md5, checksums.crc32c, digest),
+            )
+            self._use(digest, 1)
+            return
+        totals, serial = self._rows.totals, self._rows.next_serial()
+        queue = Queue.SMALL
+        if self._execute("DELETE FROM ghost WHERE digest = ?", (digest,)).rowcount:
+            totals.ghosts -= 1
+            queue = Queue.MAIN
+        self._execute(
+            "INSERT INTO blob VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?)",
+            (digest, size_bytes, epoch, serial, int(queue), serial,
+             checksums.md5, checksums.crc32c),
+        )  # fmt: skip
+        totals.bytes += size_bytes
+        totals.files += 1
+        if queue is Queue.SMALL:
+            totals.small_bytes += size_bytes
+            totals.small_files += 1
+        if totals.pins:
+            self._pins.mark(digest)
+
+    def _delete(self, digest: bytes, *, evicted: bool) -> None:
+        row = self._execute(
+            "DELETE FROM blob WHERE digest = ? RETURNING size_bytes, queue, pinned", (digest,)
+        ).fetchone()
+        if row is None:
+            return
+        size_bytes, queue, pinned = row
+        totals = self._rows.totals
+        totals.bytes -= size_bytes
+        totals.files -= 1
+        if pinned:
+            totals.pinned_bytes -= size_bytes
+            totals.pinned_files -= 1
+        if queue == Queue.SMALL:
+            totals.small_bytes -= size_bytes
+            totals.small_files -= 1
+            if evicted:
+                self._execute("INSERT INTO ghost VALUES (?, ?)", (digest, self._rows.next_serial()))
+                totals.ghosts += 1
+
+    def _bound_ghosts(self) -> None:
+        totals = self._rows.totals
+        excess = totals.ghosts - max(totals.files, GHOSTS_MIN)
+        if excess > 0:
+            self._execute(
+                """DELETE FROM ghost WHERE digest IN
+                   (SELECT digest FROM ghost ORDER BY place LIMIT ?)""",
+                (excess,),
+            )
+            totals.ghosts -= excess
+
+    def _remember(self, identity: str, digest: bytes) -> None:
+        name, totals = bytes.fromhex(identity), self._rows.totals
+        known = self._execute("SELECT digest FROM revision WHERE identity = ?", (name,)).fetchone()
+        if known is not None and known[0] == digest:
+            return
+        self._execute(
+            "INSERT OR REPLACE INTO revision VALUES (?, ?, ?)",
+            (name, digest, self._rows.next_serial()),
+        )
+        totals.revisions += known is None
+        self._pins.learned(name, digest)
+        # Two for one: a long list shrinks although rows whose blobs are here only move.
+        for _ in range(2):
+            if totals.revisions > self._revisions_max:
+                self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        name, digest = self._execute(
+            "SELECT identity, digest FROM revision ORDER BY place LIMIT 1"
+        ).fetchone()
+        if self._has(digest):
+            self._execute(
+                "UPDATE revision SET place = ? WHERE identity = ?",
+                (self._rows.next_serial(), name),
+            )
+        else:
+            self._execute("DELETE FROM revision WHERE identity = ?", (name,))
+            self._rows.totals.revisions -= 1
+
+
+def _start_epoch(totals: Totals, boot: str, *, was_clean: bool) -> None:
+    # Killing the process loses nothing that was written, the kernel still has it. Only
+    # another run of the kernel without a flush before it leaves doubt.
+    if not was_clean and (not boot or boot != totals.boot):
+        totals.epoch += 1
+    totals.boot = boot
