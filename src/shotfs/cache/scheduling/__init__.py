@@ -2,6 +2,8 @@
 
 from shotfs.cache.scheduling.classes import FetchClass
 from shotfs.cache.scheduling.egress import Egress, EgressUse, moment_of
+from shotfs.cache.scheduling.hedge_budget import HedgeBudget
+from shotfs.cache.scheduling.hedging import hedged_read_to_file
 from shotfs.cache.scheduling.keeping import EgressKeeper
 from shotfs.cache.scheduling.limits import OriginLimits, limits_of, network_limits
 from shotfs.cache.scheduling.pace import Pace
@@ -14,10 +16,12 @@ __all__ = [
     "EgressUse",
     "FetchClass",
     "FetchScheduler",
+    "HedgeBudget",
     "OriginLimits",
     "Pace",
     "Queued",
     "Slot",
+    "hedged_read_to_file",
     "limits_of",
     "moment_of",
     "network_limits",

@@ -15,7 +15,8 @@ import trio
 from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.scheduling.bandwidth import Shaper, minute_of_day
 from shotfs.cache.scheduling.classes import FetchClass
-from shotfs.cache.scheduling.egress import Egress, moment_of
+from shotfs.cache.scheduling.egress import Egress, EgressUse, moment_of
+from shotfs.cache.scheduling.hedge_budget import HedgeBudget
 from shotfs.cache.scheduling.limits import OriginLimits
 from shotfs.cache.scheduling.line import Line
 from shotfs.cache.scheduling.pace import Pace, PaceMeter
@@ -41,7 +42,11 @@ class FetchScheduler:
         bytes_max: bytes of all requests together.
         egress: counts what origins bill for; None: a count that is not kept.
         metrics: where to count; None: nowhere.
+        hedges: how many slow requests may be sent again; None: none.
         minute: returns the minute of the day, for bandwidth.
+
+    Attributes:
+        hedges: as given.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class FetchScheduler:
         *,
         egress: Egress | None = None,
         metrics: Metrics | None = None,
+        hedges: HedgeBudget | None = None,
         minute: Callable[[], int] = minute_of_day,
     ) -> None:
         self._limits_of = limits_of
@@ -60,6 +66,7 @@ class FetchScheduler:
         self._egress = egress or Egress(None, moment_of(""))
         self._metrics = metrics or Metrics()
         self._minute = minute
+        self.hedges = hedges or HedgeBudget(0.0, 0)
         self._lines: dict[str, Line] = {}
         self._meters: dict[str, PaceMeter] = {}
         self._shapers: dict[str, Shaper] = {}
@@ -114,6 +121,22 @@ class FetchScheduler:
     def pace(self, origin: str) -> Pace:
         """Return what was measured of *origin*, or the starting values."""
         return self._meter(origin).pace(self._shaper(self._line(origin)).bytes_per_s)
+
+    def hedge_after_s(self, origin: str, length_bytes: int) -> float | None:
+        """Count a demand request; return when to send it again, in seconds; None: never."""
+        return self.pace(origin).hedge_after_s(length_bytes) if self.hedges.asked() else None
+
+    def hedge_sent(self) -> None:
+        """Count a second request."""
+        self._metrics.hedges["sent"].inc()
+
+    def hedge_won(self) -> None:
+        """Count one that was faster than the first."""
+        self._metrics.hedges["won"].inc()
+
+    def egress(self) -> list[EgressUse]:
+        """Return how far each budget is used, by account."""
+        return self._egress.uses()
 
     # --- for slots (slot.Desk) -------------------------------------------------------------------
 
