@@ -7,9 +7,9 @@ slash, and never contain ``.``, ``..`` or empty parts. Every tier passes the sui
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from shotfs.digest import Buffer, Checksums
 
@@ -248,3 +248,29 @@ class Tier(Protocol):
     async def aclose(self) -> None:
         """Close connections. The tier is not used afterwards."""
         ...
+
+
+class SmallReader(Protocol):
+    """A tier that reads several small objects for hardly more than the price of one."""
+
+    async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
+        """Return the whole contents of the first of *revisions*, in their order.
+
+        They are read one after the other, for a fraction of a second: at least the first, maybe
+        all. None, at the end, stands for one that could not be read: nothing is tried again here,
+        and `Tier.read` says what is wrong with it.
+
+        Args:
+            revisions: none of them empty; their contents are in memory together.
+
+        Raises:
+            TierError: already the first one failed.
+        """
+        ...
+
+
+def small_reader(tier: Tier) -> SmallReader | None:
+    """Return *tier* as a reader of small objects; None: it has no better way than `Tier.read`."""
+    # Not isinstance: on a protocol it costs as much as a system call, and this is asked for each
+    # file.
+    return cast(SmallReader, tier) if hasattr(tier, "read_small") else None

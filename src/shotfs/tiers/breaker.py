@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum, auto
@@ -30,7 +30,7 @@ from shotfs.config import NetworkSettings
 from shotfs.digest import Buffer, Checksums
 from shotfs.errors import OriginDown, ShotfsError, TierBusy, TierError, TierUnavailable
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
+from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
 from shotfs.tiers.pages import Pages
 
 log = logging.getLogger(__name__)
@@ -357,6 +357,14 @@ class BreakerTier:
         """As `Tier.read`."""
         with self._breaker.call(f"read {revision.key}", interrupt=False):
             return await self._inner.read(revision, span)
+
+    async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
+        """As `SmallReader.read_small`."""
+        inner = small_reader(self._inner)
+        if inner is None:
+            return [None]
+        with self._breaker.call(f"read {revisions[0].key}", interrupt=False):
+            return await inner.read_small(revisions)
 
     async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
         """As `Tier.read_to_file`."""

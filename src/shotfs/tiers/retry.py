@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import trio
@@ -28,7 +28,7 @@ from shotfs.errors import (
     TierTimeout,
 )
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
+from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
 from shotfs.tiers.pages import Pages
 
 T = TypeVar("T")
@@ -193,6 +193,11 @@ class RetryingTier:
         return await self._retrier.call(
             f"read {revision.key}", lambda: self._inner.read(revision, span)
         )
+
+    async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
+        """As `SmallReader.read_small`, which tries nothing again."""
+        inner = small_reader(self._inner)
+        return [None] if inner is None else await inner.read_small(revisions)
 
     async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
         """As `Tier.read_to_file`."""

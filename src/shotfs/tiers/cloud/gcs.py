@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,6 +93,10 @@ class GcsTier:
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         return await self._bulk.read(revision, span)
+
+    async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
+        """As `SmallReader.read_small`."""
+        return await self._bulk.read_small(revisions)
 
     async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
         """As `Tier.read_to_file`."""

@@ -106,6 +106,10 @@ class HttpTier(Unversioned):
         """As `Tier.read`."""
         return await self._bulk.read(revision, span)
 
+    async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
+        """As `SmallReader.read_small`."""
+        return await self._bulk.read_small(revisions)
+
     async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
         """As `Tier.read_to_file`."""
         await self._bulk.read_to_file(revision, span, descriptor)

@@ -7,7 +7,7 @@ metadata, so the mtime is the store's own LastModified, in stat and listings ali
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -99,6 +99,10 @@ class S3Tier:
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         return await self._bulk.read(revision, span)
+
+    async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
+        """As `SmallReader.read_small`."""
+        return await self._bulk.read_small(revisions)
 
     async def read_to_file(self, revision: Revision, span: Span, descriptor: int) -> None:
         """As `Tier.read_to_file`."""

@@ -1,0 +1,69 @@
+"""Several small objects at once: the same bytes as one by one, or nothing (`tiers.base`)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from shotfs.errors import TierError
+from shotfs.tiers.base import Revision, Span, Tier, small_reader
+from tests.contract.places import READABLE_VARIANTS, Place, at
+
+
+async def fill(place: Place, tier: Tier, names: list[str]) -> tuple[list[Revision], list[bytes]]:
+    contents = [os.urandom(1000 + number) for number in range(len(names))]
+    for name, content in zip(names, contents, strict=True):
+        place.write(name, content)
+    return [await tier.stat(name) for name in names], contents
+
+
+@at(*READABLE_VARIANTS)
+async def test_small_objects_come_whole_and_in_order_as_far_as_they_come(
+    place: Place, tier: Tier
+) -> None:
+    revisions, contents = await fill(place, tier, ["a", "b/c", "d e"])
+    reader = small_reader(tier)
+    assert reader is not None
+    found = await reader.read_small(revisions)
+    assert found
+    for revision, came, content in zip(revisions, found, contents, strict=False):
+        # None: this tier has no better way.
+        data = came or await tier.read(revision, Span(0, revision.size_bytes))
+        assert bytes(data) == content
+
+
+@at("http", "s3", "gcs")
+async def test_small_objects_come_together_from_stores_that_obstore_reads(
+    place: Place, tier: Tier
+) -> None:
+    revisions, _ = await fill(place, tier, ["a", "b"])
+    reader = small_reader(tier)
+    assert reader is not None
+    assert None not in await reader.read_small(revisions)
+
+
+@at(*READABLE_VARIANTS)
+async def test_one_that_was_replaced_is_never_given_with_other_bytes(
+    place: Place, tier: Tier
+) -> None:
+    revisions, contents = await fill(place, tier, ["a", "b", "c"])
+    place.write("b", b"other bytes, as a store may have them a moment later")
+    reader = small_reader(tier)
+    assert reader is not None
+    found = await reader.read_small(revisions)
+    assert [None if one is None else bytes(one) for one in found] in (
+        [contents[0], None],
+        [contents[0]],
+        [None],
+    )
+
+
+@at("http", "s3", "gcs")
+async def test_the_first_that_is_gone_is_an_error(place: Place, tier: Tier) -> None:
+    revisions, _ = await fill(place, tier, ["a", "b"])
+    place.write("a", b"replaced")
+    reader = small_reader(tier)
+    assert reader is not None
+    with pytest.raises(TierError):
+        await reader.read_small(revisions)
