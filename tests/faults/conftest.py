@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.disk import SmallDisk
+from tests.faults.disk import FailingDisk, SmallDisk
 from tests.faults.surroundings import Surroundings, compiler
 from tests.fuse.conftest import (  # fixtures, too
     NewNode,
@@ -79,3 +79,15 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surrounding
     if compiler() is None:
         pytest.skip("no C compiler (Debian: gcc)")
     return Surroundings(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def failing_disk(tmp_path: Path) -> Iterator[FailingDisk]:
+    """A mounted ext4 of 64 MiB that can fail; skips where that is refused."""
+    disk = FailingDisk(tmp_path / "disk", 64 << 20)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(disk)
+        except (subprocess.CalledProcessError, FileNotFoundError) as exc:
+            pytest.skip(f"an ext4 cannot be made and mounted here: {exc}")
+        yield disk

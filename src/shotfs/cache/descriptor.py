@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shotfs.tiers.base import Span
-
-_NOT_NOW = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINTR)
 
 
 class Descriptor:
@@ -44,10 +41,8 @@ class Descriptor:
         buffer = bytearray(span.length_bytes)
         try:
             count = os.preadv(self.number, [buffer], span.start, os.RWF_NOWAIT)
-        except OSError as error:
-            if error.errno in _NOT_NOW:
-                return None
-            raise
+        except OSError:
+            return None  # not now; or the disk failed, which `read` will meet, too
         return buffer if count == span.length_bytes else None
 
     def read(self, span: Span) -> bytearray:

@@ -32,7 +32,6 @@ from shotfs.cache.scheduling import (
     EgressKeeper,
     FetchClass,
     FetchScheduler,
-    HedgeBudget,
     OriginLimits,
     moment_of,
     network_limits,
@@ -153,7 +152,6 @@ class Cache:
             network.memory_bytes_max // 2,
             egress=egress,
             metrics=metrics,
-            hedges=HedgeBudget(network.hedge_budget, network.memory_bytes_max // 8),
         )
         fetching = Fetching(
             scheduler=self._scheduler,
@@ -402,6 +400,11 @@ class Cache:
             self._holdings.leases.remove(digest)
             file.blob = None
             self._lend_stream(file, identity_of(file.revision), FetchClass.DEMAND)
+
+    def unreadable(self, digest: Digest) -> None:
+        """Drop a blob that the disk cannot read; its open files read from their origins."""
+        if not self._evictor.condemned(digest):
+            self._nursery.start_soon(self._evictor.remove, [digest])
 
     def give_back(self, file: CachedFile) -> None:
         """End a lease."""

@@ -6,6 +6,8 @@ UNKEPT (no room: it reads from the origin); it moves between them without its re
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from enum import StrEnum
 from typing import Protocol
@@ -16,8 +18,10 @@ from shotfs.cache.direct import DirectReader
 from shotfs.cache.phase import Phase
 from shotfs.cache.stream import Stream
 from shotfs.digest import Buffer, Digest
-from shotfs.errors import CacheError, CacheFull, DigestMismatch
+from shotfs.errors import CacheFull, DigestMismatch
 from shotfs.tiers.base import Revision, Span, Tier
+
+log = logging.getLogger(__name__)
 
 
 class FileState(StrEnum):
@@ -47,6 +51,10 @@ class Lender(Protocol):
         """The blob of *file* is not on the disk any more: lend it something else."""
         ...
 
+    def unreadable(self, digest: Digest) -> None:
+        """The disk cannot read a blob: drop it."""
+        ...
+
     def give_back(self, file: CachedFile) -> None:
         """End the lease."""
         ...
@@ -66,7 +74,7 @@ class CachedFile:
     """
 
     __slots__ = (
-        "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "_spoiled", "asker",
+        "_broken", "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "_spoiled", "asker",
         "blob", "revision", "stream", "tier",
     )  # fmt: skip
 
@@ -84,6 +92,7 @@ class CachedFile:
         self._seen_attempt = 0
         self._closed = False
         self._spoiled = False
+        self._broken = False
 
     def __repr__(self) -> str:
         return f"<CachedFile {self.revision.key} {self.state.value}>"
@@ -129,7 +138,6 @@ class CachedFile:
             TierError: the origin failed.
             RevisionChanged: the object was replaced or deleted before this range came.
             DigestMismatch: the content is not what was promised.
-            CacheError: the cache's disk failed.
         """
         span = self._cut(span)
         if span.length_bytes == 0:
@@ -138,7 +146,7 @@ class CachedFile:
             descriptor = self._readable(span)
             if descriptor is not None:
                 return await self._read_file(descriptor, span)
-            if self.state is FileState.UNKEPT:
+            if self.state is FileState.UNKEPT or self._broken:
                 return await self._read_direct(span)
             if self.stream is None:
                 await self._lender.lost(self)
@@ -204,6 +212,9 @@ class CachedFile:
                 number = os.open(self._lender.blob_path(digest), os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return None
+            except OSError as error:
+                self._disk_failed(error)
+                return None
             self._descriptor = Descriptor(number)
         return self._descriptor
 
@@ -225,10 +236,18 @@ class CachedFile:
         try:
             return await self._lender.read_blob(descriptor, span)
         except (OSError, EOFError) as error:
-            raise CacheError(
-                f"cannot read {self.revision.key} from the cache: {error}",
-                fix="check the disk of cache.directory",
-            ) from error
+            self._disk_failed(error)
+            return await self._read_direct(span)
+
+    def _disk_failed(self, error: OSError | EOFError) -> None:
+        """Read from the origin what the cache's disk cannot read, and keep it no longer."""
+        self._broken = True
+        log.warning(
+            "the cache's disk cannot read a file; the origin is read instead",
+            extra={"key": self.revision.key, "reason": str(error)},
+        )
+        if self.digest is not None and getattr(error, "errno", errno.EIO) == errno.EIO:
+            self._lender.unreadable(self.digest)
 
     async def _read_direct(self, span: Span) -> Buffer:
         if self._direct is None:
