@@ -32,6 +32,7 @@ from shotfs.cache.scheduling import (
     EgressKeeper,
     FetchClass,
     FetchScheduler,
+    HedgeBudget,
     OriginLimits,
     moment_of,
     network_limits,
@@ -152,6 +153,7 @@ class Cache:
             network.memory_bytes_max // 2,
             egress=egress,
             metrics=metrics,
+            hedges=HedgeBudget(network.hedge_budget, network.memory_bytes_max // 8),
         )
         fetching = Fetching(
             scheduler=self._scheduler,

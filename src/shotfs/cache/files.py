@@ -74,8 +74,8 @@ class CachedFile:
     """
 
     __slots__ = (
-        "_broken", "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "_spoiled", "asker",
-        "blob", "revision", "stream", "tier",
+        "_broken", "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "_spoiled",
+        "asker", "blob", "revision", "stream", "tier",
     )  # fmt: skip
 
     def __init__(
