@@ -144,6 +144,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 removed=seen.namespace.removed,
                 seal_of=seen.versions_today.ask,
                 scratch_ttl_s=settings.spool.scratch_ttl_s,
+                turn=cache.uploads.turn,
             )
             filesystem = FileSystem(
                 settings,

@@ -34,6 +34,7 @@ from shotfs.cache.scheduling import (
     FetchScheduler,
     HedgeBudget,
     OriginLimits,
+    UploadTurns,
     moment_of,
     network_limits,
 )
@@ -162,6 +163,7 @@ class Cache:
             deadline_s=deadline_s,
         )
         self._streams = Streams(fetching, self._room, nursery)
+        self.uploads = UploadTurns(self._scheduler, network.upload_part_bytes)
         self._windows = WindowBudget(network.memory_bytes_max // 4)
         self._hits = self._misses = self._opens_seen = 0
         self._evictor = Evictor(

@@ -25,7 +25,7 @@ from shotfs.publish.schedule import Schedule
 from shotfs.publish.spool import Spool
 from shotfs.publish.states import State
 from shotfs.publish.table import unpublished
-from shotfs.publish.upload import SealOf, Tiers, Uploader, all_open
+from shotfs.publish.upload import SealOf, Tiers, Uploader, UploadTurn, all_open, at_once
 from shotfs.tiers.base import Revision
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ class Publisher:
         removed: told of each path whose object was removed from the origin.
         seal_of: says whether a version that is published as a whole still takes files.
         scratch_ttl_s: how long untouched scratch files, and partial ones of dead processes, stay.
+        turn: waits until an upload may be sent: reads that somebody waits for go first.
         jitter: returns numbers in [0, 1).
     """
 
@@ -110,6 +111,7 @@ class Publisher:
         removed: Removed = lambda _path: None,
         seal_of: SealOf = all_open,
         scratch_ttl_s: float = 86400.0,
+        turn: UploadTurn = at_once,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._spool = spool
@@ -121,7 +123,7 @@ class Publisher:
         self._metrics = metrics
         self._scratch_ttl_s = scratch_ttl_s
         self._jitter = jitter
-        self._uploader = Uploader(spool.core, tiers, metrics, seal_of)
+        self._uploader = Uploader(spool.core, tiers, metrics, seal_of, turn)
         self._remover = Remover(spool.core, tiers, removed, seal_of)
         # Half of the connections: the other half is for reads, which applications wait for.
         self._slots = max(1, settings.connections_max // 2)

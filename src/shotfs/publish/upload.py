@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
 
@@ -39,6 +40,10 @@ Tiers = Callable[[str], Awaitable[Tier]]
 SealOf = Callable[[str, str], Awaitable[Seal]]
 """`Versions.ask`: how far the version below a root URL is published, as of now."""
 
+UploadTurn = Callable[[str, int, str], AbstractAsyncContextManager[None]]
+"""`UploadTurns.turn`: from an origin's name, a size in bytes and what it is, to the turn to send
+it."""
+
 NOTHING_STORED = (AccessDenied, BucketNotFound, TierReadOnly, VersionSealing)
 """After these the object is certainly not in the origin; after others it may be."""
 
@@ -51,13 +56,17 @@ class Uploader:
         tiers: opens or finds the tier of an origin.
         metrics: counts outcomes.
         seal_of: says whether a version that is published as a whole still takes files.
+        turn: waits until an upload may be sent.
     """
 
-    def __init__(self, core: Core, tiers: Tiers, metrics: Metrics, seal_of: SealOf) -> None:
+    def __init__(
+        self, core: Core, tiers: Tiers, metrics: Metrics, seal_of: SealOf, turn: UploadTurn
+    ) -> None:
         self._core = core
         self._tiers = tiers
         self._metrics = metrics
         self._seal_of = seal_of
+        self._turn = turn
 
     async def upload(self, entry: SpoolEntry) -> Revision:
         """Upload a sealed (or refused) entry once. Recording the outcome is the caller's.
@@ -117,14 +126,15 @@ class Uploader:
                 return sealed
 
         async def put(expect: Revision | None) -> Revision:
-            revision = await tier.put(
-                terms.key,
-                source,
-                expect=expect,
-                checksums=content.checksums,
-                mtime_ns=mtime_ns,
-                metadata=terms.metadata,
-            )
+            async with self._turn(tier.name, content.size_bytes, terms.key):
+                revision = await tier.put(
+                    terms.key,
+                    source,
+                    expect=expect,
+                    checksums=content.checksums,
+                    mtime_ns=mtime_ns,
+                    metadata=terms.metadata,
+                )
             await verify_upload(tier, revision, content)
             if terms.version:
                 await self._check_not_late(tier, terms, revision)
@@ -263,6 +273,11 @@ class Uploader:
             if entry.state is State.SEALED and entry.content is content and not entry.unlinked:
                 await self._core.quarantine(entry, problem.message)
                 self._metrics.published["conflict"].inc()
+
+
+def at_once(_origin: str, _size_bytes: int, _what: str) -> AbstractAsyncContextManager[None]:
+    """Let every upload go: for publishers that nothing else shares the network with."""
+    return nullcontext()
 
 
 async def all_open(_origin: str, _version: str) -> Seal:

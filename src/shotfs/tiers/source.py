@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import google_crc32c
@@ -12,6 +13,11 @@ import trio
 
 from shotfs.digest import Checksums, hash_file
 from shotfs.errors import TierCorrupt
+
+BEFORE_PART: ContextVar[Callable[[int], Awaitable[None]] | None] = ContextVar(
+    "before_part", default=None
+)
+"""Awaited with its length before each part is read and sent: whoever paces uploads sets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,9 @@ class Source:
             TierCorrupt: the file is shorter than it was.
             OSError: it cannot be read.
         """
+        before = BEFORE_PART.get()
+        if before is not None:
+            await before(length_bytes)
         if self.content is not None:
             return self.content[offset : offset + length_bytes]
         data = await trio.to_thread.run_sync(_read, self.descriptor, offset, length_bytes)

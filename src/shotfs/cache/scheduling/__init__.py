@@ -9,6 +9,7 @@ from shotfs.cache.scheduling.limits import OriginLimits, limits_of, network_limi
 from shotfs.cache.scheduling.pace import Pace
 from shotfs.cache.scheduling.scheduler import FetchScheduler
 from shotfs.cache.scheduling.slot import Queued, Slot
+from shotfs.cache.scheduling.uploads import UploadTurns
 
 __all__ = [
     "Egress",
@@ -21,6 +22,7 @@ __all__ = [
     "Pace",
     "Queued",
     "Slot",
+    "UploadTurns",
     "hedged_read_to_file",
     "limits_of",
     "moment_of",

@@ -1,0 +1,85 @@
+"""Uploads take turns of the least urgent class, part by part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from shotfs.cache.scheduling import FetchClass, FetchScheduler, OriginLimits, UploadTurns
+from shotfs.config.rates import Rate
+from shotfs.tiers.source import opened
+
+MIB = 1024 * 1024
+
+
+class Store:
+    """Sends a file in parts of a MiB, as tiers do."""
+
+    def __init__(self, turns: UploadTurns, path: Path) -> None:
+        self.turns = turns
+        self.path = path
+        self.sent: list[float] = []
+        self.began = trio.Event()
+
+    async def put(self) -> None:
+        async with (
+            self.turns.turn("a", self.path.stat().st_size, "out.exr"),
+            opened(str(self.path)) as source,
+        ):
+            for offset in range(0, source.size_bytes, MIB):
+                await source.part(offset, min(MIB, source.size_bytes - offset))
+                self.sent.append(trio.current_time())
+                self.began.set()
+                await trio.sleep(0.1)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    path = tmp_path / "out.exr"
+    path.write_bytes(bytes(8 * MIB))
+    return path
+
+
+async def test_demand_goes_between_two_parts_of_an_upload(
+    output: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    scheduler = FetchScheduler(lambda _: OriginLimits(1), 128 * MIB)
+    store = Store(UploadTurns(scheduler, MIB), output)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.put)
+        await store.began.wait()
+        assert [one.fetch_class for one in scheduler.under_way()] == [FetchClass.PUBLISH]
+        async with scheduler.slot("a", MIB, FetchClass.DEMAND):
+            assert len(store.sent) < 8
+            parts = len(store.sent)
+            await trio.sleep(10)
+            assert len(store.sent) == parts
+    assert len(store.sent) == 8
+    assert scheduler.bytes_in_flight == 0
+
+
+async def test_uploads_keep_to_the_bandwidth(
+    output: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    limits = OriginLimits(16, rates=(Rate(MIB),))
+    store = Store(UploadTurns(FetchScheduler(lambda _: limits, 128 * MIB), MIB), output)
+    await store.put()
+    assert 7 <= store.sent[-1] - store.sent[0] <= 7 / 0.95
+
+
+async def test_a_cancelled_upload_gives_its_turn_back(output: Path) -> None:
+    scheduler = FetchScheduler(lambda _: OriginLimits(1), 128 * MIB)
+    store = Store(UploadTurns(scheduler, MIB), output)
+    async with scheduler.slot("a", MIB, FetchClass.DEMAND):
+        with trio.move_on_after(0):
+            await store.put()
+        assert not store.sent
+        assert scheduler.queue() == []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.put)
+        await store.began.wait()
+        nursery.cancel_scope.cancel()
+    assert scheduler.under_way() == []
