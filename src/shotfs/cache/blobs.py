@@ -64,7 +64,15 @@ class BlobStore:
         """Whether the blob is on the disk."""
         return os.path.exists(self.path(digest))
 
-    def admit(self, source: str, digest: Digest, revision: Revision, *, sync: bool) -> None:
+    def admit(
+        self,
+        source: str,
+        digest: Digest,
+        revision: Revision,
+        *,
+        sync: bool,
+        descriptor: int | None = None,
+    ) -> None:
         """Make the verified file *source* the blob *digest*: all of it or nothing.
 
         Args:
@@ -72,28 +80,27 @@ class BlobStore:
             digest: of the content of *source*.
             revision: what the content is of; joined to the origins of an equal blob that exists.
             sync: the content must survive a power cut without being hashed again.
+            descriptor: of *source*, if the caller has it open and made it with mode 0600.
 
         Raises:
             OSError: *source* is still there, the blob is as it was.
         """
         target = self.path(digest)
-        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            # Only root may set attributes of a file that its mode lets nobody write.
-            os.fchmod(descriptor, 0o600)
-            self._set_origins(descriptor, (*_origins_of(target), revision))
-            if sync:
-                size = str(revision.size_bytes).encode()
-                self._set_attribute(descriptor, SOUND_ATTRIBUTE, size)
-            os.fchmod(descriptor, 0o400)
-            if sync:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if descriptor is not None:
+            self._describe(descriptor, target, revision, sync=sync)
+        else:
+            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                # Only root may set attributes of a file that its mode lets nobody write.
+                os.fchmod(descriptor, 0o600)
+                self._describe(descriptor, target, revision, sync=sync)
+            finally:
+                os.close(descriptor)
         try:
             os.rename(source, target)
         except FileNotFoundError:
-            os.mkdir(os.path.dirname(target), 0o700)
+            with contextlib.suppress(FileExistsError):  # another thread was faster
+                os.mkdir(os.path.dirname(target), 0o700)
             os.rename(source, target)
         if sync:
             fsync_directory(os.path.dirname(target))
@@ -144,6 +151,16 @@ class BlobStore:
                 elif entry.is_file(follow_symlinks=False):
                     log.warning("removed a file that is no blob", extra={"path": entry.path})
                     os.unlink(entry.path)
+
+    def _describe(self, descriptor: int, target: str, revision: Revision, *, sync: bool) -> None:
+        """Write on the file what it is, and let nobody write to it any more."""
+        self._set_origins(descriptor, (*_origins_of(target), revision))
+        if sync:
+            size = str(revision.size_bytes).encode()
+            self._set_attribute(descriptor, SOUND_ATTRIBUTE, size)
+        os.fchmod(descriptor, 0o400)
+        if sync:
+            os.fsync(descriptor)
 
     def _set_origins(self, descriptor: int, origins: tuple[Revision, ...]) -> None:
         """Record *origins*; the oldest are left out where they do not fit."""

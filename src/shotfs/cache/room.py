@@ -65,6 +65,11 @@ class Room:
         files = self.used_files + self.reserved_files + 1 - self.files_max
         return Shortage(max(over, 0), max(files, 0))
 
+    def fits(self, files: int, size_bytes: int) -> bool:
+        """Whether so many files of *size_bytes* together fit as it is."""
+        some = self.shortage(size_bytes)
+        return some.none and self.used_files + self.reserved_files + files <= self.files_max
+
     def excess(self) -> Shortage:
         """Return what is here, or promised, beyond the limits."""
         over = self.used_bytes + self.reserved_bytes - self.bytes_max
