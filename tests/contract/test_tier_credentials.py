@@ -78,3 +78,37 @@ async def test_a_file_that_holds_no_account_is_denied(secured: GcsServer, tmp_pa
         await tier.stat("a")
     assert not isinstance(caught.value, TierUnavailable)
     await tier.aclose()
+
+
+@pytest.mark.parametrize("engine", ["obstore", "fsspec"])
+async def test_a_token_that_is_refused_is_renewed_once_and_the_request_repeated(
+    secured: GcsServer, account: Path, token_server: TokenServer, engine: str
+) -> None:
+    secured.store.put("bucket", "a", b"12345")
+    tier = await open_tier("gs://bucket", settings(secured, account, engine), Metrics())
+    revision = await tier.stat("a")
+    token_server.token = "second"
+    secured.tokens = frozenset({"second"})
+    assert bytes(await tier.read(revision, Span(1, 3))) == b"23"
+    assert await tier.stat("a") == revision
+    made = await tier.put("b", b"new", expect=None, checksums=Checksums(), mtime_ns=1, metadata={})
+    assert bytes(await tier.read(made, Span(0, 3))) == b"new"
+    await tier.aclose()
+    assert token_server.asked == 2
+
+
+@pytest.mark.parametrize("engine", ["obstore", "fsspec"])
+async def test_an_account_that_is_refused_with_every_token_is_denied_and_asks_for_no_more(
+    secured: GcsServer, account: Path, token_server: TokenServer, engine: str
+) -> None:
+    secured.store.put("bucket", "a", b"12345")
+    tier = await open_tier("gs://bucket", settings(secured, account, engine), Metrics())
+    revision = await tier.stat("a")
+    secured.tokens = frozenset()
+    for _ in range(3):
+        with pytest.raises(AccessDenied, match="credentials_file"):
+            await tier.read(revision, Span(1, 3))
+        with pytest.raises(AccessDenied, match="credentials_file"):
+            await tier.stat("a")
+    await tier.aclose()
+    assert token_server.asked == 2

@@ -81,3 +81,9 @@ def test_a_token_that_expires_is_renewed_before_anybody_notices(
         surroundings.set_clock(2 * HOUR_S)
 
     _read_before_and_after(secured_node.mount(), secured, end)
+
+
+def test_a_token_that_the_store_revokes_before_its_time_is_renewed_when_it_is_refused(
+    secured_node: ShotfsNode, secured: Secured
+) -> None:
+    _read_before_and_after(secured_node.mount(), secured, lambda: secured.renew("second"))

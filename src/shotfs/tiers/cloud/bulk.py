@@ -29,6 +29,7 @@ from shotfs.tiers.cloud.errors import (
     corrupt,
     from_obstore,
     revision_changed,
+    translate,
     version_gone,
 )
 from shotfs.tiers.cloud.origin import Origin, check_span
@@ -101,11 +102,18 @@ class Obstore:
     Args:
         make_store: returns the obstore store; called once, in a thread, because it imports.
         pin: says how a request is tied to a revision.
+        renew: called in a thread when the store refused our credentials; returns whether there
+            are others now, for which a store is made anew. None: there never are.
     """
 
     def __init__(
-        self, origin: Origin, make_store: Callable[[], Any], pin: Callable[[Revision], Pin]
+        self,
+        origin: Origin,
+        make_store: Callable[[], Any],
+        pin: Callable[[Revision], Pin],
+        renew: Callable[[], bool] | None = None,
     ) -> None:
+        self._renew = renew
         self._origin = origin
         self._make_store = make_store
         self._pin = pin
@@ -208,16 +216,39 @@ class Obstore:
 
     def _get(self, transfer: _Transfer) -> Any:
         import obstore
+        from obstore.exceptions import UnauthenticatedError
 
         options: dict[str, Any] = {"range": (transfer.span.start, transfer.span.stop)}
         if transfer.pin.version is not None:
             options["version"] = transfer.pin.version
         if transfer.pin.if_match is not None:
             options["if_match"] = transfer.pin.if_match
-        result = obstore.get(self._opened_store(), transfer.key, options=options)  # type: ignore[arg-type]  # GetOptions, built by cases
+        store = self._opened_store()
+        try:
+            result = obstore.get(store, transfer.key, options=options)  # type: ignore[arg-type]  # GetOptions, built by cases
+        except UnauthenticatedError:
+            if not self._renewed(store, transfer.what):
+                raise
+            result = obstore.get(self._opened_store(), transfer.key, options=options)  # type: ignore[arg-type]  # as above
         self._check_revision(transfer, result)
         first_byte()
         return result
+
+    def _renewed(self, refused: Any, what: str) -> bool:
+        """Whether there are other credentials than those of the store that was *refused*."""
+        if self._renew is None:
+            return False
+        with self._lock:
+            if self._store is refused:
+                try:
+                    renewed = self._renew()
+                except Exception as exc:
+                    raise translate(exc, self._origin, what) from exc
+                if not renewed:
+                    return False
+                # obstore keeps a token until its time is over: only a new store asks for another.
+                self._store = None
+        return True
 
     def _opened_store(self) -> Any:
         with self._lock:

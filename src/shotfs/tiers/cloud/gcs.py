@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from shotfs.digest import Buffer, Checksums
@@ -43,7 +43,12 @@ class GcsTier:
         self._history = GcsHistory(origin, self._api, _OBJECT_FIELDS, self._revision)
         self._bulk = BulkReader(
             origin,
-            obstore=Obstore(origin, self._make_store, lambda r: Pin(version=r.version)),
+            obstore=Obstore(
+                origin,
+                self._make_store,
+                lambda r: Pin(version=r.version),
+                self._api.token.renew_provided,
+            ),
             fallback=self._read_by_api,
             stat=self.stat,
         )
@@ -282,7 +287,7 @@ class GcsTier:
         credentials = self._api.file_system().credentials
         if credentials.credentials is None:
             config["skip_signature"] = True
-        provider = None if credentials.credentials is None else _provider(credentials)
+        provider: Any = None if credentials.credentials is None else self._api.token.provide
         return GCSStore(
             self._bucket,
             config=config,  # type: ignore[arg-type]  # built by cases
@@ -290,21 +295,6 @@ class GcsTier:
             retry_config=retry_config(),  # type: ignore[arg-type]  # as above
             credential_provider=provider,
         )
-
-
-def _provider(credentials: Any) -> Any:
-    """Return obstore's credential provider on gcsfs' credentials: one source for both engines."""
-
-    def provide() -> dict[str, Any]:
-        credentials.maybe_refresh()
-        expiry = credentials.credentials.expiry
-        return {
-            "token": credentials.credentials.token,
-            # google-auth's expiry is UTC without saying so.
-            "expires_at": None if expiry is None else expiry.replace(tzinfo=UTC),
-        }
-
-    return provide
 
 
 def _updated_ns(updated: str) -> int:

@@ -11,9 +11,9 @@ import io
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import trio
@@ -21,9 +21,12 @@ import trio
 from shotfs.errors import ShotfsError
 from shotfs.tiers.cloud.bridge import in_loop, request
 from shotfs.tiers.cloud.errors import access_denied, check_credentials_file, translate
+from shotfs.tiers.cloud.gcs_token import AccessToken
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.progress import Body, Progress
 from shotfs.tiers.cloud.threads import in_thread
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,15 @@ class Answer:
 
 
 class GcsApi:
-    """Requests to the JSON API of one bucket's endpoint. One a tier; any task may call it."""
+    """Requests to the JSON API of one bucket's endpoint. One a tier; any task may call it.
+
+    Attributes:
+        token: what the requests are signed with.
+    """
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
+        self.token = AccessToken(self.file_system)
         self._fs: Any = None
         self._lock = threading.Lock()
 
@@ -133,9 +141,25 @@ class GcsApi:
         Raises:
             TierUnavailable, TierTimeout, TierCorrupt, AccessDenied: as `translate` decides.
         """
-        origin = self._origin
         fs = await self._opened()
         sent = await self._headers(fs, dict(headers or {}))
+        answer = await self._request(fs, method, url, what, sent, body, bulk_bytes)
+        if answer.status == 401 and await self._renewed(fs, sent):
+            sent = await self._headers(fs, dict(headers or {}))
+            answer = await self._request(fs, method, url, what, sent, body, bulk_bytes)
+        return answer
+
+    async def _request(
+        self,
+        fs: Any,
+        method: str,
+        url: str,
+        what: str,
+        sent: dict[str, str],
+        body: bytes,
+        bulk_bytes: int | None,
+    ) -> Answer:
+        origin = self._origin
         bulk = bulk_bytes is not None
         progress = Progress(origin.upload_idle_s(len(body))) if body and bulk else None
         content = io.BytesIO(body) if progress is None else Body(body, progress)
@@ -184,8 +208,20 @@ class GcsApi:
 
         if fs.credentials.credentials is None:
             return add()  # anonymous: nothing blocks
+        return await self._with_credentials(add)
+
+    async def _renewed(self, fs: Any, sent: Mapping[str, str]) -> bool:
+        """Whether there is another token than the one that was *sent*."""
+        if fs.credentials.credentials is None:
+            return False
+        names = {name.lower(): value for name, value in sent.items()}
+        refused = names.get("authorization", "").removeprefix("Bearer ")
+        return await self._with_credentials(lambda: self.token.renew(refused))
+
+    async def _with_credentials(self, function: Callable[[], _T]) -> _T:
+        """Run *function*, which may ask for a token, in a thread."""
         try:
-            return await in_thread(self._origin, self._origin.name, add)
+            return await in_thread(self._origin, self._origin.name, function)
         except ShotfsError:
             raise
         except Exception as exc:
