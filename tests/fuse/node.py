@@ -215,6 +215,15 @@ class ShotfsNode:
         wait_until(lambda: len(found()) == count)
         return found()
 
+    def wait_reachable(self, *, reachable: bool = True) -> None:
+        """Wait until the service reaches all of its origins, or knows that it reaches none."""
+
+        def found() -> bool:
+            origins = self.status()["origins"].values()
+            return all(one["reachable"] is reachable for one in origins if "reachable" in one)
+
+        wait_until(found)
+
     def log_text(self) -> str:
         """Return what the service logged."""
         return self.log.read_text() if self.log.exists() else ""

@@ -179,6 +179,15 @@ class Aliases:
             self._remember(path, latest)
         return pointer_of(latest, match)
 
+    async def confirm(self, path: str, match: AliasMatch) -> tuple[Pointer | None, Pointer | None]:
+        """Ask the origin now; return where *path* was believed to point, and where it does.
+
+        Raises: as `find`.
+        """
+        known = self._known.get(path) or await self._recall(path, match)
+        before = None if known is None or known.damaged else pointer_of(known, match)
+        return before, pointer_of(await self._ask_once(path, match), match)
+
     def fresh_for_s(self, path: str, ttl_s: float, *, max_s: float) -> float:
         """Return how long the last answer of *path* may still be trusted, in seconds.
 

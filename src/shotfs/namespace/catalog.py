@@ -163,6 +163,24 @@ class Catalog:
         self.put_directory(_RESTORED, exists=True)
         await self.flush()
 
+    async def below(self, path: str, after: str, limit: int) -> list[str]:
+        """Return what is known below the directory *path*, sorted: files, and directories with "/".
+
+        Args:
+            path: mount-relative.
+            after: only what comes after this.
+            limit: at most so many.
+        """
+        await self.flush()
+        return await self._thread.run(self._store.keys_below, path, after, limit)
+
+    async def files_in(self, path: str) -> dict[str, Entry]:
+        """Return what is known of the files directly in the directory *path*."""
+        await self.flush()
+        rows = await self._thread.run(self._store.files_in, path)
+        read = {one: self.peek(one) or _decode(one, row) for one, row in rows.items()}
+        return {one: entry for one, entry in read.items() if entry is not None}
+
     # --- directories -----------------------------------------------------------------------------
 
     def put_directory(self, path: str, *, exists: bool) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+import trio
+
 from shotfs.errors import TierError
+from shotfs.namespace.tier_pool import TierSource
 from shotfs.tiers.base import Revision, Tier
 
 LISTED_ENTRIES_MAX = 1_000_000
@@ -76,6 +80,23 @@ class Listing:
         """Whether *origin* was listed, so that what is not here does not exist there."""
         return any(part.origin == origin for part in self.parts)
 
+    def directories(self, origin: str) -> set[str]:
+        """Return the names of the directories that *origin* has."""
+        return next((part.prefixes for part in self.parts if part.origin == origin), set())
+
+    def of_origins(self, origins: Sequence[str], mute: Collection[str]) -> Listing | None:
+        """Return the part of it that *origins* have; None: one was not listed, though not *mute*.
+
+        Args:
+            origins: root URLs.
+            mute: those that cannot be listed.
+        """
+        parts = {part.origin: part for part in self.parts}
+        if any(origin not in parts and origin not in mute for origin in origins):
+            return None
+        found = tuple(parts[origin] for origin in origins if origin in parts)
+        return Listing(found, self.listed_s, self.listed_at_s)
+
     def revision(self, origin: str, name: str) -> Revision | None:
         """Return the revision of the file *name* in *origin*."""
         for part in self.parts:
@@ -103,6 +124,36 @@ async def list_origin(tier: Tier, origin: str, prefix: str) -> OriginListing:
                     errno=errno.EOVERFLOW,
                 )
     return listing
+
+
+async def list_origins(
+    tiers: TierSource, origins: Sequence[str], prefix: str
+) -> list[OriginListing]:
+    """Return all direct children of *prefix* in each of *origins* that can be listed.
+
+    What a store has that cannot list is found by asking for it.
+
+    Raises:
+        TierError: as `list_origin`, for the first one that failed.
+    """
+    parts: dict[str, OriginListing] = {}
+    failures: list[TierError] = []
+
+    async def one(origin: str) -> None:
+        # Kept for the caller instead of raised: an exception group says less.
+        try:
+            tier = await tiers.get(origin)
+            if tier.properties.listable:
+                parts[origin] = await list_origin(tier, origin, prefix)
+        except TierError as exc:
+            failures.append(exc)
+
+    async with trio.open_nursery() as nursery:
+        for origin in origins:
+            nursery.start_soon(one, origin)
+    if failures:
+        raise failures[0]
+    return [parts[origin] for origin in origins if origin in parts]
 
 
 class ListingCache:

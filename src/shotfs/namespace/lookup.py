@@ -18,10 +18,11 @@ from typing import Any
 
 import trio
 
-from shotfs.errors import ObjectNotFound, TierError, TierUnavailable
+from shotfs.errors import ObjectNotFound, TierUnavailable
 from shotfs.namespace.catalog import Catalog, Entry
 from shotfs.namespace.kept_listings import KeptListings
-from shotfs.namespace.listing import Listing, ListingCache, OriginListing, list_origin
+from shotfs.namespace.listing import Listing, ListingCache, list_origins
+from shotfs.namespace.outage import Outages
 from shotfs.namespace.single_flight import SingleFlight
 from shotfs.namespace.tier_pool import TierSource, tier_name
 from shotfs.observe.metrics import Metrics
@@ -45,10 +46,6 @@ may be in the cache, and a slow or absent origin must not take them away (S7).""
 
 UNREACHABLE_PAUSE_S = 5.0
 """How long such a directory is then taken for granted before its origin is waited for again."""
-
-STALE_WAIT_S = 3.0
-"""How long a look-up waits for an origin where its policy lets the old answer count instead
-(`stale_if_error`): longer than a busy store takes, and short beside an application's patience."""
 
 
 class Namespace:
@@ -79,7 +76,7 @@ class Namespace:
         self._tiers = tiers
         self._metrics = metrics
         self._kept = kept
-        self._unreachable_until_s: dict[str, float] = {}
+        self._outages = Outages(metrics, monotonic_s=self._clock_s, wall_s=self._clock_wall_s)
         self._now_s = monotonic_s
         self._wall_s = wall_s
         self._generation = 0
@@ -94,6 +91,17 @@ class Namespace:
         # What was published (None: removed) while a question about the directory is under way.
         self._since_listing: dict[str, list[tuple[str, Revision | None]]] = {}
         self._since_probing: dict[str, bool] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """What this node knows of paths, for those who look at it as a whole."""
+        return self._catalog
+
+    def _clock_s(self) -> float:
+        return self._now_s()
+
+    def _clock_wall_s(self) -> float:
+        return self._wall_s()
 
     def respecified(self, show: str) -> None:
         """Note that another specification is in force for *show*.
@@ -146,35 +154,16 @@ class Namespace:
             return await self._stats.do(path, lambda: self._ask(path, resolution))
         if not self.outlives(policy, entry.checked_s):
             return await self._stats.do(path, lambda: self._ask(path, resolution))
-        return await self._ask_or_keep(path, resolution, entry)
-
-    async def _ask_or_keep(self, path: str, resolution: Resolution, entry: Entry) -> Entry | None:
-        """Ask the origin; if it is away or slow, answer *entry*, which may be shown then."""
-        origin = resolution.template.policy.origin
-        if self._now_s() < self._unreachable_until_s.get(origin, 0.0):
-            return entry
-        try:
-            with trio.move_on_after(STALE_WAIT_S):
-                return await self._stats.do(path, lambda: self._ask(path, resolution))
-            why = f"no answer within {STALE_WAIT_S:g} s"
-            # Else each look-up would wait as long; when it opens, the breaker is quicker.
-            self._unreachable_until_s[origin] = self._now_s() + UNREACHABLE_PAUSE_S
-        except TierUnavailable as exc:
-            why = exc.message
-        log.info("shown as it was (stale_if_error): %s", why, extra={"path": path})
-        self._metrics.stale_answers.inc()
-        return entry
+        return await self._outages.ask_or_keep(
+            policy.origin,
+            path,
+            entry,
+            lambda: self._stats.do(path, lambda: self._ask(path, resolution)),
+        )
 
     def outlives(self, policy: Policy, checked_s: float) -> bool:
-        """Whether what was learned at *checked_s* may be shown now if its origin is away.
-
-        Args:
-            policy: of its template.
-            checked_s: seconds since the epoch.
-        """
-        if policy.immutable is Immutable.ON_CLOSE:
-            return True
-        return 0 <= self._wall_s() - checked_s < policy.ttl_s + policy.stale_if_error_s
+        """Whether what was learned then may be shown now if its origin is away: `Outages`."""
+        return self._outages.outlives(policy, checked_s)
 
     async def confirm(self, path: str, resolution: Resolution) -> Entry | None:
         """Ask the origin now, whatever is known. Returns and raises as `find`."""
@@ -440,13 +429,18 @@ class Namespace:
             kept = await self._kept.get(path)
         if kept is None:
             return None
-        parts = {part.origin: part for part in kept.parts}
-        for origin in match.origins:
-            tier = self._tiers.opened(origin)
-            if origin not in parts and (tier is None or tier.properties.listable):
-                return None
-        of_today = tuple(parts[origin] for origin in match.origins if origin in parts)
-        return Listing(of_today, kept.listed_s, kept.listed_at_s)
+        opened = {origin: self._tiers.opened(origin) for origin in match.origins}
+        mute = {one for one, tier in opened.items() if tier and not tier.properties.listable}
+        return kept.of_origins(match.origins, mute)
+
+    async def list_again(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
+        """As `listing`, but ask the origins now, whatever is known."""
+        listing = await self._lists.do(path, lambda: self._list(path, prefix, match))
+        # What was known of the directory itself is older than that.
+        self._directories.pop(path, None)
+        for missing in [one for one in self._missing if one.rpartition("/")[0] == path]:
+            del self._missing[missing]
+        return listing
 
     def _listed_directory(self, path: str, match: DirectoryMatch) -> bool | None:
         """Return what a recent listing of its parent says of *path*; None if it cannot say."""
@@ -511,7 +505,7 @@ class Namespace:
         generation, listed_s, listed_at_s = self._generation, self._now_s(), self._wall_s()
         since = self._since_listing[path] = []
         try:
-            parts = await self._list_origins(prefix, match)
+            parts = await list_origins(self._tiers, match.origins, prefix)
         finally:
             del self._since_listing[path]
         for part in parts:
@@ -525,27 +519,6 @@ class Namespace:
             if self._kept is not None:
                 self._kept.note(path, listing)
         return listing
-
-    async def _list_origins(self, prefix: str, match: DirectoryMatch) -> list[OriginListing]:
-        parts: dict[str, OriginListing] = {}
-        failures: list[TierError] = []
-
-        async def one(origin: str) -> None:
-            # Kept for the caller instead of raised: an exception group says less.
-            try:
-                tier = await self._tiers.get(origin)
-                if tier.properties.listable:
-                    parts[origin] = await list_origin(tier, origin, prefix)
-            except TierError as exc:
-                failures.append(exc)
-
-        async with trio.open_nursery() as nursery:
-            for origin in match.origins:
-                nursery.start_soon(one, origin)
-        if failures:
-            raise failures[0]
-        # A store that cannot list is not among them: what it has is found by asking for it.
-        return [parts[origin] for origin in match.origins if origin in parts]
 
     def _correct_listings(self, path: str, revision: Revision | None) -> None:
         """Tell the listings that are under way what this node has just done."""

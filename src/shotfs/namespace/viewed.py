@@ -13,7 +13,7 @@ from typing import Protocol
 
 import trio
 
-from shotfs.namespace.catalog import Entry
+from shotfs.namespace.catalog import Catalog, Entry
 from shotfs.namespace.listing import Listing, OriginListing
 from shotfs.namespace.lookup import Namespace
 from shotfs.namespace.shows import ShowSet
@@ -109,6 +109,15 @@ class Lookup(Protocol):
 
     def outlives(self, policy: Policy, checked_s: float) -> bool:
         """As `Namespace.outlives`."""
+        ...
+
+    async def list_again(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
+        """As `Namespace.list_again`."""
+        ...
+
+    @property
+    def catalog(self) -> Catalog:
+        """As `Namespace.catalog`."""
         ...
 
 
@@ -266,6 +275,16 @@ class ViewedNamespace:
         if past:
             return None  # what is learned for a view, it remembers anyway
         return await self._live.kept_listing(path, replace(match, origins=tuple(live)))
+
+    async def list_again(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
+        """As `Namespace.list_again`, of today: the past does not change."""
+        _, live = await self._split(match)
+        return await self._live.list_again(path, prefix, replace(match, origins=tuple(live)))
+
+    @property
+    def catalog(self) -> Catalog:
+        """As `Namespace.catalog`: of today."""
+        return self._live.catalog
 
     def outlives(self, policy: Policy, checked_s: float) -> bool:
         """As `Namespace.outlives`."""
