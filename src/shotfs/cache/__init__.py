@@ -1,5 +1,6 @@
 """Verified local content: blobs, index, streams, eviction. Start reading in `engine`."""
 
+from shotfs.cache.access import Fill
 from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.blobs import FoundBlob
 from shotfs.cache.engine import Cache, open_cache
@@ -21,6 +22,7 @@ __all__ = [
     "FetchClass",
     "FileState",
     "FoundBlob",
+    "Fill",
     "RevisionStatus",
     "Verification",
     "VerifyState",

@@ -1,9 +1,11 @@
 """Admission: how bytes become a blob, and what happens to those that do not.
 
-Implements what a stream needs (`stream.Keeper`). Order for each file: reserve room, write the
+Implements what a stream needs (`keeper.Keeper`). Order for each file: reserve room, write the
 partial, hash what is on the disk, compare, name the origins, rename, row in the index. A crash
-between any two of these leaves a partial (removed at start) or a blob without a row (taken in by
-the scan after an unclean end); never a row for bytes that were not verified.
+between any two of these leaves a partial (gone on with, or removed, after the next start) or a blob
+without a row (taken in by the scan after an unclean end); never a row for bytes that were not
+verified. Small files come from memory and take all steps but the row in one visit to a thread; the
+row of any file follows while its readers read.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 
 import trio
 
@@ -21,11 +23,12 @@ from shotfs.cache.blobs import FSYNC_BYTES_MIN, BlobStore, copy_file
 from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.evictor import Evictor
-from shotfs.cache.index import Index, Row, Totals, identity_of
+from shotfs.cache.index import Index, NewRow, Row, Totals, identity_of
 from shotfs.cache.memory import HotRows, Leases
+from shotfs.cache.partials import Partial, Partials, make_file, open_file
 from shotfs.cache.room import Room
 from shotfs.cache.stream import Stream
-from shotfs.digest import Checksums, Digest, digest_bytes, hash_file
+from shotfs.digest import Buffer, Checksums, Digest, digest_bytes, hash_file
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision
 
@@ -36,7 +39,7 @@ log = logging.getLogger(__name__)
 class AdmissionParts:
     """What admission works with."""
 
-    partials: str
+    partials: Partials
     blobs: BlobStore
     database: Database
     evictor: Evictor
@@ -47,15 +50,24 @@ class AdmissionParts:
     hashing: trio.CapacityLimiter
     metrics: Metrics
     nursery: trio.Nursery
-    drop_idle_for: Callable[[int], Awaitable[None]]
     on_totals: Callable[[Totals], None]
     on_corrupt: Callable[[Revision], None] | None
 
 
-@dataclass(slots=True)
-class _Partial:
-    path: str
+SAVE_S = 2.0
+"""How often the maps of what is coming in are saved: as much is fetched again after kill -9."""
+
+
+RECORDING_MAX = 512
+"""Blobs whose rows are being written; more than that, and new content waits for the index."""
+
+
+@dataclass(slots=True, eq=False)
+class _Coming:
+    """What a stream has: reserved room, and for all but small files a file."""
+
     size_bytes: int
+    partial: Partial | None = None
     written_bytes: int = 0
 
 
@@ -64,28 +76,72 @@ class Admission:
 
     def __init__(self, parts: AdmissionParts) -> None:
         self._parts = parts
-        self._partials: dict[Stream, _Partial] = {}
-        self._numbers = count()
+        self._coming: dict[Stream, _Coming] = {}
+        self._recording: dict[Digest, trio.Event] = {}
         self.verify_failures = 0
         self.unkept = 0
 
-    # --- streams (stream.Keeper) -----------------------------------------------------------------
+    async def save_forever(self) -> None:
+        """Save the maps of what is coming in, now and then."""
+        while True:
+            await trio.sleep(SAVE_S)
+            for stream, coming in tuple(self._coming.items()):
+                if coming.partial is not None:
+                    await self._parts.partials.save(coming.partial, stream.blocks.pack())
 
-    async def prepare(self, stream: Stream) -> Descriptor | None:
-        """Reserve room and make the file; None: there is no room, or no disk to write to."""
+    # --- streams (keeper.Keeper) -----------------------------------------------------------------
+
+    async def reserve(self, stream: Stream) -> bool:
+        """Reserve room for a small file; False: there is none."""
         size_bytes = stream.revision.size_bytes
         # Unfinished files that nobody reads go before any blob does.
-        await self._parts.drop_idle_for(size_bytes)
+        await self._parts.partials.drop_for(size_bytes)
+        while len(self._recording) >= RECORDING_MAX:
+            await next(iter(self._recording.values())).wait()
         if not await self._parts.evictor.make_room(size_bytes):
-            self.unkept += 1
+            # Blobs without a row yet cannot be chosen to go.
+            await self.flush()
+            if not await self._parts.evictor.make_room(size_bytes):
+                self.unkept += 1
+                return False
+        self._coming[stream] = _Coming(size_bytes)
+        return True
+
+    async def prepare(self, stream: Stream) -> Descriptor | None:
+        """Reserve room and make the file, or go on with one that waits.
+
+        Returns:
+            None: there is no room, or no disk to write to.
+        """
+        partials, size_bytes = self._parts.partials, stream.revision.size_bytes
+        partial = partials.take(stream.revision.identity)
+        with trio.CancelScope(shield=partial is not None):
+            if not await self.reserve(stream):
+                if partial is not None:
+                    await partials.discard(partial)
+                return None
+        with trio.CancelScope(shield=True):
+            opened = None if partial is None else await self._go_on(stream, partial)
+            made = opened or await self._make(stream)
+        return made
+
+    async def _go_on(self, stream: Stream, partial: Partial) -> Descriptor | None:
+        number = await self._open(partial)
+        if number is None:
             return None
-        partial = _Partial(self._new_path(), size_bytes)
-        self._partials[stream] = partial
+        self._coming[stream].partial = partial
+        stream.blocks.unpack(partial.blocks)
+        self.wrote(stream, stream.blocks.present_bytes)
+        return Descriptor(number)
+
+    async def _make(self, stream: Stream) -> Descriptor | None:
+        partials, revision = self._parts.partials, stream.revision
+        partial = Partial(partials.new_path(), revision.identity, revision.size_bytes)
+        self._coming[stream].partial = partial
         try:
-            with trio.CancelScope(shield=True):
-                number = await trio.to_thread.run_sync(
-                    _create, partial.path, limiter=self._parts.disk
-                )
+            number = await trio.to_thread.run_sync(
+                make_file, partial.path, partial.size_bytes, limiter=self._parts.disk
+            )
         except OSError as error:
             log.warning("cannot write the cache", extra={"reason": str(error)})
             self.ended(stream)
@@ -93,10 +149,42 @@ class Admission:
             return None
         return Descriptor(number)
 
+    async def _open(self, partial: Partial) -> int | None:
+        try:
+            return await trio.to_thread.run_sync(
+                open_file, partial.path, partial.size_bytes, limiter=self._parts.disk
+            )
+        except OSError as error:
+            log.warning("cannot go on with a partial", extra={"reason": str(error)})
+            await self._parts.partials.discard(partial)
+            return None
+
     def wrote(self, stream: Stream, length_bytes: int) -> None:
         """Account for bytes that reached the disk."""
-        self._partials[stream].written_bytes += length_bytes
+        self._coming[stream].written_bytes += length_bytes
         self._parts.room.wrote(length_bytes)
+
+    async def admit_small(self, stream: Stream, content: Buffer) -> Digest | None:
+        """Make *content* a blob; None: the bytes are not what was promised.
+
+        Raises:
+            OSError, CacheError: it cannot be kept.
+        """
+        parts, revision = self._parts, stream.revision
+        # Named before it is written, so that no eviction of the same content comes between.
+        digest = digest_bytes(content)
+        with self._leased(stream, digest), trio.CancelScope(shield=True):
+            await parts.evictor.wait_gone(digest)
+            found, wrong = await trio.to_thread.run_sync(
+                _land, parts.blobs, parts.partials.new_path(), content, digest, revision,
+                limiter=parts.disk,
+            )  # fmt: skip
+            if wrong is not None:
+                self._report(stream, wrong)
+                self._release(stream)
+                return None
+            self._admitted(stream, found)
+        return digest
 
     async def verify_and_admit(self, stream: Stream) -> Digest | None:
         """Make the complete file a blob; None: the bytes are not what was promised.
@@ -116,22 +204,43 @@ class Admission:
             return None
         digest = found.xxh128
         assert digest is not None
-        self._parts.leases.add(digest)
-        try:
-            with trio.CancelScope(shield=True):
-                await self._admit(self._partials[stream].path, found, revision)
-            # Nothing is awaited from here until the stream is COMPLETE.
-            self._settle(stream)
-            self._parts.leases.add(digest, stream.readers)
-        finally:
-            self._parts.leases.remove(digest)
+        partial = self._coming[stream].partial
+        assert partial is not None
+        with self._leased(stream, digest), trio.CancelScope(shield=True):
+            async with partial.lock:
+                await self._move_in(partial.path, digest, revision, sync=_is_synced(revision))
+                partial.gone = True
+            self._admitted(stream, found)
         return digest
+
+    async def paused(self, stream: Stream) -> None:
+        """Nobody reads it for now: keep what is here, without the room that it would fill."""
+        coming = self._release(stream)
+        if coming is not None and coming.partial is not None:
+            await self._parts.partials.keep(
+                coming.partial, stream.blocks.pack(), stream.blocks.present_bytes
+            )
 
     def ended(self, stream: Stream) -> None:
         """Take back what a stream that did not become a blob has: room and file."""
-        partial = self._settle(stream)
-        if partial is not None:
-            self._parts.nursery.start_soon(self._discard, partial.path)
+        coming = self._release(stream)
+        if coming is not None and coming.partial is not None:
+            self._parts.nursery.start_soon(self._parts.partials.discard, coming.partial)
+
+    @property
+    def unrecorded(self) -> int:
+        """How many blobs wait for their rows."""
+        return len(self._recording)
+
+    async def recorded(self, digest: Digest) -> None:
+        """Return when the blob has its row, or gets none."""
+        while digest in self._recording:
+            await self._recording[digest].wait()
+
+    async def flush(self) -> None:
+        """Return when every blob of now has its row, or gets none."""
+        for digest in tuple(self._recording):
+            await self.recorded(digest)
 
     # --- other ways in ---------------------------------------------------------------------------
 
@@ -140,7 +249,7 @@ class Admission:
         parts = self._parts
         size_bytes = revision.size_bytes
         try:
-            same_disk = os.stat(path).st_dev == os.stat(parts.partials).st_dev
+            same_disk = os.stat(path).st_dev == os.stat(parts.partials.directory).st_dev
         except OSError as error:
             log.warning("cannot adopt a file", extra={"path": path, "reason": str(error)})
             return False
@@ -174,10 +283,10 @@ class Admission:
     async def _adopt(
         self, path: str, digest: Digest, revision: Revision, *, same_disk: bool
     ) -> bool:
-        source = path
+        parts, source = self._parts, path
         try:
             if not same_disk:
-                source = self._new_path()
+                source = parts.partials.new_path()
                 await trio.to_thread.run_sync(copy_file, path, source, limiter=self._parts.disk)
             found = await trio.to_thread.run_sync(
                 _hash_path, source, revision.size_bytes, limiter=self._parts.hashing
@@ -186,40 +295,78 @@ class Admission:
                 self._count_failure()
                 log.error("a published file changed before it was adopted", extra={"path": path})
                 return False
-            await self._admit(source, Checksums(xxh128=digest), revision, sync=True)
+            await self._move_in(source, digest, revision, sync=True)
+            row = NewRow(identity_of(revision), Checksums(xxh128=digest), revision.size_bytes, True)
+            parts.on_totals(await parts.database.call(Index.admit, [row]))
+            parts.hot.put(row.identity, Row(digest, row.size_bytes, proven=True))
         except (OSError, IndexUnavailable) as error:
             log.warning("cannot adopt a file", extra={"path": path, "reason": str(error)})
             return False
         finally:
             if source != path:
-                await self._discard(source)
+                await trio.to_thread.run_sync(_unlink, source, limiter=parts.disk)
         return True
 
     # --- steps -----------------------------------------------------------------------------------
 
-    async def _admit(
-        self, source: str, checksums: Checksums, revision: Revision, *, sync: bool | None = None
+    @contextmanager
+    def _leased(self, stream: Stream, digest: Digest) -> Iterator[None]:
+        """Keep the blob from eviction while it becomes one, and then for each reader."""
+        leases = self._parts.leases
+        leases.add(digest)
+        try:
+            yield
+            # Nothing is awaited from here until the stream is COMPLETE.
+            if stream not in self._coming:
+                leases.add(digest, stream.readers)
+        finally:
+            leases.remove(digest)
+
+    async def _move_in(
+        self, source: str, digest: Digest, revision: Revision, *, sync: bool
     ) -> None:
-        """Rename a verified file into place and give it a row."""
+        """Rename a verified file into place."""
         parts = self._parts
-        digest = checksums.xxh128
-        assert digest is not None
-        if sync is None:
-            sync = revision.size_bytes >= FSYNC_BYTES_MIN
         await parts.evictor.wait_gone(digest)
         await trio.to_thread.run_sync(
             _move_in, parts.blobs, source, digest, revision, sync, limiter=parts.disk
         )
-        identity = identity_of(revision)
-        totals = await parts.database.call(_row_in, identity, checksums, revision.size_bytes, sync)
-        parts.on_totals(totals)
-        parts.hot.put(identity, Row(digest, revision.size_bytes, proven=True))
 
-    def _settle(self, stream: Stream) -> _Partial | None:
-        partial = self._partials.pop(stream, None)
-        if partial is not None:
-            self._parts.room.release(partial.size_bytes, partial.written_bytes)
-        return partial
+    def _admitted(self, stream: Stream, found: Checksums) -> None:
+        """It is a blob: known from now on, while its row is being written."""
+        coming, revision = self._coming.pop(stream), stream.revision
+        digest = found.xxh128
+        assert digest is not None
+        self._parts.hot.put(identity_of(revision), Row(digest, revision.size_bytes, proven=True))
+        recorded = self._recording[digest] = trio.Event()
+        self._parts.nursery.start_soon(self._record_later, coming, found, revision, recorded)
+
+    async def _record_later(
+        self, coming: _Coming, found: Checksums, revision: Revision, recorded: trio.Event
+    ) -> None:
+        digest = found.xxh128
+        assert digest is not None
+        try:
+            with trio.CancelScope(shield=True):
+                row = NewRow(
+                    identity_of(revision), found, revision.size_bytes, _is_synced(revision)
+                )
+                self._parts.on_totals(await self._parts.database.call_behind(Index.admit, [row]))
+        except IndexUnavailable as error:
+            self._parts.hot.drop_blob(digest)
+            log.warning("not kept", extra={"key": revision.key, "reason": str(error)})
+        finally:
+            # Its row counts it, or nothing does: room that was reserved is not counted twice.
+            self._parts.room.release(coming.size_bytes, coming.written_bytes)
+            if self._recording.get(digest) is recorded:  # not of the same content once more
+                del self._recording[digest]
+            recorded.set()
+
+    def _release(self, stream: Stream) -> _Coming | None:
+        coming = self._coming.pop(stream, None)
+        if coming is not None:
+            self._parts.room.release(coming.size_bytes, coming.written_bytes)
+        return coming
 
     def _report(self, stream: Stream, wrong: str) -> None:
         revision = stream.revision
@@ -238,16 +385,36 @@ class Admission:
         self.verify_failures += 1
         self._parts.metrics.cache_verify_failures.inc()
 
-    def _new_path(self) -> str:
-        return f"{self._parts.partials}/{next(self._numbers)}"
 
-    async def _discard(self, path: str) -> None:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_unlink, path, limiter=self._parts.disk)
+def _is_synced(revision: Revision) -> bool:
+    """Whether a fetched file is fsynced before it is a blob."""
+    return revision.size_bytes >= FSYNC_BYTES_MIN
 
 
-def _create(path: str) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _land(
+    blobs: BlobStore, path: str, content: Buffer, digest: Digest, revision: Revision
+) -> tuple[Checksums, str | None]:
+    """Write, hash what was written, compare, and rename into place; returns what is wrong."""
+    number = make_file(path, 0)
+    try:
+        try:
+            written = os.pwrite(number, content, 0) if len(content) else 0
+            if written < len(content):  # the disk is full: the next call says so
+                os.pwrite(number, memoryview(content)[written:], written)
+            found = _hash(number, revision)
+        finally:
+            os.close(number)
+        wrong = _mismatch(found, revision.checksums)
+        if wrong is None and found.xxh128 != digest:
+            wrong = "the disk gave other bytes than were written"
+        if wrong is None:
+            blobs.admit(path, digest, revision, sync=False)
+            return found, None
+    except BaseException:
+        _unlink(path)
+        raise
+    _unlink(path)
+    return found, wrong
 
 
 def _unlink(path: str) -> None:
@@ -298,9 +465,3 @@ def _move_in(
     blobs: BlobStore, source: str, digest: Digest, revision: Revision, sync: bool
 ) -> None:  # positional, because it is called through run_sync
     blobs.admit(source, digest, revision, sync=sync)
-
-
-def _row_in(
-    index: Index, identity: str, checksums: Checksums, size_bytes: int, sound: bool
-) -> Totals:
-    return index.admit([identity], checksums, size_bytes, sound=sound)

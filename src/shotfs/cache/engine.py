@@ -7,24 +7,30 @@ paths, mounts or policies. Runs in the event loop; disk, hash and index work go 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
 
+from shotfs.cache.access import AccessPattern, Fill
 from shotfs.cache.admission import Admission, AdmissionParts
 from shotfs.cache.asker import NOBODY, Asker
+from shotfs.cache.batches import Batches, BatchParts
 from shotfs.cache.blobs import BlobStore, FoundBlob
-from shotfs.cache.blocks import BLOCK_BYTES
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.direct import DirectReader, WindowBudget
 from shotfs.cache.directory import CacheDirectory, boot_identity, own_directory
 from shotfs.cache.evictor import EvictionResult, Evictor, EvictorParts
 from shotfs.cache.files import CachedFile
 from shotfs.cache.holdings import Holdings
-from shotfs.cache.index import Index, identity_of
+from shotfs.cache.eviction import POLICIES
+from shotfs.cache.index import Entry, EntryOrder, Index, Pin, identity_of
+from shotfs.cache.inspect import Inspector
+from shotfs.cache.partials import Partials
 from shotfs.cache.phase import ENDED
+from shotfs.cache.pins import PAGE_PINS, Pins
+from shotfs.cache.reader import Reader
 from shotfs.cache.rebuild import scan_blobs
 from shotfs.cache.room import Room
 from shotfs.cache.scheduling import (
@@ -52,13 +58,6 @@ from shotfs.tiers.base import Revision, Span, Tier
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 60.0
-PARALLEL_MAX = 8
-"""Requests of one stream at once: with 8 MiB each, enough for 10 Gbit/s at 50 ms."""
-
-BYTES_IN_FLIGHT_MAX = 128 * 1024 * 1024
-WINDOW_BYTES_MAX = 64 * 1024 * 1024
-"""Windows of all files that are read without keeping."""
-
 FLUSH_S = 20.0
 """How long closing waits for the disk; without it, recent blobs are hashed after a power cut."""
 
@@ -96,7 +95,6 @@ async def open_cache(
     """
     directory = await trio.to_thread.run_sync(own_directory, settings.directory)
     try:
-        await trio.to_thread.run_sync(directory.empty_partials)
         async with trio.open_nursery() as nursery:
             cache = Cache(
                 directory, nursery, settings, network, metrics,
@@ -115,7 +113,12 @@ async def open_cache(
 
 
 class Cache:
-    """What is here, and what is coming. Made by `open_cache`."""
+    """What is here, and what is coming. Made by `open_cache`.
+
+    Attributes:
+        inspector: says what it is doing.
+        uploads: gives the publisher its turns.
+    """
 
     def __init__(
         self,
@@ -158,34 +161,46 @@ class Cache:
         )
         fetching = Fetching(
             scheduler=self._scheduler,
-            range_blocks=max(1, network.range_bytes // BLOCK_BYTES),
-            parallel=min(PARALLEL_MAX, network.connections_max),
             deadline_s=deadline_s,
         )
-        self._streams = Streams(fetching, self._room, nursery)
+        self._streams = Streams(fetching, nursery)
+        self._partials = Partials(directory.partials, self._room, self._disk, boot_identity())
         self.uploads = UploadTurns(self._scheduler, network.upload_part_bytes)
         self._windows = WindowBudget(network.memory_bytes_max // 4)
         self._hits = self._misses = self._opens_seen = 0
         self._evictor = Evictor(
             EvictorParts(
-                database=self._holdings.database, blobs=self._blobs, room=self._room,
+                policy=POLICIES[settings.eviction], database=self._holdings.database,
+                blobs=self._blobs, room=self._room,
                 disk=self._disk, metrics=metrics, leases=self._holdings.leases.snapshot,
                 on_condemned=self._holdings.hot.drop_blob, on_totals=self._holdings.count,
             )
         )  # fmt: skip
+        self._pins = Pins(self._holdings.database, self._room, self._holdings.count)
         self._admission = Admission(
             AdmissionParts(
-                partials=directory.partials, blobs=self._blobs, database=self._holdings.database,
+                partials=self._partials, blobs=self._blobs, database=self._holdings.database,
                 evictor=self._evictor, room=self._room, hot=self._holdings.hot,
                 leases=self._holdings.leases, disk=self._disk,
                 hashing=trio.CapacityLimiter(HASH_THREADS), metrics=metrics, nursery=nursery,
-                drop_idle_for=self._streams.drop_idle_for, on_totals=self._holdings.count,
+                on_totals=self._holdings.count,
                 on_corrupt=on_corrupt,
+            )
+        )  # fmt: skip
+        self._batches = Batches(
+            BatchParts(
+                new_path=self._partials.new_path, blobs=self._blobs,
+                database=self._holdings.database, evictor=self._evictor, room=self._room,
+                hot=self._holdings.hot, leases=self._holdings.leases, scheduler=self._scheduler,
+                disk=self._disk, nursery=nursery, on_totals=self._holdings.count,
             )
         )  # fmt: skip
 
         self._on_damaged = on_damaged
         self._open_files: set[CachedFile] = set()
+        self.inspector = Inspector(
+            self._streams, self._scheduler, self._askers_of, self._blobs, self._disk
+        )
         self._settings = settings
         self.verifier = Verifier(
             self._blobs,
@@ -198,8 +213,12 @@ class Cache:
     async def start(self) -> None:
         """Open the index and start what runs in the background."""
         await self._holdings.start(self._evictor.trim, was_clean=self._directory.was_clean)
+        await self._partials.start(was_clean=self._directory.was_clean)
         await self._egress_keeper.start()
         self._nursery.start_soon(self._egress_keeper.keep_for_ever)
+        self._nursery.start_soon(self._admission.save_forever)
+        self._nursery.start_soon(self._evictor.keep_floor, self._streams.keep_nothing)
+        self._nursery.start_soon(self._pins.expire_forever)
         if self._settings.scrub_days:
             scrub = Scrub(
                 self.verifier,
@@ -216,6 +235,7 @@ class Cache:
         with trio.CancelScope(shield=True):
             await self._streams.stop()
             await self._egress_keeper.flush()
+            await self._admission.flush()
             await self._holdings.stop()
             await self._mark_clean()
 
@@ -232,7 +252,14 @@ class Cache:
 
     # --- the interface ---------------------------------------------------------------------------
 
-    async def open(self, tier: Tier, revision: Revision, *, asker: Asker = NOBODY) -> CachedFile:
+    async def open(
+        self,
+        tier: Tier,
+        revision: Revision,
+        *,
+        asker: Asker = NOBODY,
+        fill: Fill = Fill.AUTO,
+    ) -> CachedFile:
         """Open the content of *revision*; it stays until the file is closed.
 
         A full cache is no error: then the file reads from the tier without keeping. No thread
@@ -242,28 +269,30 @@ class Cache:
             tier: where to fetch from; `revision.tier` is its name.
             revision: what to open, and nothing else ever.
             asker: who opens it.
+            fill: whether the rest is fetched too when a part was read.
         """
-        return await self._open(tier, revision, asker, FetchClass.DEMAND)
+        reader = Reader(AccessPattern(revision.size_bytes), asker, fill)
+        return await self._open(tier, revision, reader)
 
-    async def _open(
-        self, tier: Tier, revision: Revision, asker: Asker, fetch_class: FetchClass
-    ) -> CachedFile:
+    async def _open(self, tier: Tier, revision: Revision, reader: Reader) -> CachedFile:
         holdings = self._holdings
         identity = identity_of(revision)
+        if identity in self._batches:
+            await self._batches.give_way(identity)
         row = holdings.hot.find(identity)
         if row is None and identity not in self._streams:
             row = await holdings.find(identity, revision, self._evictor.condemned)
         if row is not None and not row.proven:
             row = await holdings.prove(identity, row, self._admission, self._evictor)
         # Nothing is awaited from here to the lease.
-        file = CachedFile(self, tier, revision, asker)
+        file = CachedFile(self, tier, revision, reader)
         self._open_files.add(file)
         if row is not None and not self._evictor.condemned(row.digest):
             self._lend_blob(file, row.digest)
         else:
             self._misses += 1
             self._metrics.cache_misses.inc()
-            self._lend_stream(file, identity, fetch_class)
+            self._lend_stream(file, identity)
         return file
 
     async def fetch(
@@ -289,7 +318,16 @@ class Cache:
             TierError: the origin failed.
             DigestMismatch: the bytes were wrong twice.
         """
-        file = await self._open(tier, revision, asker, fetch_class)
+        small = Batches.suits(tier, revision, fetch_class)
+        identity = identity_of(revision)
+        if small is not None and identity not in self._streams:
+            row = self._holdings.hot.find(identity)
+            if row is None:
+                digest = await self._batches.fetch(small, revision, identity, asker)
+                if digest is not None:
+                    return digest
+        pattern = AccessPattern(revision.size_bytes)
+        file = await self._open(tier, revision, Reader(pattern, asker, Fill.WHOLE, fetch_class))
         try:
             return await file.complete()
         finally:
@@ -322,6 +360,9 @@ class Cache:
         stream = self._streams.get(identity_of(revision))
         if stream is not None and stream.phase not in ENDED:
             return RevisionStatus("partial", stream.blocks.present_bytes, revision.size_bytes)
+        held_bytes = self._partials.held_bytes(revision.identity)
+        if held_bytes is not None:
+            return RevisionStatus("partial", held_bytes, revision.size_bytes)
         return RevisionStatus("remote", 0, revision.size_bytes)
 
     async def adopt(self, path: str, digest: Digest, size_bytes: int, revision: Revision) -> bool:
@@ -350,12 +391,38 @@ class Cache:
     async def evict(self, bytes_wanted: int | None = None) -> EvictionResult:
         """Evict the longest unused blobs that nobody has open; None: all that may go."""
         await self._holdings.flush_touches()
-        await self._streams.drop_idle()
+        await self._admission.flush()
+        await self._streams.pause_idle()
+        await self._partials.drop_all()
         return await self._evictor.evict(bytes_wanted)
+
+    async def pin(self, revision: Revision, owner: str, until_s: float | None) -> None:
+        """Have *revision* stay once it is here; see `pins.Pins.add`."""
+        await self._pins.add(revision, owner, until_s)
+
+    async def unpin(self, pinned: Revision | Pin, owner: str) -> bool:
+        """Remove a pin; False: there is none."""
+        return await self._pins.remove(pinned, owner)
+
+    async def pins(self, after: Pin | None = None, limit: int = PAGE_PINS) -> list[Pin]:
+        """Return pins behind *after*, at most *limit*, in the order of revision and owner."""
+        return await self._pins.page(after, limit)
+
+    async def entries(
+        self, after: str = "", limit: int = 1000, order: EntryOrder = "digest"
+    ) -> list[Entry]:
+        """Return blobs behind the cursor *after*; see `index.Index.entries`."""
+        return await self._holdings.entries(after, limit, order)
+
+    async def drop(self, digests: Iterable[Digest]) -> list[Digest]:
+        """Evict these blobs; see `Evictor.drop`."""
+        await self._admission.flush()
+        return await self._evictor.drop(digests)
 
     def stats(self) -> CacheStats:
         """Return numbers of the moment, from memory and one statvfs."""
         room = self._room
+        full, totals = self._evictor.full, self._holdings.totals
         return CacheStats(
             bytes=room.used_bytes,
             bytes_max=room.bytes_max,
@@ -363,7 +430,7 @@ class Cache:
             files_max=room.files_max,
             bytes_reserved=room.reserved_bytes,
             bytes_in_flight=self._scheduler.bytes_in_flight,
-            streams=len(self._streams),
+            streams=len(self._streams) + self._admission.unrecorded,
             open_blobs=len(self._holdings.leases),
             disk_free_bytes=room.free_bytes(),
             disk_free_bytes_min=room.free_bytes_min,
@@ -372,7 +439,16 @@ class Cache:
             unkept=self._admission.unkept,
             evictions=self._evictor.evicted_files,
             verify_failures=self._admission.verify_failures,
+            full="" if full is None else full.reason.value,
+            pinned_bytes=totals.pinned_bytes,
+            pinned_files=totals.pinned_files,
+            pins=totals.pins,
+            pins_bytes=totals.pins_bytes,
         )
+
+    def _askers_of(self, revision: Revision) -> Iterator[Asker]:
+        """Yield who has *revision* open; once for each open file."""
+        return (one.asker for one in self._open_files if one.revision.identity == revision.identity)
 
     # --- what open files need (files.Lender) -----------------------------------------------------
 
@@ -403,7 +479,7 @@ class Cache:
         if file.blob is not None:
             self._holdings.leases.remove(digest)
             file.blob = None
-            self._lend_stream(file, identity_of(file.revision), FetchClass.DEMAND)
+            self._lend_stream(file, identity_of(file.revision))
 
     def unreadable(self, digest: Digest) -> None:
         """Drop a blob that the disk cannot read; its open files read from their origins."""
@@ -420,7 +496,18 @@ class Cache:
             return
         if stream.digest is not None:
             self._holdings.leases.remove(stream.digest)
-        self._streams.leave(identity_of(file.revision), stream)
+        self._streams.leave(stream, file.reader)
+
+    async def recorded(self, digest: Digest) -> None:
+        """Return when the index knows the blob, or cannot be written."""
+        await self._admission.recorded(digest)
+
+    def settle(self, file: CachedFile) -> None:
+        """Let a file whose stream became a blob read the blob."""
+        stream = file.stream
+        assert stream is not None
+        file.blob, file.stream = stream.digest, None
+        self._streams.leave(stream, file.reader)
 
     async def _drop_damaged(self, digest: Digest, origins: tuple[Revision, ...]) -> None:
         """Drop a blob that the disk has damaged. Who read from it gets EIO, others good bytes."""
@@ -450,7 +537,7 @@ class Cache:
         self._holdings.leases.add(digest)
         file.blob = digest
 
-    def _lend_stream(self, file: CachedFile, identity: str, fetch_class: FetchClass) -> None:
+    def _lend_stream(self, file: CachedFile, identity: str) -> None:
         file.stream = self._streams.join(
-            file.tier, file.revision, identity, self._admission, fetch_class
+            file.tier, file.revision, identity, self._admission, file.reader
         )

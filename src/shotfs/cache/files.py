@@ -12,10 +12,11 @@ import os
 from enum import StrEnum
 from typing import Protocol
 
-from shotfs.cache.asker import NOBODY, Asker
+from shotfs.cache.asker import Asker
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.direct import DirectReader
 from shotfs.cache.phase import Phase
+from shotfs.cache.reader import Reader
 from shotfs.cache.stream import Stream
 from shotfs.digest import Buffer, Digest
 from shotfs.errors import CacheFull, DigestMismatch
@@ -51,6 +52,14 @@ class Lender(Protocol):
         """The blob of *file* is not on the disk any more: lend it something else."""
         ...
 
+    async def recorded(self, digest: Digest) -> None:
+        """Return when the index knows the blob, or cannot be written."""
+        ...
+
+    def settle(self, file: CachedFile) -> None:
+        """The stream of *file* became a blob: lend it that instead."""
+        ...
+
     def unreadable(self, digest: Digest) -> None:
         """The disk cannot read a blob: drop it."""
         ...
@@ -68,23 +77,21 @@ class CachedFile:
     Attributes:
         revision: what was opened.
         tier: where it comes from.
-        asker: who opened it.
+        reader: who opened it, and how it reads.
         blob: digest of the blob that is leased, None while it streams.
         stream: what it reads from while it streams, and until it is closed.
     """
 
     __slots__ = (
         "_broken", "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "_spoiled",
-        "asker", "blob", "revision", "stream", "tier",
+        "blob", "reader", "revision", "stream", "tier",
     )  # fmt: skip
 
-    def __init__(
-        self, lender: Lender, tier: Tier, revision: Revision, asker: Asker = NOBODY
-    ) -> None:
+    def __init__(self, lender: Lender, tier: Tier, revision: Revision, reader: Reader) -> None:
         self._lender = lender
         self.tier = tier
         self.revision = revision
-        self.asker = asker
+        self.reader = reader
         self.blob: Digest | None = None
         self.stream: Stream | None = None
         self._descriptor: Descriptor | None = None
@@ -98,13 +105,18 @@ class CachedFile:
         return f"<CachedFile {self.revision.key} {self.state.value}>"
 
     @property
+    def asker(self) -> Asker:
+        """Who opened it."""
+        return self.reader.asker
+
+    @property
     def state(self) -> FileState:
         """Where the content is now."""
         if self.stream is None:
             return FileState.COMPLETE if self.blob is not None else FileState.UNKEPT
         if self.stream.phase is Phase.COMPLETE:
             return FileState.COMPLETE
-        if self.stream.phase in (Phase.UNKEPT, Phase.DROPPED):
+        if self.stream.phase in (Phase.UNKEPT, Phase.PAUSED, Phase.DROPPED):
             return FileState.UNKEPT
         return FileState.STREAMING
 
@@ -151,8 +163,7 @@ class CachedFile:
             if self.stream is None:
                 await self._lender.lost(self)
             else:
-                self.stream.start_fill()
-                await self.stream.wait_for(span)
+                await self.stream.wait_for(span, self.reader)
 
     async def complete(self) -> Digest:
         """Wait until the whole is here and verified; return its digest.
@@ -162,7 +173,8 @@ class CachedFile:
             As `read` otherwise.
         """
         if self.stream is not None:
-            digest = await self.stream.wait_complete()
+            digest = await self.stream.wait_complete(self.reader)
+            await self._lender.recorded(digest)
             self._check_attempt()
             return digest
         if self.blob is None:
@@ -198,10 +210,14 @@ class CachedFile:
         """Return the file to read *span* from, None when it is not in one now."""
         stream = self.stream
         self._check_attempt()
+        if stream is not None and stream.phase is Phase.COMPLETE and stream.descriptor is None:
+            self._lender.settle(self)
+            stream = None
         if stream is None:
             return None if self.blob is None else self._open_blob(self.blob)
         if stream.descriptor is None or not stream.serves(span):
             return None
+        stream.will_read(self.reader, span)
         self._seen_attempt = stream.attempt
         return stream.descriptor
 

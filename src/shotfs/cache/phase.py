@@ -20,8 +20,10 @@ class Phase(StrEnum):
     """No room: every reader fetches for itself."""
     FAILED = "failed"
     """The origin has it no more, or its bytes were wrong twice."""
+    PAUSED = "paused"
+    """Nobody reads it now: what came is kept as a partial for its next reader."""
     DROPPED = "dropped"
-    """Nobody wanted it any more, or the cache closes."""
+    """Nobody wanted it any more, or the cache closes, and there was nothing to keep."""
 
 
 class Event(StrEnum):
@@ -34,6 +36,7 @@ class Event(StrEnum):
     MISMATCH = "mismatch"
     MISMATCH_AGAIN = "mismatch again"
     ORIGIN_CHANGED = "origin changed"
+    PAUSED = "paused"
     ABANDONED = "abandoned"
 
 
@@ -47,12 +50,14 @@ _TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
     (Phase.VERIFYING, Event.NO_ROOM): Phase.UNKEPT,
     (Phase.VERIFYING, Event.MISMATCH): Phase.PREPARING,
     (Phase.VERIFYING, Event.MISMATCH_AGAIN): Phase.FAILED,
+    (Phase.STREAMING, Event.PAUSED): Phase.PAUSED,
+    (Phase.VERIFYING, Event.PAUSED): Phase.PAUSED,
     (Phase.PREPARING, Event.ABANDONED): Phase.DROPPED,
     (Phase.STREAMING, Event.ABANDONED): Phase.DROPPED,
     (Phase.VERIFYING, Event.ABANDONED): Phase.DROPPED,
 }
 
-ENDED = frozenset({Phase.COMPLETE, Phase.UNKEPT, Phase.FAILED, Phase.DROPPED})
+ENDED = frozenset({Phase.COMPLETE, Phase.UNKEPT, Phase.FAILED, Phase.PAUSED, Phase.DROPPED})
 """Phases that nothing leads out of."""
 
 

@@ -1,25 +1,34 @@
 """A stream: one revision that is coming in, shared by all its readers.
 
-Owns a sparse file and the map of its blocks. Readers wait for their range, not for the file;
-what they wait for is fetched first, the rest follows from the last place that was wanted.
-Decides nothing about room, blobs or the index: its `Keeper` does. Everything here runs in the
-event loop; bytes move in the tier's threads.
+Owns the map of its blocks and, but for small files, a sparse file. Readers wait for their range,
+not for the file; what they wait for is fetched first. `requests` says how it is asked for,
+`wanted` what goes first. Decides nothing about room, blobs or the index: its `Keeper`
+does. Everything here runs in the event loop; bytes move in the tier's threads.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 import trio
 
-from shotfs.cache.blocks import BLOCK_BYTES, BlockMap, Run
+from shotfs.cache.access import AccessPattern
+from shotfs.cache.asker import NOBODY
+from shotfs.cache.blocks import BlockMap, Run
 from shotfs.cache.descriptor import Descriptor
+from shotfs.cache.keeper import Keeper
 from shotfs.cache.phase import ENDED, Event, Phase, transition
-from shotfs.cache.scheduling import FetchClass, FetchScheduler, Slot
-from shotfs.digest import Digest
+from shotfs.cache.rate import RateMeter
+from shotfs.cache.reader import Reader
+from shotfs.cache.requests import Requests, UnderWay
+from shotfs.cache.scheduling import FetchClass, FetchScheduler, Slot, hedged_read_to_file
+from shotfs.cache.waiters import Wait, Waiter, Waiters
+from shotfs.cache.wanted import Wanted
+from shotfs.digest import Buffer, Digest
 from shotfs.errors import (
     CacheError,
     CacheFull,
@@ -33,16 +42,20 @@ from shotfs.tiers.base import Revision, Span, Tier
 
 log = logging.getLogger(__name__)
 
-REQUEST_S = 4.0
-"""A background request is made to last about this long at most: it holds a connection, and its
-readers see no progress before its end."""
-
 RATE_MIN_BYTES_PER_S = 64 * 1024
 """A request slower than this, beyond the deadline, is given up: something is stuck. Tiers watch
 the progress of their requests themselves; this is the net below."""
 
 ATTEMPTS = 2
 """Bytes that were wrong are fetched once more."""
+
+SMALL_BYTES_MAX = 1024 * 1024
+"""A file up to this size is fetched into memory and verified before its first byte is served: it
+costs a fraction of a millisecond, and nobody ever sees wrong bytes of a small file."""
+
+
+_FINISHER = Reader(AccessPattern(0), fetch_class=FetchClass.LOOKAHEAD)
+"""In whose name a file is finished that everybody has closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,45 +64,11 @@ class Fetching:
 
     Attributes:
         scheduler: shared by all streams.
-        range_blocks: blocks of one bulk request at most.
-        parallel: requests of one stream at once.
         deadline_s: how long a reader waits without progress.
     """
 
     scheduler: FetchScheduler
-    range_blocks: int
-    parallel: int
     deadline_s: float
-
-
-class Keeper(Protocol):
-    """What a stream needs of the cache."""
-
-    async def prepare(self, stream: Stream) -> Descriptor | None:
-        """Reserve room and make the file; None: there is no room."""
-        ...
-
-    def wrote(self, stream: Stream, length_bytes: int) -> None:
-        """Account for bytes that reached the disk."""
-        ...
-
-    async def verify_and_admit(self, stream: Stream) -> Digest | None:
-        """Make the complete file a blob; None: the bytes are not what was promised.
-
-        Raises:
-            OSError, CacheError: it cannot be kept.
-        """
-        ...
-
-    def ended(self, stream: Stream) -> None:
-        """The stream has come to an end, or its file was given up: take everything back."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    run: Run
-    error: ShotfsError | None = None
 
 
 class Stream:
@@ -97,19 +76,40 @@ class Stream:
 
     Attributes:
         revision: what is fetched, and nothing else ever.
+        blocks: what of it is here.
         phase: see `phase`.
         attempt: 1, or 2 after the first bytes were wrong.
         digest: None until COMPLETE.
-        readers: open files that use it.
-        fetch_class: the most urgent one of those who joined it.
+        error: why it failed.
         finished: set when `run` has ended and everything was given back.
-        descriptor: of the file; None before the first STREAMING and when it was given up.
+        descriptor: of the file; None before the first STREAMING, when it was given up, and for
+            small files.
     """
 
-    def __init__(self, tier: Tier, revision: Revision, fetching: Fetching, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        tier: Tier,
+        revision: Revision,
+        fetching: Fetching,
+        keeper: Keeper,
+        *,
+        in_ranges: bool = False,
+        after: trio.Event | None = None,
+    ) -> None:
+        """Make one that fetches nothing before `run`.
+
+        Args:
+            tier: where to fetch from.
+            revision: what to fetch.
+            fetching: how.
+            keeper: what keeps it.
+            in_ranges: fetch no more than what is read, although one request would bring it all.
+            after: what has to happen first: the end of another stream of this revision.
+        """
         self._tier = tier
         self._fetching = fetching
         self._keeper = keeper
+        self._after = after
         self.revision = revision
         self.blocks = BlockMap(revision.size_bytes)
         self.phase = Phase.PREPARING
@@ -117,20 +117,26 @@ class Stream:
         self.digest: Digest | None = None
         self.error: ShotfsError | None = None
         self.descriptor: Descriptor | None = None
-        self.readers = 0
-        self.fetch_class = FetchClass.PUBLISH
-        self.fill_wanted = False
-        self._scope = trio.CancelScope()
-        self._nursery: trio.Nursery | None = None
-        self._waiters: set[_Waiter] = set()
-        self._wanted: deque[Run] = deque()
-        self._wanting = 0
-        self._filling = 0
-        self._position = 0
-        self._seconds_per_block = 0.0
-        self._changed = trio.lowlevel.ParkingLot()
-        self._turn = trio.Event()
         self.finished = trio.Event()
+        self.small = revision.size_bytes <= SMALL_BYTES_MAX
+        pace = fetching.scheduler.pace(revision.tier)
+        self.whole_at_once = self.small or (
+            not in_ranges and revision.size_bytes <= pace.range_bytes(FetchClass.DEMAND)
+        )
+        self._whole = Run(0, self.blocks.count)
+        self._wanted = Wanted(self.blocks)
+        self._requests = Requests(
+            revision, self.blocks, self._wanted, fetching.scheduler, self._fetch, self._refused,
+            whole=self.whole_at_once,
+        )  # fmt: skip
+        self._readers: set[Reader] = set()
+        self._rate = RateMeter()
+        self._scope = trio.CancelScope()
+        self._pausing = False
+        self._waiters = Waiters()
+        self._turn = trio.Event()
+        self._asked = trio.Event()
+        self._slot: Slot | None = None
 
     def __repr__(self) -> str:
         done, size = self.blocks.present_bytes, self.revision.size_bytes
@@ -139,9 +145,28 @@ class Stream:
         )
 
     @property
-    def whole_at_once(self) -> bool:
-        """Whether one request fetches it all."""
-        return self.revision.size_bytes <= self._fetching.range_blocks * BLOCK_BYTES
+    def readers(self) -> int:
+        """How many open files and fetches use it."""
+        return len(self._readers)
+
+    @property
+    def fetch_class(self) -> FetchClass:
+        """How urgent it is to those who use it."""
+        return self._most_urgent.fetch_class
+
+    @property
+    def _most_urgent(self) -> Reader:
+        return min(self._readers, key=lambda one: one.fetch_class, default=_FINISHER)
+
+    @property
+    def started(self) -> bool:
+        """Whether anything of it was asked for."""
+        return self.whole_at_once or self.blocks.present_bytes > 0 or bool(self.requests())
+
+    @property
+    def finishing(self) -> bool:
+        """Whether it is fetched to its end although nobody may read it any more."""
+        return self._wanted.fills(self)
 
     @property
     def rejected(self) -> bool:
@@ -149,103 +174,164 @@ class Stream:
         return isinstance(self.error, DigestMismatch)
 
     @property
-    def started(self) -> bool:
-        """Whether anything of it was asked for."""
-        return self.whole_at_once or self.fill_wanted or self.blocks.present_bytes > 0
+    def rate_bytes_per_s(self) -> float:
+        """How fast it came in over the last seconds."""
+        return self._rate.bytes_per_s(trio.current_time())
+
+    def waits(self) -> list[Wait]:
+        """Return who waits for what, the longest waiting first."""
+        return self._waiters.report()
+
+    def requests(self) -> list[UnderWay]:
+        """Return what is being fetched, the oldest first."""
+        return self._requests.under_way()
 
     # --- for readers -----------------------------------------------------------------------------
 
-    def serves(self, span: Span) -> bool:
-        """Whether *span* can be read from the file now.
+    def join(self, reader: Reader) -> None:
+        """One more open file, or fetch. What one request brings is asked for at once."""
+        self._readers.add(reader)
+        if self._slot is not None:
+            self._slot.promote(reader.fetch_class)
+        if self.whole_at_once:
+            self._want(reader, self._whole, reader, reader.fetch_class)
 
-        A file of one block is verified before its first byte is served: it costs a fraction of a
-        millisecond, and nobody ever sees wrong bytes of a small file.
-        """
+    def leave(self, reader: Reader) -> None:
+        """It was closed: what only it wanted is not asked for any more."""
+        self._readers.discard(reader)
+        self._wanted.gone(reader)
+        self._wanted.demand_ended(self._whole, reader)
+        self._requests.pump()
+
+    def will_read(self, reader: Reader, span: Span) -> None:
+        """Take note of a read, and fetch what will be read next."""
+        if self.whole_at_once or self.phase in ENDED:
+            return
+        ahead = reader.pattern.observe(span, self._requests.window_bytes_max)
+        if ahead:
+            runs = [self.blocks.blocks_of(one) for one in ahead]
+            self._wanted.ahead(runs, reader, reader.asker)
+        if not self._wanted.fills(reader) and reader.wants_whole(
+            self.revision.size_bytes, self.blocks.present_bytes
+        ):
+            self._wanted.fill(FetchClass.LOOKAHEAD, reader, reader.asker)
+        elif not ahead:
+            return
+        self._requests.pump()
+
+    def serves(self, span: Span) -> bool:
+        """Whether *span* can be read now."""
         if self.phase is Phase.COMPLETE:
             return True
-        if self.revision.size_bytes <= BLOCK_BYTES:
+        if self.small:
             return False
         return self.phase in (Phase.STREAMING, Phase.VERIFYING) and self.blocks.holds(span)
 
-    async def wait_for(self, span: Span, *, demand: bool = True) -> None:
-        """Return when *span* can be read from the file, or when the stream keeps nothing.
+    async def wait_for(self, span: Span, reader: Reader) -> None:
+        """Return when *span* can be read, or when the stream keeps nothing.
 
-        Args:
-            span: what is waited for.
-            demand: fetch it before everything that nobody waits for.
+        It is fetched before everything that nobody waits for.
 
         Raises:
             TierTimeout: nothing of it came for the deadline.
             TierError: the origin failed; others may have more luck.
             DigestMismatch: the bytes were wrong twice.
         """
-        waiter = _Waiter(self.blocks.blocks_of(span))
-        self._waiters.add(waiter)
-        try:
-            await self._wait(waiter, span, demand=demand)
-        finally:
-            self._waiters.discard(waiter)
+        waiter = self._waiter(span, reader, FetchClass.DEMAND)
+        await self._wait(waiter, lambda: self.serves(span))
 
-    async def wait_complete(self) -> Digest:
-        """Return the digest once the whole is verified.
+    async def wait_complete(self, reader: Reader) -> Digest:
+        """Return the digest once the whole is verified; fetched at the class of *reader*.
 
         Raises:
             CacheFull: it is not kept.
             As `wait_for` otherwise.
         """
-        whole = Span(0, self.revision.size_bytes)
-        while self.phase is not Phase.COMPLETE:
-            self.start_fill()
-            await self.wait_for(whole, demand=self.whole_at_once)
-            if self.phase is Phase.UNKEPT or self.phase is Phase.DROPPED:
-                raise CacheFull(
-                    f"{self.revision.key}: the cache has no room to keep it",
-                    fix="raise cache.bytes_max, or lower cache.free_bytes_min",
-                )
-            if self.phase is Phase.VERIFYING:
-                await self._changed.park()
-        assert self.digest is not None
+        fetch_class = reader.fetch_class
+        if not self.whole_at_once:
+            fetch_class = max(fetch_class, FetchClass.LOOKAHEAD)
+        waiter = self._waiter(Span(0, self.revision.size_bytes), reader, fetch_class)
+        await self._wait(waiter, lambda: self.phase is Phase.COMPLETE)
+        if self.digest is None:
+            raise CacheFull(
+                f"{self.revision.key}: the cache has no room to keep it",
+                fix="raise cache.bytes_max, or lower cache.free_bytes_min",
+            )
         return self.digest
 
-    def start_fill(self) -> None:
-        """Fetch what nobody waits for, too."""
-        self.fill_wanted = True
-        # What a reader waits for is asked for first; its arrival starts the rest.
-        if not self._wanted and not self._wanting:
-            self._spawn_fill()
+    def finish(self) -> None:
+        """Fetch the rest, also when nobody reads it any more."""
+        self._wanted.fill(FetchClass.LOOKAHEAD, self, NOBODY)
+        self._asked.set()
+        self._requests.pump()
 
-    def stop_fill(self) -> None:
-        """Start no more requests that nobody waits for."""
-        self.fill_wanted = False
+    def keep_nothing(self) -> None:
+        """Give up the file: the disk has no room for it. Its readers read on from the origin."""
+        self._move_once(Event.NO_ROOM)
 
-    def abandon(self) -> None:
-        """Give up: the cache closes, or needs the room."""
+    def pause(self) -> None:
+        """End for now: what is here waits for the next reader, as far as it is kept in parts."""
+        if self.phase is Phase.STREAMING:
+            self._move(Event.ABANDONED if self.small else Event.PAUSED)
+        elif self.phase is Phase.PREPARING:
+            self._move(Event.ABANDONED)
+        self._pausing = True
         self._scope.cancel()
 
-    async def _wait(self, waiter: _Waiter, span: Span, *, demand: bool) -> None:
-        clock = trio.current_time
-        absent = self.blocks.absent_count(span)
-        give_up_at = clock() + self._fetching.deadline_s
-        while not self.serves(span):
-            if waiter.error is not None:
-                raise waiter.error
-            if self.error is not None:
-                raise self.error
-            if self.phase in ENDED:
-                return
-            if demand:
-                self._want(waiter.run)
-            with trio.move_on_at(give_up_at) as scope:
-                await self._changed.park()
-            if scope.cancelled_caught:
-                raise TierTimeout(
-                    f"{self.revision.tier}/{self.revision.key}: no byte of"
-                    f" [{span.start}, {span.stop}) came within {self._fetching.deadline_s:g} s",
-                    fix="see `shotfs status`; mount.request_deadline_s is the limit",
-                )
-            now_absent = self.blocks.absent_count(span)
-            if now_absent != absent:
-                absent, give_up_at = now_absent, clock() + self._fetching.deadline_s
+    def close_descriptor(self) -> None:
+        """Let go of the file; reads that are under way finish first."""
+        if self.descriptor is not None:
+            self.descriptor.release()
+            self.descriptor = None
+
+    def _waiter(self, span: Span, reader: Reader, fetch_class: FetchClass) -> Waiter:
+        run = self._whole if self.whole_at_once else self.blocks.blocks_of(span)
+        return Waiter(span, run, reader, fetch_class)
+
+    async def _wait(self, waiter: Waiter, done: Callable[[], bool]) -> None:
+        try:
+            with self._waiters.waiting(waiter):
+                while not done():
+                    if error := waiter.error or self.error:
+                        raise error
+                    if self.phase in ENDED:
+                        return
+                    self._want(waiter.reader, waiter.run, waiter, waiter.fetch_class)
+                    # After what is waited for now: it is asked for first.
+                    if waiter.fetch_class is FetchClass.DEMAND:
+                        self.will_read(waiter.reader, waiter.span)
+                    await self._progress(waiter)
+        finally:
+            self._wanted.demand_ended(waiter.run, waiter)
+            self._requests.pump()
+
+    def _want(self, reader: Reader, run: Run, owner: object, fetch_class: FetchClass) -> None:
+        if fetch_class is FetchClass.DEMAND:
+            self._wanted.demand(run, owner, reader.asker)
+        else:
+            self._wanted.fill(fetch_class, reader, reader.asker)
+        self._asked.set()
+        self._requests.pump()
+
+    async def _progress(self, waiter: Waiter) -> None:
+        """Return when something happened that concerns *waiter*.
+
+        Raises:
+            TierTimeout: nothing of his blocks came for the deadline.
+        """
+        limit_s = self._fetching.deadline_s
+        verifying = self.phase is Phase.VERIFYING and not self.small
+        if verifying or waiter.fetch_class is not FetchClass.DEMAND:
+            # At the speed of the disk, however large it is; and who queues behind readers may
+            # have to wait for long: his requests have deadlines of their own.
+            limit_s = math.inf
+        if not await waiter.progress(limit_s):
+            span = waiter.span
+            raise TierTimeout(
+                f"{self.revision.tier}/{self.revision.key}: no byte of"
+                f" [{span.start}, {span.stop}) came within {limit_s:g} s",
+                fix="see `shotfs status`; mount.request_deadline_s is the limit",
+            )
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -253,48 +339,45 @@ class Stream:
         """Live: prepare, stream, verify; again once if the bytes were wrong."""
         try:
             with self._scope:
+                if self._after is not None:
+                    await self._after.wait()
                 while self.phase not in ENDED:
                     await self._attempt()
         except Exception:  # its readers go on without it; the mount must not end with it
             log.exception("a stream failed unexpectedly", extra={"key": self.revision.key})
         finally:
             if self.phase not in ENDED:
-                self._move(Event.ABANDONED)
-            self._end()
+                pausing = self._pausing and self.phase is Phase.VERIFYING and not self.small
+                self._move(Event.PAUSED if pausing else Event.ABANDONED)
+            await self._end()
 
     async def _attempt(self) -> None:
-        self.descriptor = await self._keeper.prepare(self)
-        if self.descriptor is None:
+        if self.small:
+            admitted = await self._keeper.reserve(self)
+        else:
+            self.descriptor = await self._keeper.prepare(self)
+            admitted = self.descriptor is not None
+        if self.phase in ENDED:
+            return  # it was given up meanwhile
+        if not admitted:
             self._move(Event.NO_ROOM)
             return
         self._move(Event.ADMITTED)
+        if self.small:
+            while self.phase is Phase.STREAMING:
+                await self._bring_small()
+            return
         if self.blocks.complete:
             self._move(Event.ALL_PRESENT)
         else:
-            await self._stream()
+            self._turn = trio.Event()
+            await self._requests.run_until(self._turn)
         if self.phase is Phase.VERIFYING:
-            await self._verify()
+            await self._verify(partial(self._keeper.verify_and_admit, self))
 
-    async def _stream(self) -> None:
-        self._turn = trio.Event()
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                for run in self._take_wanted():
-                    self._want(run)
-                if self.whole_at_once:
-                    self._want(self.blocks.blocks_of(Span(0, self.revision.size_bytes)))
-                if not self._wanting:
-                    self._spawn_fill()
-                await self._turn.wait()
-            finally:
-                self._nursery = None
-                nursery.cancel_scope.cancel()
-        self._wanting = self._filling = 0
-
-    async def _verify(self) -> None:
+    async def _verify(self, admit: Callable[[], Awaitable[Digest | None]]) -> None:
         try:
-            digest = await self._keeper.verify_and_admit(self)
+            digest = await admit()
         except (OSError, CacheError) as error:
             log.warning("not kept", extra={"key": self.revision.key, "reason": str(error)})
             self._move(Event.NO_ROOM)
@@ -312,129 +395,81 @@ class Stream:
         else:
             self._give_up_file()
             self.attempt += 1
-            self.blocks = BlockMap(self.revision.size_bytes)
+            self.blocks.clear()
             self._move(Event.MISMATCH)
 
     def _move(self, event: Event) -> None:
         self.phase = transition(self.phase, event)
         self._turn.set()
-        self._changed.unpark_all()
+        self._waiters.wake()
 
-    def _end(self) -> None:
-        if self.phase is not Phase.COMPLETE:
-            self._give_up_file()
-        else:
+    async def _end(self) -> None:
+        if self.phase is Phase.PAUSED:
+            await self._keeper.paused(self)
+            self.close_descriptor()
+        elif self.phase is Phase.COMPLETE:
             self._keeper.ended(self)
             if not self.readers:
                 self.close_descriptor()
-        self._changed.unpark_all()
+        else:
+            self._give_up_file()
+        self._waiters.wake()
         self.finished.set()
 
     def _give_up_file(self) -> None:
         self._keeper.ended(self)
         self.close_descriptor()
 
-    def close_descriptor(self) -> None:
-        """Let go of the file; reads that are under way finish first."""
-        if self.descriptor is not None:
-            self.descriptor.release()
-            self.descriptor = None
-
     # --- fetching --------------------------------------------------------------------------------
 
-    def _take_wanted(self) -> list[Run]:
-        wanted = list(self._wanted)
-        self._wanted.clear()
-        return wanted
-
-    def _want(self, run: Run) -> None:
-        """Have *run* fetched before everything that nobody waits for."""
-        if self.whole_at_once:
-            run = self.blocks.blocks_of(Span(0, self.revision.size_bytes))
-        if run in self._wanted or not self.blocks.misses(run):
+    async def _bring_small(self) -> None:
+        """Fetch all into memory and make it a blob; the slot is held until memory is free again."""
+        size_bytes = self.revision.size_bytes
+        if not size_bytes:
+            self._move(Event.ALL_PRESENT)
+            await self._verify(partial(self._keeper.admit_small, self, b""))
             return
-        self._wanted.append(run)
-        if self._nursery is not None and self._wanting < self._fetching.parallel:
-            self._wanting += 1
-            self._nursery.start_soon(self._fetch_wanted)
+        await self._asked.wait()
+        first = self._most_urgent
+        self._slot = self._fetching.scheduler.request(
+            self.revision.tier, size_bytes, first.fetch_class, asker=first.asker,
+            what=self.revision.key,
+        )  # fmt: skip
+        content: Buffer = b""
 
-    def _spawn_fill(self) -> None:
-        if self._nursery is None or not self.fill_wanted or self.whole_at_once:
-            return
-        while self._filling < self._fetching.parallel:
-            self._filling += 1
-            self._nursery.start_soon(self._fetch_rest)
+        async def read() -> None:
+            nonlocal content
+            content = await self._tier.read(self.revision, Span(0, size_bytes))
 
-    async def _fetch_wanted(self) -> None:
         try:
-            while self._wanted:
-                await self._fetch_one_wanted()
+            async with self._slot as slot:
+                if await self._ask(self._whole, slot, read):
+                    await self._verify(partial(self._keeper.admit_small, self, content))
+        except ShotfsError as error:
+            self._refused(error)
         finally:
-            self._wanting -= 1
-
-    async def _fetch_one_wanted(self) -> None:
-        # The place in the queue of slots is taken first; which run it is for is decided when the
-        # slot is there, and a run stays in `_wanted` until it is claimed, so it is asked for once.
-        first = self._wanted[0]
-        limit = min(self._fetching.range_blocks, first.stop - first.first)
-        async with self._slot(limit, self.fetch_class) as slot:
-            claimed = self._claim_wanted(limit)
-            if claimed is not None:
-                self._position = claimed.stop
-                if await self._fetch(claimed, slot):
-                    self._spawn_fill()
-
-    def _claim_wanted(self, limit: int) -> Run | None:
-        if not self._wanted:
-            return None
-        run = self._wanted.popleft()
-        claimed = self.blocks.claim(run, limit)
-        if claimed is not None and claimed.stop < run.stop:
-            self._wanted.appendleft(Run(claimed.stop, run.stop))
-        return claimed
-
-    async def _fetch_rest(self) -> None:
-        try:
-            more = True
-            while more and self.fill_wanted:
-                limit = self._fill_blocks()
-                async with self._slot(limit, max(self.fetch_class, FetchClass.LOOKAHEAD)) as slot:
-                    more = await self._fetch_next(limit, slot)
-        finally:
-            self._filling -= 1
-
-    async def _fetch_next(self, limit: int, slot: Slot) -> bool:
-        # It may have been stopped while this task waited for the slot.
-        run = self.blocks.claim_from(self._position, limit) if self.fill_wanted else None
-        if run is None:
-            return False
-        self._position = run.stop
-        return await self._fetch(run, slot)
-
-    def _fill_blocks(self) -> int:
-        if not self._seconds_per_block:
-            return self._fetching.range_blocks
-        return max(1, min(self._fetching.range_blocks, int(REQUEST_S / self._seconds_per_block)))
-
-    def _slot(self, blocks: int, fetch_class: FetchClass) -> Slot:
-        revision = self.revision
-        length_bytes = min(blocks * BLOCK_BYTES, revision.size_bytes)
-        return self._fetching.scheduler.slot(
-            revision.tier, length_bytes, fetch_class, what=revision.key
-        )
+            self._slot = None
+            self._asked = trio.Event()
 
     async def _fetch(self, run: Run, slot: Slot) -> bool:
         """Fetch the claimed *run*; False: it failed and whoever waits for it has been told."""
         assert self.descriptor is not None
         span = self.blocks.span_of(run)
-        limit_s = self._fetching.deadline_s + span.length_bytes / RATE_MIN_BYTES_PER_S
-        started = trio.current_time()
+        with self.descriptor.using() as number:
+            scheduler, tier = self._fetching.scheduler, self._tier
+            read = partial(hedged_read_to_file, scheduler, slot, tier, self.revision, span, number)
+            return await self._ask(run, slot, read)
+
+    async def _ask(self, run: Run, slot: Slot, read: Callable[[], Awaitable[None]]) -> bool:
+        length_bytes = self.blocks.span_of(run).length_bytes
+        limit_s = self._fetching.deadline_s + length_bytes / RATE_MIN_BYTES_PER_S
+        began = trio.current_time()
         arrived = False
         try:
-            with self.descriptor.using() as number, trio.fail_after(limit_s):
-                await self._tier.read_to_file(self.revision, span, number)
+            with trio.fail_after(limit_s):
+                await read()
             arrived = True
-            slot.record(span.length_bytes, trio.current_time() - started)
+            slot.record(length_bytes, trio.current_time() - began)
         except (ObjectNotFound, RevisionChanged) as error:
             self._origin_changed(error)
         except ShotfsError as error:
@@ -455,18 +490,18 @@ class Stream:
             if not arrived:
                 self.blocks.release(run)
         if arrived:
-            self._arrived(run, trio.current_time() - started)
+            self._arrived(run)
         return arrived
 
-    def _arrived(self, run: Run, took_s: float) -> None:
-        per_block = took_s / (run.stop - run.first)
-        before = self._seconds_per_block or per_block
-        self._seconds_per_block = 0.7 * before + 0.3 * per_block
-        self._keeper.wrote(self, self.blocks.settle(run))
+    def _arrived(self, run: Run) -> None:
+        length_bytes = self.blocks.settle(run)
+        self._rate.add(trio.current_time(), length_bytes)
+        if not self.small:
+            self._keeper.wrote(self, length_bytes)
         if self.blocks.complete:
             self._move_once(Event.ALL_PRESENT)
         else:
-            self._changed.unpark_all()
+            self._waiters.wake(run)
 
     def _origin_changed(self, error: ShotfsError) -> None:
         # A deleted object is ENOENT to whoever looks for it, and stale to whoever has it open.
@@ -477,15 +512,16 @@ class Stream:
         self.error.__cause__ = error
         self._move_once(Event.ORIGIN_CHANGED)
 
+    def _refused(self, error: ShotfsError) -> None:
+        """No request may be made: everybody who waits is told."""
+        self._tell_waiters(self._whole, error)
+
     def _tell_waiters(self, run: Run, error: ShotfsError) -> None:
-        self.stop_fill()
-        for waiter in self._waiters:
-            if waiter.run.first < run.stop and run.first < waiter.run.stop:
-                waiter.error = error
-        self._changed.unpark_all()
+        self._wanted.failed(run)
+        self._waiters.tell(run, error)
         if not self.readers:
             # It was being finished for later; an origin in trouble is not asked for that again.
-            self.abandon()
+            self.pause()
 
     def _move_once(self, event: Event) -> None:
         """Several requests may meet the same end; the first decides."""

@@ -5,30 +5,22 @@ One live stream a revision, however many read it. Event loop only.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import trio
 
-from shotfs.cache.admission import Admission
-from shotfs.cache.index import identity_of
+from shotfs.cache.access import Fill
+from shotfs.cache.keeper import Keeper
 from shotfs.cache.phase import ENDED
-from shotfs.cache.room import Room
-from shotfs.cache.scheduling import FetchClass
+from shotfs.cache.reader import Reader
 from shotfs.cache.stream import Fetching, Stream
 from shotfs.errors import ShotfsError
 from shotfs.tiers.base import Revision, Tier
 
-FINISH_BYTES_MAX = 64 * 1024 * 1024
-"""A stream up to this size is finished although everybody closed it."""
-
 GRACE_S = 5.0
-"""A larger stream goes on for this long after its last reader closed it."""
+"""What is under way for a large file goes on for this long after its last reader closed it:
+applications close and open again."""
 
 REJECTED_S = 10.0
 """How long content that was wrong twice is not asked for again."""
-
-IDLE_STREAMS_MAX = 64
-"""Unfinished large streams that wait for their next reader."""
 
 
 class Streams:
@@ -36,16 +28,14 @@ class Streams:
 
     Args:
         fetching: how streams fetch.
-        room: says when idle streams must go.
         nursery: where streams live.
     """
 
-    def __init__(self, fetching: Fetching, room: Room, nursery: trio.Nursery) -> None:
+    def __init__(self, fetching: Fetching, nursery: trio.Nursery) -> None:
         self._fetching = fetching
-        self._room = room
         self._nursery = nursery
         self._streams: dict[str, Stream] = {}
-        self._idle: OrderedDict[str, Stream] = OrderedDict()
+        self._left_s: dict[Stream, float] = {}
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -67,52 +57,55 @@ class Streams:
         return stream.error if stream is not None and stream.rejected else None
 
     def join(
-        self,
-        tier: Tier,
-        revision: Revision,
-        identity: str,
-        keeper: Admission,
-        fetch_class: FetchClass,
+        self, tier: Tier, revision: Revision, identity: str, keeper: Keeper, reader: Reader
     ) -> Stream:
         """Return the stream of *revision*, with one more reader; started if there is none."""
         stream = self._streams.get(identity)
         if stream is None or (stream.phase in ENDED and not stream.rejected):
-            stream = Stream(tier, revision, self._fetching, keeper)
+            stream = Stream(
+                tier, revision, self._fetching, keeper,
+                in_ranges=reader.fill is Fill.RANGES,
+                # Its file may still be on its way into the table of those that wait.
+                after=None if stream is None else stream.finished,
+            )  # fmt: skip
             self._streams[identity] = stream
             self._nursery.start_soon(self._run, identity, stream)
-        stream.readers += 1
-        stream.fetch_class = min(stream.fetch_class, fetch_class)
-        self._idle.pop(identity, None)
+        self._left_s.pop(stream, None)
+        stream.join(reader)
         return stream
 
-    def leave(self, identity: str, stream: Stream) -> None:
+    def leave(self, stream: Stream, reader: Reader) -> None:
         """Take one reader away, and decide what becomes of a stream that nobody has open."""
-        stream.readers -= 1
+        live = stream.phase not in ENDED
+        if live and stream.started and reader.wants_it_finished(stream.revision.size_bytes):
+            stream.finish()
+        stream.leave(reader)
         if stream.readers:
             return
-        if stream.phase in ENDED:
+        if not live:
             stream.close_descriptor()
-        elif not stream.started:
-            stream.abandon()
-        elif stream.revision.size_bytes <= FINISH_BYTES_MAX:
-            stream.start_fill()
-        else:
-            self._nursery.start_soon(self._set_idle, identity, stream)
+        elif not stream.started or (not stream.finishing and not reader.opened):
+            stream.pause()
+        elif not stream.finishing:
+            self._left_s[stream] = trio.current_time()
+            self._nursery.start_soon(self._pause_later, stream)
 
-    async def drop_idle_for(self, size_bytes: int) -> None:
-        """Drop unfinished streams that nobody reads until *size_bytes* fit, or none is left."""
-        while self._idle and not self._room.shortage(size_bytes).none:
-            await self._drop(next(iter(self._idle.values())))
+    async def keep_nothing(self) -> None:
+        """Give up every file that is coming in: others need the disk."""
+        for stream in tuple(self._streams.values()):
+            stream.keep_nothing()
 
-    async def drop_idle(self) -> None:
-        """Drop every unfinished stream that nobody reads."""
-        for stream in tuple(self._idle.values()):
-            await self._drop(stream)
+    async def pause_idle(self) -> None:
+        """Pause what nobody reads and nobody wants finished."""
+        for stream in tuple(self._left_s):
+            stream.pause()
+            await stream.finished.wait()
 
     async def stop(self) -> None:
-        """End all streams."""
+        """End all streams; what came of large files is kept."""
         for stream in tuple(self._streams.values()):
-            stream.abandon()
+            stream.pause()
+        for stream in tuple(self._streams.values()):
             await stream.finished.wait()
 
     async def _run(self, identity: str, stream: Stream) -> None:
@@ -122,20 +115,12 @@ class Streams:
                 # Each open would fetch it twice more; a wall of nodes would do so all day.
                 await trio.sleep(REJECTED_S)
         finally:
+            self._left_s.pop(stream, None)
             if self._streams.get(identity) is stream:
                 del self._streams[identity]
-            self._idle.pop(identity, None)
 
-    async def _set_idle(self, identity: str, stream: Stream) -> None:
+    async def _pause_later(self, stream: Stream) -> None:
         await trio.sleep(GRACE_S)
-        if stream.readers or stream.phase in ENDED:
-            return
-        stream.stop_fill()
-        self._idle[identity] = stream
-        if len(self._idle) > IDLE_STREAMS_MAX:
-            await self._drop(next(iter(self._idle.values())))
-
-    async def _drop(self, stream: Stream) -> None:
-        self._idle.pop(identity_of(stream.revision), None)
-        stream.abandon()
-        await stream.finished.wait()
+        left_s = self._left_s.get(stream)
+        if left_s is not None and trio.current_time() - left_s >= GRACE_S:
+            stream.pause()

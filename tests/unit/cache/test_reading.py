@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from shotfs.cache import FileState
+from shotfs.cache.blocks import BLOCK_BYTES
 from shotfs.digest import Checksums, digest_bytes
 from shotfs.errors import DigestMismatch
 from shotfs.tiers.base import Span
@@ -128,7 +129,7 @@ async def test_status_follows_a_revision_from_remote_to_cached(
         await file.read(Span(0, 1))
         status = await cache.status_of(revision)
         assert status.state == "partial"
-        assert status.bytes_present >= MIB
+        assert status.bytes_present >= BLOCK_BYTES
         tier.gates[8 * MIB].set()
         for gate in tier.gates.values():
             gate.set()
@@ -144,7 +145,7 @@ async def test_content_and_order_of_use_survive_a_restart(tier: FakeTier, tmp_pa
             await keep(cache, tier, revision)
         await read_all(cache, tier, revisions[0])
     reads = len(tier.reads)
-    async with cache_in(tmp_path / "c", bytes_max=4 * 64 * KIB) as cache:
+    async with cache_in(tmp_path / "c", bytes_max=4 * 64 * KIB, eviction="lru") as cache:
         assert cache.stats().files == 4
         for revision in revisions:
             assert await cache.known(revision)
