@@ -121,6 +121,8 @@ class NodeCache:
         metrics, stats = self._node.metrics, self._node.cache.stats()
         metrics.cache_streams.set(stats.streams)
         metrics.cache_unkept.set(stats.unkept)
+        metrics.cache_pinned_bytes.set(stats.pinned_bytes)
+        metrics.cache_reserved_bytes.set(stats.bytes_reserved)
         counts = self._node.filesystem.waits.counts()
         for operation in OPERATIONS:
             metrics.waiting[operation].set(counts.get(operation, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -88,8 +89,14 @@ class NodeService:
         }
 
     def cache_stats(self) -> Any:
-        """Return the numbers of the cache."""
-        return self._node.cache.stats()
+        """Return the numbers of the cache, the share of hits since the start, and its policy."""
+        stats = self._node.cache.stats()
+        opens = stats.hits + stats.misses
+        return {
+            **asdict(stats),
+            "hit_ratio": round(stats.hits / opens, 4) if opens else None,
+            "eviction": self._node.settings.cache.eviction,
+        }
 
     def queue(self) -> Sequence[Any]:
         """Return what is not in the origin yet."""

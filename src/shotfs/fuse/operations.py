@@ -123,7 +123,7 @@ class Operations(pyfuse3.Operations):
         """Look a name up; a miss is remembered by the kernel as long as the policy says."""
         path = self._path(parent_inode, name)
         generation = self._filesystem.generation
-        found = await self._filesystem.lookup(path)
+        found = await self._filesystem.lookup(path, _caller(ctx))
         if isinstance(found, Missing):
             # An entry with inode 0 is a negative entry; ENOENT would not be cached.
             missing = EntryAttributes()

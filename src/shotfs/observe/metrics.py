@@ -171,6 +171,12 @@ class Metrics:
         self.cache_unkept = self._gauge(
             "shotfs_cache_unkept_files", "Files since the start that were read without keeping."
         )
+        self.cache_pinned_bytes = self._gauge(
+            "shotfs_cache_pinned_bytes", "Bytes in the cache that are pinned."
+        )
+        self.cache_reserved_bytes = self._gauge(
+            "shotfs_cache_reserved_bytes", "Room for what is coming in and for unfinished files."
+        )
         self.cache_streams = self._gauge("shotfs_cache_streams", "Files that are coming in.")
         self.waiting = self._gauges(
             "shotfs_waiting", "Operations of applications that wait now.", "op"

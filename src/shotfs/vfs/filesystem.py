@@ -171,6 +171,7 @@ class FileSystem:
         self.reports = VersionReports(
             self._finder, spool=spool, tiers=tiers, site=settings.node.site
         )
+        self.cached_paths = CachedPaths(self._finder, self._directories, cache=cache, tiers=tiers)
         self.path_reports = PathReports(
             self._finder,
             cache=cache,
@@ -178,9 +179,7 @@ class FileSystem:
             tiers=tiers,
             waits=self.waits,
             askers=askers,
-        )
-        self.cached_paths = CachedPaths(
-            self._finder, self._directories, cache=cache, tiers=tiers
+            pins_of=self.cached_paths.pins_of,
         )
         self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
 
@@ -203,13 +202,17 @@ class FileSystem:
 
     # --- asking ----------------------------------------------------------------------------------
 
-    async def lookup(self, path: str) -> Attributes | Missing:
+    async def lookup(self, path: str, caller: Caller | None = None) -> Attributes | Missing:
         """Return what stat shows of *path*, or that there is nothing and for how long.
+
+        Args:
+            path: mount-relative.
+            caller: who looks it up, for `waits`.
 
         Raises:
             TierError: an origin had to be asked and could not answer.
         """
-        entry = self.waits.begin("lookup", path)
+        entry = self.waits.begin("lookup", path, caller)
         try:
             node = await self._finder.find(path)
         finally:

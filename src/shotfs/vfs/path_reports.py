@@ -6,18 +6,20 @@ while it does not answer, what is known here is told. Changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import trio
 
 from shotfs.cache import Asker, Cache
+from shotfs.cache.index import Pin
 from shotfs.cache.inspect import StreamReport
 from shotfs.errors import NotPermitted, ShotfsError
 from shotfs.namespace import TierPool
 from shotfs.pathspec import Explanation
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool
+from shotfs.tiers.base import Revision
 from shotfs.tiers.breaker import Reachability
 from shotfs.vfs import paths
 from shotfs.vfs.askers import Askers
@@ -137,6 +139,7 @@ class PathReports:
         tiers: the origins.
         waits: operations that wait now.
         askers: who the kernel's callers are.
+        pins_of: returns the pins of a revision.
     """
 
     def __init__(
@@ -148,7 +151,9 @@ class PathReports:
         tiers: TierPool,
         waits: WaitTable,
         askers: Askers,
+        pins_of: Callable[[Revision], Awaitable[Sequence[Pin]]],
     ) -> None:
+        self._pins_of = pins_of
         self._waits = waits
         self._askers = askers
         self._finder = finder
@@ -272,6 +277,7 @@ class PathReports:
             digest_proven=proven and digest is not None,
             stream=None if cached else inspector.stream_of(revision),
             readers=inspector.readers_of(revision),
+            pins=tuple(Keep(pin.owner, pin.until_s) for pin in await self._pins_of(revision)),
         )
 
     def _spooled(self, node: Spooled, meaning: Meaning, may_read: Permission) -> PathReport:

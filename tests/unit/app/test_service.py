@@ -134,11 +134,13 @@ async def test_cache_numbers_metrics_and_eviction(world: World) -> None:
     world.origin.add("library/oak.png", b"oak")
     await world.read("ant/library/oak.png")
     service = service_of(world)
-    await world.until(lambda: service.cache_stats().files == 1)
+    await world.until(lambda: service.cache_stats()["files"] == 1)
+    assert service.cache_stats()["hit_ratio"] == 0.0
+    assert service.cache_stats()["eviction"] == "s3-fifo"
     assert "shotfs_cache_misses_total 1.0" in service.metrics_text()
     freed = await service.evict(None)
     assert freed.files == 1
-    assert service.cache_stats().files == 0
+    assert service.cache_stats()["files"] == 0
     assert await world.read("ant/library/oak.png") == b"oak"
 
 

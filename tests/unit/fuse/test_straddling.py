@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ import trio
 from shotfs.fuse.inodes import ROOT
 from shotfs.fuse.operations import Operations
 from shotfs.observe.metrics import Metrics
-from shotfs.vfs import Attributes, Kind, Missing
+from shotfs.vfs import Attributes, Caller, Kind, Missing
 from shotfs.vfs.attributes import directory_identity
 
 TTL_S = 3600.0
+
+CONTEXT: Any = SimpleNamespace(uid=1000, gid=1000, pid=7)
+"""Who asks, as pyfuse3 tells it."""
 
 
 class FileSystem:
@@ -24,7 +28,7 @@ class FileSystem:
         self._found = found
         self._swap = swap
 
-    async def lookup(self, path: str) -> Attributes | Missing:
+    async def lookup(self, path: str, caller: Caller | None = None) -> Attributes | Missing:
         await trio.lowlevel.checkpoint()
         if self._swap:
             self.generation += 1
@@ -58,7 +62,7 @@ def operations(found: Attributes | Missing, *, swap: bool) -> Operations:
 async def test_a_name_that_was_looked_up_meanwhile_is_not_remembered(
     found: Attributes | Missing, swap: bool, kept_s: float
 ) -> None:
-    entry = await operations(found, swap=swap).lookup(ROOT, b"ant", None)
+    entry = await operations(found, swap=swap).lookup(ROOT, b"ant", CONTEXT)
     assert entry.entry_timeout == kept_s
     assert isinstance(found, Missing) or entry.attr_timeout == kept_s
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -101,3 +104,15 @@ def test_an_unbounded_label_does_not_fill_the_memory(
     snapshot = metrics.snapshot()
     assert snapshot["shotfs_tier_retries_total{origin=(other)}"] == 7
     assert len([name for name in snapshot if name.startswith("shotfs_tier_retries")]) == 4
+
+
+def test_operations_md_has_every_metric(metrics: Metrics) -> None:
+    page = (Path(__file__).parents[3] / "docs/operations.md").read_text()
+    named = set(re.findall(r"`(shotfs_[a-z_]+)", page))
+    ours = {
+        family.name
+        for family in metrics.registry.collect()
+        if not family.name.startswith("shotfs_process_")
+    }
+    assert ours - named == set()
+    assert {name for name in named if not name.startswith("shotfs_process")} - ours == set()
