@@ -1,9 +1,10 @@
-"""Google's token endpoint, and the service account's file that leads there."""
+"""Google's token endpoint, with the account's file that leads there, and AWS's for containers."""
 
 from __future__ import annotations
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,8 @@ class TokenServer(ThreadingHTTPServer):
     """Gives out one token at a time, or refuses.
 
     Attributes:
-        token: what it gives now; it says that it is good for an hour.
+        token: what it gives now; to Google's clients it says that it is good for an hour.
+        ends_in_s: when AWS's temporary credentials end, which are told as a time of day.
         status: 200, or what it refuses with.
         asked: how often it was asked.
     """
@@ -23,6 +25,7 @@ class TokenServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.token = token
         self.status = 200
+        self.ends_in_s = 3600.0
         self.asked = 0
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.01}, name="tokens"
@@ -41,6 +44,11 @@ class TokenServer(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
+
+    @property
+    def container_url(self) -> str:
+        """For ``AWS_CONTAINER_CREDENTIALS_FULL_URI``: where temporary keys of AWS are."""
+        return f"http://127.0.0.1:{self.server_address[1]}/container"
 
     def write_account(self, path: Path) -> Path:
         """Write the file of a service account, with a key of its own, that asks this server."""
@@ -78,6 +86,21 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if self.server.status != 200:
             answer = {"error": "invalid_grant", "error_description": "account disabled"}
+        self._send(answer)
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        ends = datetime.now(UTC) + timedelta(seconds=self.server.ends_in_s)
+        self._send(
+            {
+                "AccessKeyId": "temporary",
+                "SecretAccessKey": "temporary-secret",
+                "Token": self.server.token,
+                "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+        )
+
+    def _send(self, answer: dict[str, Any]) -> None:
         body = json.dumps(answer).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Type", "application/json")
