@@ -71,6 +71,9 @@ class Database:
         open_index: makes the `Index`; called in the thread, again after damage.
         move_aside: renames what is damaged and returns where it went; called in the thread.
         rebuild: called in the event loop after the index was replaced by an empty one.
+
+    Attributes:
+        rows_lost: calls behind that failed since whoever scans for blobs set it to 0.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Database:
         self._move_aside = move_aside
         self._rebuild = rebuild
         self._index: Index | None = None
+        self.rows_lost = 0
         self._closed = False
         self._jobs: deque[_Job] = deque()
         self._urgent = 0
@@ -122,8 +126,15 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """As `call`, some milliseconds later, in one transaction with others of its kind."""
-        return await self._call(lambda index: method(index, *args, **kwargs), behind=True)
+        """As `call`, some milliseconds later, in one transaction with others of its kind.
+
+        For rows of blobs that are in place: one that fails leaves a blob without a row.
+        """
+        try:
+            return await self._call(lambda index: method(index, *args, **kwargs), behind=True)
+        except IndexUnavailable:
+            self.rows_lost += 1
+            raise
 
     async def aclose(self) -> None:
         """Close the index and end the thread."""

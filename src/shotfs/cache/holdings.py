@@ -80,6 +80,7 @@ class Holdings:
     async def stop(self) -> None:
         """Write what memory holds and close the index."""
         await self.flush_touches()
+        self.rebuilds_unfinished += self.database.rows_lost
         await self.database.aclose()
 
     # --- looking up ------------------------------------------------------------------------------
@@ -183,6 +184,17 @@ class Holdings:
         while True:
             await trio.sleep(TOUCH_INTERVAL_S)
             await self.flush_touches()
+            if self.database.rows_lost:
+                await self._find_lost()
+
+    async def _find_lost(self) -> None:
+        """Look for blobs whose rows could not be written, once rows can be written again."""
+        try:
+            await self.database.call(Index.touch, [])
+        except IndexUnavailable:
+            return
+        self.database.rows_lost = 0
+        self.start_rebuild()
 
     # --- repair ----------------------------------------------------------------------------------
 

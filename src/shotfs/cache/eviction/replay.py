@@ -22,6 +22,7 @@ class ReplayCache:
     """A cache of *bytes_max*, accessed one file after the other.
 
     Attributes:
+        queues: names in the order in which they came.
         hits, hit_bytes: accesses that found their file, and its sizes together.
         accesses, accessed_bytes: all of them.
     """
@@ -30,7 +31,7 @@ class ReplayCache:
         self._policy = policy
         self._bytes_max = bytes_max
         self._blobs: dict[str, _Blob] = {}
-        self._queues: dict[Queue, OrderedDict[str, None]] = {one: OrderedDict() for one in Queue}
+        self.queues: dict[Queue, OrderedDict[str, None]] = {one: OrderedDict() for one in Queue}
         self._bytes = dict.fromkeys(Queue, 0)
         self._used: OrderedDict[str, None] = OrderedDict()
         self._ghosts: OrderedDict[str, None] = OrderedDict()
@@ -69,12 +70,12 @@ class ReplayCache:
 
     def _put(self, name: str, blob: _Blob) -> None:
         self._blobs[name] = blob
-        self._queues[blob.queue][name] = None
+        self.queues[blob.queue][name] = None
         self._bytes[blob.queue] += blob.size_bytes
 
     def _pull(self, name: str) -> _Blob:
         blob = self._blobs.pop(name)
-        del self._queues[blob.queue][name]
+        del self.queues[blob.queue][name]
         self._bytes[blob.queue] -= blob.size_bytes
         return blob
 
@@ -82,11 +83,11 @@ class ReplayCache:
 
     def held(self, queue: Queue) -> Amount:
         """See `Queues.held`."""
-        return Amount(self._bytes[queue], len(self._queues[queue]))
+        return Amount(self._bytes[queue], len(self.queues[queue]))
 
     def oldest(self, queue: Queue) -> Resident | None:
         """See `Queues.oldest`."""
-        return self._resident(next(iter(self._queues[queue]), None))
+        return self._resident(next(iter(self.queues[queue]), None))
 
     def longest_unused(self) -> Resident | None:
         """See `Queues.longest_unused`."""

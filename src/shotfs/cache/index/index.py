@@ -21,10 +21,6 @@ from shotfs.digest import Checksums, Digest
 
 _FOREVER = -1
 
-GHOSTS_MIN = 256
-"""Names of evicted blobs that are remembered; as many as there are files, if these are more."""
-
-
 class Index:
     """The index in *directory*, made if it is not there.
 
@@ -277,7 +273,7 @@ class Index:
 
     def _bound_ghosts(self) -> None:
         totals = self._rows.totals
-        excess = totals.ghosts - max(totals.files, GHOSTS_MIN)
+        excess = totals.ghosts - max(totals.files, 1)
         if excess > 0:
             self._execute(
                 """DELETE FROM ghost WHERE digest IN
