@@ -24,6 +24,7 @@ from shotfs.namespace import Namespace, ShowSet, SpecLoader, TierPool
 from shotfs.namespace.catalog import open_catalog
 from shotfs.namespace.kept_listings import open_kept_listings
 from shotfs.namespace.spec_cache import SpecCache
+from shotfs.namespace.tier_pool import tier_name
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Specification, compiled
 from shotfs.publish import Publisher, Spool, SpoolEntry, open_spool
@@ -210,14 +211,17 @@ async def check_origins(specs: Iterable[Specification], tiers: TierPool) -> None
 
     async def check_origin(url: str) -> None:
         # Kept for the caller instead of raised: an exception group says less.
+        answered = True
         try:
-            tier = await tiers.get(url)
-            if not await _check(tier, url):
-                tiers.breakers.doubt(tier.name)
+            answered = await _check(await tiers.get(url), url)
         except TierUnavailable as exc:
+            answered = False
             log.warning("origin unreachable; what is cached still works: %s", exc)
         except ShotfsError as exc:
             problems.append(exc)
+        if not answered:
+            # So that the first jobs do not find out one by one.
+            tiers.breakers.doubt(tier_name(url))
 
     async def check_near(url: str) -> None:
         near = await tiers.near(url)

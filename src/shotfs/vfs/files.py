@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from shotfs.cache import NOBODY, Cache, FileState
+from shotfs.cache import NOBODY, Cache, FileState, Fill
 from shotfs.digest import Checksums
 from shotfs.errors import (
     IsADirectory,
@@ -123,7 +123,8 @@ class Files:
         revision = node.entry.revision
         # Who asks costs system calls: what is here is opened without.
         asker = NOBODY if self._cache.is_warm(revision) else await self._askers.of(caller)
-        cached = await self._cache.open(tier, revision, asker=asker)
+        fill = Fill(policy.fill.value)
+        cached = await self._cache.open(tier, revision, asker=asker, fill=fill)
         self._metrics.opens[_TEMPERATURES[cached.state]].inc()
         return PublishedHandle(
             cached,
