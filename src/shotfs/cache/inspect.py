@@ -14,7 +14,7 @@ import trio
 from shotfs.cache.asker import Asker
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.index import identity_of
-from shotfs.cache.scheduling import FetchScheduler, Queued
+from shotfs.cache.scheduling import EgressUse, FetchScheduler, Queued
 from shotfs.cache.stream import Stream
 from shotfs.cache.streams import Streams
 from shotfs.digest import Digest
@@ -103,6 +103,19 @@ class StreamReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitReport:
+    """What the configuration lets an origin do now.
+
+    Attributes:
+        bandwidth_bytes_per_s: of all its requests; None: there is no limit at this time of day.
+        egress: how far its budget is used; None: it has none.
+    """
+
+    bandwidth_bytes_per_s: int | None
+    egress: EgressUse | None
+
+
+@dataclass(frozen=True, slots=True)
 class LineReport:
     """What one origin has to do for one class.
 
@@ -171,6 +184,11 @@ class Inspector:
         missing = sorted(self._streams.live(), key=_bytes_missing, reverse=True)
         queue = self._scheduler.queue() if missing else []
         return [(stream.revision, self._report(stream, queue)) for stream in missing[:limit]]
+
+    def limits_of(self, origin: str) -> LimitReport:
+        """Return what *origin* may do now."""
+        scheduler = self._scheduler
+        return LimitReport(scheduler.bandwidth_bytes_per_s(origin), scheduler.egress_of(origin))
 
     def lines(self) -> list[LineReport]:
         """Return what each origin has to do, by class; without those that have nothing to do."""

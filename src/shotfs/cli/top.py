@@ -73,9 +73,14 @@ def _watch(client: Client, report: Mapping[str, Any]) -> None:
             return
         from rich.live import Live
 
-        with Live(poll.shown(), console=output.console, screen=True, auto_refresh=False) as display:
+        display = Live(poll.shown(), console=output.console, screen=True, auto_refresh=False)
+        # Not as a context: Ctrl-C while it begins would leave its screen behind.
+        try:
+            display.start(refresh=True)
             while not keys.quits_within(INTERVAL_S):
                 display.update(poll.next(), refresh=True)
+        finally:
+            display.stop()
 
 
 class _Poll:

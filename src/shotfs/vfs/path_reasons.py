@@ -65,6 +65,21 @@ def _of_file(report: PathReport) -> Iterator[str]:
     if stream.error is not None:
         yield stream.error
     yield from _of_phase(stream)
+    yield from _of_limits(report)
+
+
+def _of_limits(report: PathReport) -> Iterator[str]:
+    limits = report.limits
+    if limits is None:
+        return
+    if limits.bandwidth_bytes_per_s is not None:
+        rate = format_size(limits.bandwidth_bytes_per_s)
+        yield f"the bandwidth of its origin is limited to {rate}/s at this time of day"
+    use = limits.egress
+    if use is not None and use.state != "ok":
+        spent = "is spent" if use.state == "spent" else "is nearly spent: prewarming has stopped"
+        read = format_size(use.day_bytes)
+        yield f"the egress budget of {use.account} {spent} ({read} read in 24 hours)"
 
 
 def _of_phase(stream: StreamReport) -> Iterator[str]:

@@ -13,7 +13,7 @@ import trio
 
 from shotfs.cache import Asker, Cache
 from shotfs.cache.index import Pin
-from shotfs.cache.inspect import StreamReport
+from shotfs.cache.inspect import LimitReport, StreamReport
 from shotfs.errors import NotPermitted, ShotfsError
 from shotfs.namespace import TierPool
 from shotfs.pathspec import Explanation
@@ -104,6 +104,7 @@ class PathReport:
         stream: how it comes in; None: it does not.
         readers: who has it open.
         reachability: of its origin; None where nothing is known.
+        limits: what the configuration lets its origin do now; None where it has none.
         pins: who keeps it, and until when.
         reasons: what all this means, in sentences.
     """
@@ -125,6 +126,7 @@ class PathReport:
     stream: StreamReport | None = None
     readers: tuple[Asker, ...] = ()
     reachability: Reachability | None = None
+    limits: LimitReport | None = None
     pins: tuple[Keep, ...] = ()
     reasons: tuple[str, ...] = ()
 
@@ -277,6 +279,7 @@ class PathReports:
             digest_proven=proven and digest is not None,
             stream=None if cached else inspector.stream_of(revision),
             readers=inspector.readers_of(revision),
+            limits=inspector.limits_of(revision.tier),
             pins=tuple(Keep(pin.owner, pin.until_s) for pin in await self._pins_of(revision)),
         )
 

@@ -73,6 +73,7 @@ _WHY: dict[str, Any] = {
     "stream": _STREAM,
     "readers": _STREAM["readers"],
     "reachability": {"reachable": True, "since_s": 1.7e9, "last_error": "", "outages": 0},
+    "limits": {"bandwidth_bytes_per_s": None, "egress": None},
     "pins": [{"owner": "lighting", "until_s": None}],
     "reasons": ["bytes 0 to 131072 are being fetched for 12.4 s"],
 }
@@ -130,3 +131,38 @@ def why_report(**changes: Any) -> dict[str, Any]:
 def top_report(**changes: Any) -> dict[str, Any]:
     """Return what a busy service is doing, with *changes*."""
     return {**copy.deepcopy(_TOP), **changes}
+
+
+ENTRIES = 2_500
+"""How many blobs the fake cache has."""
+
+
+def entry_page(after: str, limit: int) -> dict[str, Any]:
+    """Return a page of a cache of `ENTRIES` blobs; its cursors are numbers."""
+    first = int(after or 0)
+    last = min(first + limit, ENTRIES)
+    rows = [
+        {
+            "digest": f"{number:032x}", "size_bytes": 1024 * number, "pinned": number == 1,
+            "open": number == 2, "proven": number != 3,
+            "paths": _paths_of(number),
+        }
+        for number in range(first, last)
+    ]  # fmt: skip
+    return {"entries": rows, "after": None if last == ENTRIES else str(last)}
+
+
+def _paths_of(number: int) -> list[str]:
+    if number == 4:
+        return []
+    return [f"ant/library/{number}.png", *(["ant/other"] if number == 5 else [])]
+
+
+def pin_page(after: str) -> dict[str, Any]:
+    """Return the first or the second page of pins."""
+    row = {
+        "tier": "gs://b", "size_bytes": 1024, "cached": not after, "key": "k",
+        "path": None if after else "ant/library/oak.png", "owner": "xy_010",
+        "until_s": None if after else 1.7e9,
+    }  # fmt: skip
+    return {"pins": [row], "after": None if after else "more"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from tests.unit.control.fake_reports import top_report, why_report
+from tests.unit.control.fake_reports import entry_page, pin_page, top_report, why_report
 
 
 class State(StrEnum):
@@ -77,6 +77,35 @@ class FakeCache:
     async def why(self, path: str, **who: Any) -> Mapping[str, Any]:
         self.calls.append(("why", path, who))
         return why_report(path=path)
+
+    async def entries(self, below: str, after: str, limit: int, order: str) -> Any:
+        self.calls.append(("entries", below, after, limit, order))
+        return entry_page(after, limit)
+
+    async def pin(self, paths: Sequence[str], **options: Any) -> Mapping[str, Any]:
+        self.calls.append(("pin", list(paths), options))
+        kept = {"files": 3, "bytes": 3072, "cached_files": 1, "cached_bytes": 1024}
+        return {**kept, "fetch": 7 if options["fetch"] else None}
+
+    async def unpin(self, paths: Sequence[str], *, owner: str) -> int:
+        self.calls.append(("unpin", list(paths), owner))
+        return 0 if owner == "nobody" else 3
+
+    async def pins(self, owner: str, after: str, limit: int) -> Mapping[str, Any]:
+        self.calls.append(("pins", owner, after, limit))
+        return pin_page(after)
+
+    def fetching(self, number: int) -> Any:
+        self.calls.append(("fetching", number))
+        errors = [("ant/b", "origin is down")]
+        return {
+            "files": 3, "bytes": 3072, "done_files": 2, "done_bytes": 2048, "failed_files": 1,
+            "errors": errors, "ended": True,
+        }  # fmt: skip
+
+    async def evict(self, paths: Sequence[str], *, limit: int) -> Any:
+        self.calls.append(("evict_paths", list(paths), limit))
+        return {"files": 2, "bytes": 2048, "open": 1, "pinned": 0, "absent": 0}
 
     async def top(self, **who: Any) -> Mapping[str, Any]:
         self.calls.append(("top", who))

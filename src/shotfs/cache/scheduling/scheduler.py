@@ -138,6 +138,15 @@ class FetchScheduler:
         """Return how far each budget is used, by account."""
         return self._egress.uses()
 
+    def egress_of(self, origin: str) -> EgressUse | None:
+        """Return how far the budget is used that *origin* counts for; None: it counts for none."""
+        account = self._line(origin).account
+        return next((use for use in self.egress() if use.account == account), None)
+
+    def bandwidth_bytes_per_s(self, origin: str) -> int | None:
+        """Return what *origin* may move in a second now; None: there is no limit."""
+        return self._shaper(self._line(origin)).bytes_per_s
+
     # --- for slots (slot.Desk) -------------------------------------------------------------------
 
     def enqueue(self, slot: Slot) -> None:
