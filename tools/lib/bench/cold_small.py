@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 from bench import peers, usage
 from bench.cold_site import BUCKET, LOOP_TIMEOUT_S, PLACE, SMALL_BYTES, Site, ToldNode, loop
@@ -36,33 +35,31 @@ def _measure(site: Site, node: ToldNode, workload: str, count: int, bucket: str)
         gigabytes = count * SMALL_BYTES / 1e9
         site.results.add(f"{workload}, CPU", system, cost.cpu_s / gigabytes, "s/GB")
 
-    def run(_: int, system: str) -> None:
-        target = f"{PLACE}/small-copy"
+    def run(index: int, system: str) -> None:
+        group = f"small{index}"
+        target = f"{PLACE}/copied-{bucket}{group}-{system.replace(' ', '-')}"
         os.makedirs(target)
         if system == "obstore":
-            measured = loop(url, target, names, bucket, script="obstore_small.py")
+            measured = loop(url, group, target, names, bucket, script="obstore_small.py")
             add(system, usage.Cost(measured["seconds"], measured["cpu_s"]))
         elif system == "rclone copy":
-            remote = (
-                peers.rclone_s3(url, f"{bucket}/small")
-                if bucket
-                else peers.rclone_http(f"{url}/small")
-            )
+            if bucket:
+                remote = peers.rclone_s3(url, f"{bucket}/{group}")
+            else:
+                remote = peers.rclone_http(f"{url}/{group}")
             os.sync()
             command = peers.rclone_copy(remote, target, PLACE)
             add(system, usage.run(command, log=f"{PLACE}/rclone.log", timeout_s=LOOP_TIMEOUT_S))
         else:
             os.sync()
             origin = f"s3://{bucket}" if bucket else url
-            found = node.tell(do="fetch", origin=origin, directory="small", tasks=TASKS)
-            if found["count"] != count or found["cached"] != count:
-                raise EOFError(f"fetched {found['count']} files, kept {found['cached']}")
-            node.tell(do="evict")
+            found = node.tell(do="fetch", origin=origin, directory=group, tasks=TASKS)
+            if (found["count"], found["kept"]) != (count, count):
+                raise EOFError(f"fetched {found['count']} files, kept {found['kept']}")
             add("shotfs", usage.Cost(found["seconds"], found["cpu_s"]))
             whole = usage.Cost(
                 found["list_s"] + found["seconds"], found["list_cpu_s"] + found["cpu_s"]
             )
             add("shotfs, listed first", whole)
-        shutil.rmtree(target)
 
     site.rounds(workload, ["obstore", "rclone copy", "shotfs"], run)

@@ -69,6 +69,7 @@ class Told:
         self, *, origin: str, directory: str, tasks: int
     ) -> dict[str, float]:
         tier = await self._node.tiers.get(origin)
+        cached = self._node.cache.stats().files
         began = _Clock()
         revisions: list[Revision] = []
         async with aclosing(tier.list(directory)) as pages:
@@ -87,7 +88,7 @@ class Told:
             "list_cpu_s": listed.cpu_s - began.cpu_s,
             "seconds": ended.wall_s - listed.wall_s,
             "cpu_s": ended.cpu_s - listed.cpu_s,
-            "cached": self._node.cache.stats().files,
+            "kept": self._node.cache.stats().files - cached,
         }
 
     async def _fetch(self, tier: Tier, revisions: Iterator[Revision]) -> None:

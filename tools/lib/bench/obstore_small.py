@@ -1,8 +1,8 @@
 """What shotfs is measured against for small files: obstore alone, 32 threads, a file each.
 
-    python obstore_small.py URL DIRECTORY NAMES [S3_BUCKET]
+    python obstore_small.py URL GROUP DIRECTORY NAMES [S3_BUCKET]
 
-Gets small/NAME for each name in the file NAMES and writes it into DIRECTORY. URL is that of an S3
+Gets GROUP/NAME for each name in the file NAMES and writes it into DIRECTORY. URL is that of an S3
 server where S3_BUCKET is given. Prints one JSON object: {"count", "bytes", "seconds", "cpu_s"}.
 """
 
@@ -20,7 +20,9 @@ from obstore_download import open_store
 THREADS = 32
 
 
-def download(url: str, directory: str, names_file: str, bucket: str = "") -> dict[str, float]:
+def download(
+    url: str, group: str, directory: str, names_file: str, bucket: str = ""
+) -> dict[str, float]:
     """Download all names."""
     with open(names_file, encoding="utf-8") as file:
         names = file.read().split()
@@ -28,7 +30,7 @@ def download(url: str, directory: str, names_file: str, bucket: str = "") -> dic
     started, cpu_s = time.perf_counter(), time.process_time()
 
     def fetch(name: str) -> int:
-        data = obstore.get(store, f"small/{name}").bytes()
+        data = obstore.get(store, f"{group}/{name}").bytes()
         descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         count = os.write(descriptor, data)
         os.close(descriptor)
