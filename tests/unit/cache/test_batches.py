@@ -1,0 +1,249 @@
+"""Small files of a prewarm come in batches; whatever goes wrong there is left to a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from shotfs.cache import Cache, FetchClass
+from shotfs.cache.batches import BATCH_FILES_MAX, FILE_BYTES_MAX, LANES_MAX
+from shotfs.digest import Buffer, digest_bytes
+from shotfs.errors import AccessDenied, CacheFull, TierUnavailable
+from shotfs.tiers.base import Revision, Span
+from tests.unit.cache.fakes import KIB, FakeTier, cache_in, content_of, read_all
+
+
+@dataclass
+class SmallTier(FakeTier):
+    """A tier that reads small objects together.
+
+    Attributes:
+        batches: the keys of each batch, in the order in which they were asked for.
+        batch_gate: while not set, batches wait.
+        batch_fault: what every batch raises.
+        come: how many of a batch come at most, before time is up.
+        last_fails: the one after these cannot be read.
+        wrong: keys that come with wrong bytes.
+    """
+
+    batches: list[list[str]] = field(default_factory=list)
+    batch_gate: trio.Event = field(default_factory=trio.Event)
+    batch_fault: Exception | None = None
+    come: int = BATCH_FILES_MAX
+    last_fails: bool = False
+    wrong: set[str] = field(default_factory=set)
+    asked: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.batch_gate.set()
+
+    async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
+        self.batches.append([one.key for one in revisions])
+        self.asked.unpark_all()
+        await self.batch_gate.wait()
+        await trio.lowlevel.checkpoint()
+        if self.batch_fault is not None:
+            raise self.batch_fault
+        contents: list[Buffer | None] = [
+            self.objects[one.key][1][:-1] + b"?"
+            if one.key in self.wrong
+            else self.objects[one.key][1]
+            for one in revisions[: self.come]
+        ]
+        return [*contents, None] if self.last_fails else contents
+
+    def add_many(self, count: int, size_bytes: int = KIB) -> list[Revision]:
+        return [self.add(f"s{n}", content_of(size_bytes + n, n)) for n in range(count)]
+
+
+async def fetch_all(cache: Cache, tier: SmallTier, revisions: Sequence[Revision]) -> None:
+    async def fetch(revision: Revision) -> None:
+        digest = await cache.fetch(tier, revision)
+        assert digest == digest_bytes(tier.objects[revision.key][1])
+
+    async with trio.open_nursery() as nursery:
+        for revision in revisions:
+            nursery.start_soon(fetch, revision)
+
+
+async def test_small_files_come_in_batches_and_stay(tmp_path: Path) -> None:
+    tier = SmallTier()
+    revisions = tier.add_many(300)
+    async with cache_in(tmp_path) as cache:
+        await fetch_all(cache, tier, revisions)
+        assert sorted(key for batch in tier.batches for key in batch) == sorted(tier.objects)
+        assert max(len(batch) for batch in tier.batches) == BATCH_FILES_MAX
+        assert not tier.reads
+        assert cache.stats().files == 300
+        assert cache.stats().bytes == sum(one.size_bytes for one in revisions)
+        assert not cache.stats().bytes_reserved
+        for revision in revisions[::50]:
+            assert await read_all(cache, tier, revision) == tier.objects[revision.key][1]
+    async with cache_in(tmp_path) as cache:
+        await fetch_all(cache, tier, revisions)
+        assert sum(len(batch) for batch in tier.batches) == 300
+        assert not tier.reads
+
+
+async def test_s06_wrong_bytes_of_a_batch_are_not_kept_and_the_file_is_fetched_again(
+    tmp_path: Path,
+) -> None:
+    tier = SmallTier(wrong={"s3"})
+    revisions = tier.add_many(10)
+    async with cache_in(tmp_path) as cache:
+        await fetch_all(cache, tier, revisions)
+        assert [key for key, _ in tier.reads] == ["s3"]
+        assert await read_all(cache, tier, revisions[3]) == tier.objects["s3"][1]
+
+
+async def test_what_does_not_come_in_time_comes_with_the_next_batch(tmp_path: Path) -> None:
+    tier = SmallTier(come=1)
+    revisions = tier.add_many(40)
+    async with cache_in(tmp_path) as cache:
+        await fetch_all(cache, tier, revisions)
+        assert cache.stats().files == 40
+        assert len(tier.batches) == 40
+        assert not tier.reads
+
+
+async def test_what_a_batch_cannot_read_is_fetched_by_a_stream(tmp_path: Path) -> None:
+    tier = SmallTier(come=0, last_fails=True)
+    revisions = tier.add_many(20)
+    async with cache_in(tmp_path) as cache:
+        await fetch_all(cache, tier, revisions)
+        assert cache.stats().files == 20
+        assert len(tier.reads) == len(tier.batches)
+        assert not cache.stats().bytes_reserved
+
+
+async def test_an_error_of_a_batch_is_left_to_the_stream_that_can_tell_it(tmp_path: Path) -> None:
+    tier = SmallTier(batch_fault=TierUnavailable("away"))
+    revision = tier.add_many(1)[0]
+
+    def denied(*_: object) -> None:
+        raise AccessDenied("not yours")
+
+    async with cache_in(tmp_path) as cache:
+        tier.fault = denied
+        with pytest.raises(AccessDenied):
+            await cache.fetch(tier, revision)
+        tier.fault = None
+        assert await cache.fetch(tier, revision) == digest_bytes(tier.objects["s0"][1])
+
+
+async def test_a_reader_does_not_wait_for_a_batch_that_has_not_begun(tmp_path: Path) -> None:
+    tier = SmallTier()
+    tier.batch_gate = trio.Event()
+    revisions = tier.add_many(LANES_MAX * BATCH_FILES_MAX + 4)
+    async with cache_in(tmp_path) as cache, trio.open_nursery() as nursery:
+        nursery.start_soon(fetch_all, cache, tier, revisions)
+        while len(tier.batches) < LANES_MAX:
+            await tier.asked.park()
+        begun = {key for batch in tier.batches for key in batch}
+        waiting = next(one for one in revisions if one.key not in begun)
+        assert await read_all(cache, tier, waiting) == tier.objects[waiting.key][1]
+        assert [key for key, _ in tier.reads] == [waiting.key]
+        tier.batch_gate.set()
+    assert sum(len(batch) for batch in tier.batches) == len(revisions) - 1
+
+
+async def test_s07_a_reader_shares_the_download_of_a_batch_that_has_begun(tmp_path: Path) -> None:
+    tier = SmallTier()
+    tier.batch_gate = trio.Event()
+    revisions = tier.add_many(3)
+    contents: list[bytes] = []
+
+    async with cache_in(tmp_path) as cache, trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            contents.append(await read_all(cache, tier, revisions[1]))
+
+        nursery.start_soon(fetch_all, cache, tier, revisions)
+        while sum(len(batch) for batch in tier.batches) < 3:
+            await tier.asked.park()
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not contents
+        tier.batch_gate.set()
+    assert contents == [tier.objects["s1"][1]]
+    assert not tier.reads
+
+
+async def test_two_prewarms_of_a_file_fetch_it_once(tmp_path: Path) -> None:
+    tier = SmallTier()
+    revisions = tier.add_many(5)
+    async with cache_in(tmp_path) as cache:
+        await fetch_all(cache, tier, revisions * 3)
+        assert sum(len(batch) for batch in tier.batches) == 5
+        assert not tier.reads
+
+
+async def test_files_of_equal_content_are_one_blob(tmp_path: Path) -> None:
+    tier = SmallTier()
+    revisions = [tier.add(f"same{n}", content_of(KIB)) for n in range(20)]
+    async with cache_in(tmp_path) as cache:
+        await fetch_all(cache, tier, revisions)
+        assert cache.stats().files == 1
+        assert not cache.stats().bytes_reserved
+
+
+async def test_s08_a_batch_that_does_not_fit_is_refused_as_any_file(tmp_path: Path) -> None:
+    tier = SmallTier()
+    revision = tier.add_many(1, 10 * KIB)[0]
+    async with cache_in(tmp_path, bytes_max=KIB) as cache:
+        with pytest.raises(CacheFull):
+            await cache.fetch(tier, revision)
+        assert not tier.batches
+        assert not cache.stats().bytes
+
+
+async def test_a_demand_and_large_files_are_for_streams(tmp_path: Path) -> None:
+    tier = SmallTier()
+    large = tier.add("large", content_of(FILE_BYTES_MAX + 1))
+    small = tier.add("small", content_of(KIB, 1))
+    empty = tier.add("empty", b"")
+    async with cache_in(tmp_path) as cache:
+        await cache.fetch(tier, large)
+        await cache.fetch(tier, small, fetch_class=FetchClass.DEMAND)
+        await cache.fetch(tier, empty)
+        assert not tier.batches
+        assert (small.key, Span(0, KIB)) in tier.reads
+
+
+async def test_closing_the_cache_ends_batches_that_stall(tmp_path: Path) -> None:
+    tier = SmallTier()
+    tier.batch_gate = trio.Event()
+    revisions = tier.add_many(30)
+    async with trio.open_nursery() as nursery, cache_in(tmp_path) as cache:
+        nursery.start_soon(fetch_all, cache, tier, revisions)
+        while not tier.batches:
+            await tier.asked.park()
+        nursery.cancel_scope.cancel()
+    async with cache_in(tmp_path) as cache:
+        assert cache.stats().files == 0
+        assert await read_all(cache, tier, revisions[0]) == tier.objects["s0"][1]
+
+
+async def test_two_threads_may_need_the_same_new_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def make_after_another(path: str, mode: int = 0o777) -> None:
+        if "/blobs/" in path:
+            make(path, mode)
+        make(path, mode)
+
+    tier = SmallTier()
+    revisions = tier.add_many(5)
+    async with cache_in(tmp_path) as cache:
+        monkeypatch.setattr(os, "mkdir", make_after_another)
+        await fetch_all(cache, tier, revisions)
+        assert not tier.reads
