@@ -6,7 +6,8 @@ Paths become revisions here, and blobs become paths again; what pins and evicts 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import trio
@@ -245,12 +246,13 @@ class CachedPaths:
     async def pins(self, owner: str, after: str, limit: int) -> tuple[list[PinnedPath], str | None]:
         """Return a page of pins, those of *owner* only unless it is "", and the next cursor."""
         found: list[PinnedPath] = []
-        async for pin in self._pins(_pin_at(after)):
-            if owner and pin.owner != owner:
-                continue
-            found.append(self._pinned(pin))
-            if len(found) == limit:
-                return found, f"{pin.identity}/{pin.owner}"
+        async with aclosing(self._pins(_pin_at(after))) as pins:
+            async for pin in pins:
+                if owner and pin.owner != owner:
+                    continue
+                found.append(self._pinned(pin))
+                if len(found) == limit:
+                    return found, f"{pin.identity}/{pin.owner}"
         return found, None
 
     async def pins_of(self, revision: Revision) -> list[Pin]:
@@ -267,7 +269,7 @@ class CachedPaths:
             pin.until_s, pin.cached,
         )  # fmt: skip
 
-    async def _pins(self, after: Pin | None = None) -> AsyncIterator[Pin]:
+    async def _pins(self, after: Pin | None = None) -> AsyncGenerator[Pin, None]:
         while page := await self._cache.pins(after, PAGE):
             for pin in page:
                 yield pin
@@ -357,16 +359,17 @@ class CachedPaths:
                 raise PathNotFound(
                     f"{path}: there is no such file or directory", fix=f"look: shotfs why {path}"
                 )
-            async for one in self._below(node):
-                found[one.path] = one
-                if len(found) > limit:
-                    raise InvalidArgument(
-                        f"{path}: there are more than {limit} files",
-                        fix="name a smaller directory, or allow more with --limit",
-                    )
+            async with aclosing(self._below(node)) as files:
+                async for one in files:
+                    found[one.path] = one
+                    if len(found) > limit:
+                        raise InvalidArgument(
+                            f"{path}: there are more than {limit} files",
+                            fix="name a smaller directory, or allow more with --limit",
+                        )
         return list(found.values())
 
-    async def _below(self, node: Node) -> AsyncIterator[Published]:
+    async def _below(self, node: Node) -> AsyncGenerator[Published, None]:
         """Yield *node* if it is a published file, else those below it; outputs are left out."""
         directories = [node.path] if isinstance(node, Directory) else []
         if isinstance(node, Published):
