@@ -54,6 +54,7 @@ class _Item:
 
     Attributes:
         waits: it is in no batch.
+        callers: how many fetches wait for it.
         digest: stays None if it is left to a stream.
     """
 
@@ -61,6 +62,7 @@ class _Item:
     identity: str
     asker: Asker
     waits: bool = True
+    callers: int = 0
     ended: trio.Event = field(default_factory=trio.Event)
     digest: Digest | None = None
 
@@ -136,21 +138,27 @@ class Batches:
             if queue.lanes < LANES_MAX:
                 queue.lanes += 1
                 self._parts.nursery.start_soon(self._lane, revision.tier, queue)
-        # Whoever gives up leaves the file to the batch: it is small, and may be asked for again.
-        await item.ended.wait()
+        item.callers += 1
+        try:
+            await item.ended.wait()
+        finally:
+            item.callers -= 1
+            if not item.callers:
+                self._take_out(item)
         return item.digest
 
     async def give_way(self, identity: str) -> None:
         """Return when no batch has the file: a reader wants it, and waits for no others."""
         item = self._items.get(identity)
-        if item is None:
-            return
-        waiting = self._queues[item.revision.tier].waiting
-        if item.waits:
-            waiting.remove(item)
-            self._end([item])
-        else:
+        if item is not None:
+            self._take_out(item)
             await item.ended.wait()
+
+    def _take_out(self, item: _Item) -> None:
+        """Leave *item* to a stream, or to nobody, unless its batch has begun."""
+        if item.waits and not item.ended.is_set():
+            self._queues[item.revision.tier].waiting.remove(item)
+            self._end([item])
 
     # --- lanes -----------------------------------------------------------------------------------
 

@@ -176,6 +176,23 @@ async def test_s07_a_reader_shares_the_download_of_a_batch_that_has_begun(tmp_pa
     assert not tier.reads
 
 
+async def test_a_cancelled_prewarm_fetches_nothing_that_has_not_begun(tmp_path: Path) -> None:
+    tier = SmallTier()
+    tier.batch_gate = trio.Event()
+    revisions = tier.add_many(LANES_MAX * BATCH_FILES_MAX + 4)
+    async with cache_in(tmp_path) as cache:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fetch_all, cache, tier, revisions)
+            while len(tier.batches) < LANES_MAX:
+                await tier.asked.park()
+            nursery.cancel_scope.cancel()
+        begun = sum(len(batch) for batch in tier.batches)
+        tier.batch_gate.set()
+        while cache.stats().files < begun:
+            await trio.lowlevel.checkpoint()
+        assert sum(len(batch) for batch in tier.batches) == begun < len(revisions)
+
+
 async def test_two_prewarms_of_a_file_fetch_it_once(tmp_path: Path) -> None:
     tier = SmallTier()
     revisions = tier.add_many(5)
