@@ -179,11 +179,13 @@ class Admission:
                 _land, parts.blobs, parts.partials.new_path(), content, digest, revision,
                 limiter=parts.disk,
             )  # fmt: skip
-            if wrong is not None:
-                self._report(stream, wrong)
-                self._release(stream)
-                return None
-            self._admitted(stream, found)
+            if wrong is None:
+                self._admitted(stream, found)
+        if wrong is not None:
+            # Not before the lease has ended: who has left `_coming` inside it is a blob.
+            self._report(stream, wrong)
+            self._release(stream)
+            return None
         return digest
 
     async def verify_and_admit(self, stream: Stream) -> Digest | None:
