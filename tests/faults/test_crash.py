@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import NewGcsNode
+from tests.faults.field import Reader
 from tests.fuse.node import ShotfsNode, wait_until
 from tests.servers.gcs import Fault
 from tests.servers.handles import GcsBucket
@@ -102,10 +103,9 @@ def test_s05_a_kill_while_files_stream_in_leaves_a_cache_that_is_right(
     stall = gcs.fault(
         Fault("stall_reply", operation="read", after_bytes=MIB, times=None, bucket=gcs.bucket)
     )
-    reader = os.open(gcs_node.show / "library/movie.mov", os.O_RDONLY)
-    stall.wait_hits()
-    gcs_node.kill()
-    _close_dead(reader)
+    with Reader(gcs_node.show / "library/movie.mov"):
+        stall.wait_hits()
+        gcs_node.kill()
     stall.release()
     gcs_node.mount()
     assert (gcs_node.show / "library/oak.png").read_bytes() == b"oak"

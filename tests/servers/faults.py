@@ -107,7 +107,7 @@ class Hits:
             self._changed.notify_all()
             return True
 
-    def wait_hits(self, count: int = 1, *, timeout_s: float = 10.0) -> None:
+    def wait_hits(self, count: int = 1, *, timeout_s: float = 30.0) -> None:
         """Block until *count* requests were hit; TimeoutError if they do not come."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.hits >= count, timeout_s):
