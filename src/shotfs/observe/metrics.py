@@ -139,16 +139,16 @@ class Metrics:
 
     def _add_fetches(self) -> None:
         self.fetch_bytes = self._counters(
-            "shotfs_fetch_bytes", "Bytes moved from and to origins.", "origin", "fetch_class"
+            "shotfs_fetch_bytes", "Bytes moved from and to origins.", "origin", "class"
         )
         self.fetch_queue = self._gauges(
-            "shotfs_fetch_queue", "Requests that wait for their turn.", "fetch_class"
+            "shotfs_fetch_queue", "Requests that wait for their turn.", "class"
         )
         self.fetch_wait_seconds = self._histograms(
             "shotfs_fetch_wait_seconds",
             "How long requests waited for their turn.",
             TIER_SECONDS_BUCKETS,
-            "fetch_class",
+            "class",
         )
         self.fetch_in_flight_bytes = self._gauge(
             "shotfs_fetch_in_flight_bytes", "Bytes of the requests that are under way."
@@ -157,10 +157,10 @@ class Metrics:
             "shotfs_hedges", "Second requests for slow ones: sent, won.", "outcome"
         )
         self.egress_bytes = self._gauges(
-            "shotfs_egress_day_bytes", "Bytes read in 24 hours, where there is a budget.", "origin"
+            "shotfs_egress_day_bytes", "Bytes read in 24 hours, where there is a budget.", "account"
         )
         self.egress_refused = self._counters(
-            "shotfs_egress_refused", "Requests refused because a budget is spent.", "origin"
+            "shotfs_egress_refused", "Requests refused because a budget is spent.", "account"
         )
 
     def _add_cache(self) -> None:

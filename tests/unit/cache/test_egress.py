@@ -86,6 +86,8 @@ def test_the_budget_of_a_day_warns_and_then_stops_everything(
     assert error.errno == errno.EDQUOT
     assert not error.retryable
     assert 'origins."gs://show".egress_bytes_per_day_max' in str(error.fix)
+    errors = [one for one in caplog.records if one.levelno == logging.ERROR]
+    assert [one.getMessage() for one in errors] == [str(refusal(egress, prewarm=True)), str(error)]
     spend(egress, 17 * MIB)
     assert [(use.state, use.day_bytes) for use in egress.uses()] == [("spent", 100 * MIB)]
     clocks.pass_s(DAY + HOUR)
@@ -194,9 +196,9 @@ async def test_s10_requests_beyond_the_budget_are_refused_and_uploads_are_not() 
     assert scheduler.queue() == []
     assert scheduler.bytes_in_flight == 0
     snapshot = metrics.snapshot()
-    assert snapshot["shotfs_egress_day_bytes{origin=gs://show}"] == 100 * MIB
-    assert snapshot["shotfs_egress_refused_total{origin=gs://show}"] == 4
-    assert snapshot["shotfs_fetch_bytes_total{origin=gs://show/a,fetch_class=demand}"] == 40 * MIB
+    assert snapshot["shotfs_egress_day_bytes{account=gs://show}"] == 100 * MIB
+    assert snapshot["shotfs_egress_refused_total{account=gs://show}"] == 4
+    assert snapshot["shotfs_fetch_bytes_total{origin=gs://show/a,class=demand}"] == 40 * MIB
 
 
 async def test_a_request_that_waits_is_refused_when_the_budget_ends_before_its_turn() -> None:
@@ -211,9 +213,11 @@ async def test_a_request_that_waits_is_refused_when_the_budget_ends_before_its_t
         except EgressSpent as error:
             refused.append(error)
 
-    async with trio.open_nursery() as nursery:
-        async with scheduler.slot("a", 2 * MIB, FetchClass.DEMAND) as slot:
-            nursery.start_soon(fetch)
-            await trio.testing.wait_all_tasks_blocked()
-            slot.record(2 * MIB, 1.0)
+    async with (
+        trio.open_nursery() as nursery,
+        scheduler.slot("a", 2 * MIB, FetchClass.DEMAND) as slot,
+    ):
+        nursery.start_soon(fetch)
+        await trio.testing.wait_all_tasks_blocked()
+        slot.record(2 * MIB, 1.0)
     assert len(refused) == 1

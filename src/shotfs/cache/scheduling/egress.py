@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections import OrderedDict
@@ -83,6 +84,8 @@ class _Account:
     jobs: OrderedDict[str, int] = field(default_factory=OrderedDict)
     warned: set[str] = field(default_factory=set)
     """Of the day ("") and of jobs: who was warned of already."""
+    told: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    """Refusals that the log has, by what they were of, and when."""
 
 
 class Egress:
@@ -130,19 +133,21 @@ class Egress:
         share, of_share = (1.0, "") if not prewarm else (limits.egress_warn_share, _PREWARM)
         day, day_max = self._day_bytes(found), limits.egress_day_bytes_max
         if day_max is not None and day + length_bytes > share * day_max:
-            return _spent(
+            error = _spent(
                 f"{account}: this node has read {_about(day)} of the {format_size(day_max)} that it"
                 f" may read in 24 hours{of_share}",
                 account, "egress_bytes_per_day_max",
                 f"wait (some is free again in {self._next_release_s(found) / 3600:.1f} h)",
             )  # fmt: skip
+            return self._tell(found, f"day{of_share}", error)
         of_job, job_max = found.jobs.get(job[:JOB_BYTES_MAX], 0), limits.egress_job_bytes_max
         if job and job_max is not None and of_job + length_bytes > share * job_max:
-            return _spent(
+            error = _spent(
                 f"{account}: job {job} has read {_about(of_job)} of the {format_size(job_max)} that"
                 f" a job may read on this node{of_share}",
                 account, "egress_bytes_per_job_max", "look what the job reads",
             )  # fmt: skip
+            return self._tell(found, f"{job}{of_share}", error)
         return None
 
     def count(self, account: str, limits: OriginLimits, delta_bytes: int, job: str) -> None:
@@ -231,6 +236,17 @@ class Egress:
         while found.hours and next(iter(found.hours)) <= oldest:
             found.hours.popitem(last=False)
         return sum(found.hours.values())
+
+    def _tell(self, found: _Account, what: str, error: EgressSpent) -> EgressSpent:
+        """Log a refusal once an hour: each read of a job meets it."""
+        now_s = self._now_s()
+        if now_s - found.told.get(what, -math.inf) >= 3600:
+            log.error("%s", error)
+            found.told[what] = now_s
+            found.told.move_to_end(what)
+            if len(found.told) > JOBS_MAX:
+                found.told.popitem(last=False)
+        return error
 
     def _next_release_s(self, found: _Account) -> float:
         first = next(iter(found.hours), 0)
