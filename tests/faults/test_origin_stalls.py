@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import REQUEST_DEADLINE_S, NewGcsNode
+from tests.faults.conftest import IMPATIENT, REQUEST_DEADLINE_S, NewGcsNode
 from tests.faults.processes import cat, errno_of, errnos_of
-from tests.fuse.node import ShotfsNode, wait_until
+from tests.fuse.conftest import NewNode, gcs_settings
+from tests.fuse.node import SPEC, ShotfsNode, wait_until
 from tests.servers.gcs import Fault
 from tests.servers.handles import GcsBucket
 
@@ -113,6 +114,52 @@ def test_s07_200_processes_that_wait_for_a_stalled_origin_disturb_nobody(
     gcs.server.faults.clear()
     assert (library / "cold-0.png").read_bytes() == b"cold"
     assert errno_of(cat(library / "unseen-0.png"), timeout_s=30) == errno.ENOENT
+
+
+def test_s07_an_origin_that_takes_everything_and_answers_nothing_leaves_the_other_at_full_speed(
+    new_node: NewNode, gcs: GcsBucket
+) -> None:
+    spec = {
+        **SPEC,
+        "roots": {"main": "ORIGIN", "second": f"gs://{gcs.bucket}/second"},
+        "templates": {
+            **SPEC["templates"],
+            "second": {"path": "second/{rest}", "origin": "second", "immutable": "on-close"},
+        },
+    }
+    node = new_node(
+        f"gs://{gcs.bucket}/ant", spec=spec, settings=f"{IMPATIENT}{gcs_settings(gcs)}"
+    ).mount()
+    warm = _warm_up(node, gcs)
+    half = WAITING_PROCESSES // 2
+    for index in range(half):
+        gcs.put(f"ant/library/cold-{index}.png", b"cold")
+        gcs.put(f"second/second/cold-{index}.png", b"from the other one")
+    os.listdir(node.show / "library")
+    # Its probes are listings, which the journal names by their prefix: so they are stalled, too.
+    for operation in ("read", "stat", "list"):
+        gcs.fault(Fault("stall", operation=operation, object="ant/.*|ant", times=None))
+    waiting = [
+        cat(node.show / "library" / name.format(index))
+        for index in range(half)
+        for name in ("cold-{}.png", "unseen-{}.png")
+    ]
+    with _reading(warm) as reader:
+        took_s = []
+        for index in range(half):
+            started = time.monotonic()
+            path = node.show / "second" / f"cold-{index}.png"
+            assert path.read_bytes() == b"from the other one"
+            took_s.append(time.monotonic() - started)
+        found = errnos_of(waiting, timeout_s=REQUEST_DEADLINE_S * 3 + SLACK_S)
+    assert set(found) <= {errno.ETIMEDOUT, errno.ENETDOWN}
+    assert max(took_s) < REQUEST_DEADLINE_S, sorted(took_s)[-10:]
+    assert reader.p99_s < WARM_P99_S, sorted(reader.seconds)[-10:]
+    origins = node.status()["origins"]
+    assert origins[f"gs://{gcs.bucket}/second"]["reachable"] is True
+    gcs.server.faults.clear()
+    node.wait_reachable()
+    assert (node.show / "library/cold-0.png").read_bytes() == b"cold"
 
 
 def test_s07_a_stream_that_stalls_in_the_middle_is_etimedout_and_resumes_when_it_may(

@@ -11,16 +11,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import aclosing
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 import trio
 
-from shotfs.errors import ObjectNotFound, TierUnavailable
+from shotfs.errors import ObjectNotFound
 from shotfs.namespace.catalog import Catalog, Entry
 from shotfs.namespace.kept_listings import KeptListings
+from shotfs.namespace.known_directories import KnownDirectories, ancestors
 from shotfs.namespace.listing import Listing, ListingCache, list_origins
 from shotfs.namespace.outage import Outages
 from shotfs.namespace.single_flight import SingleFlight
@@ -34,18 +33,8 @@ log = logging.getLogger(__name__)
 NEGATIVE_ENTRIES_MAX = 50_000
 """Missing paths remembered; one takes about 200 bytes."""
 
-DIRECTORIES_MAX = 20_000
-"""Directories whose existence is remembered."""
-
 REMOVED_MAX = 5_000
 """Removed paths remembered, so that a listing that began before does not bring them back."""
-
-KNOWN_DIRECTORY_WAIT_S = 1.0
-"""How long a look-up of a directory that was there last time waits for its origin. Files below it
-may be in the cache, and a slow or absent origin must not take them away (S7)."""
-
-UNREACHABLE_PAUSE_S = 5.0
-"""How long such a directory is then taken for granted before its origin is waited for again."""
 
 
 class Namespace:
@@ -82,15 +71,14 @@ class Namespace:
         self._generation = 0
         self._stats: SingleFlight[str, Entry | None] = SingleFlight(nursery)
         self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
-        self._probes: SingleFlight[str, bool] = SingleFlight(nursery)
         self._listings = ListingCache()
         self._missing: OrderedDict[str, float] = OrderedDict()
-        self._directories: OrderedDict[str, tuple[bool, float]] = OrderedDict()
-        self._noted: OrderedDict[str, None] = OrderedDict()
+        self._directories = KnownDirectories(
+            catalog, tiers, nursery, listed=self._listed_directory, monotonic_s=self._clock_s
+        )
         self._removed: OrderedDict[str, float] = OrderedDict()
         # What was published (None: removed) while a question about the directory is under way.
         self._since_listing: dict[str, list[tuple[str, Revision | None]]] = {}
-        self._since_probing: dict[str, bool] = {}
 
     @property
     def catalog(self) -> Catalog:
@@ -110,14 +98,13 @@ class Namespace:
         of a tier and a key, whatever the specification says.
         """
         self._generation += 1
-        for questions in (self._stats, self._lists, self._probes):
-            questions.restart()
+        self._stats.restart()
+        self._lists.restart()
+        self._directories.respecified(show)
         self._listings.forget_below(show)
         prefix = f"{show}/"
-        tables: tuple[OrderedDict[str, Any], ...] = (self._missing, self._directories, self._noted)
-        for table in tables:
-            for path in [path for path in table if path == show or path.startswith(prefix)]:
-                del table[path]
+        for path in [one for one in self._missing if one == show or one.startswith(prefix)]:
+            del self._missing[path]
 
     # --- files -----------------------------------------------------------------------------------
 
@@ -178,9 +165,9 @@ class Namespace:
         """
         now_s = self._now_s()
         ends_s = [self._missing.get(path, 0.0)]
-        known = self._directories.get(path)
-        if known is not None and not known[0]:
-            ends_s.append(known[1])
+        until_s = self._directories.missing_until_s(path)
+        if until_s is not None:
+            ends_s.append(until_s)
         listing = self._listings.get(path.rpartition("/")[0])
         if listing is not None:
             ends_s.append(listing.listed_s + ttl_s)
@@ -216,7 +203,7 @@ class Namespace:
         if self._removed.get(path, float("-inf")) < listed_at_s:
             self._catalog.put(path, entry)
             self._missing.pop(path, None)
-            self._note_ancestors(path)
+            self._directories.note_above(path)
         return entry
 
     def sealed(self, path: str, revision: Revision) -> Entry:
@@ -244,16 +231,12 @@ class Namespace:
         """
         self._catalog.put(path, Entry(revision, self._wall_s(), identity))
         self._missing.pop(path, None)
-        self._noted.pop(path.rpartition("/")[0], None)
-        self._note_ancestors(path)
+        self._directories.published(path)
         if self._kept is not None:
             self._kept.changed(path, revision)
         self._correct_listings(path, revision)
-        for directory in _ancestors(path):
+        for directory in ancestors(path):
             self._listings.forget(directory)
-            self._directories.pop(directory, None)
-            if directory in self._since_probing:
-                self._since_probing[directory] = True
 
     async def renumber(
         self, path: str, revision: Revision, identity: int, renewed: Callable[[int], int]
@@ -287,10 +270,10 @@ class Namespace:
         if self._kept is not None:
             self._kept.changed(path, None)
         self._correct_listings(path, None)
-        for directory in _ancestors(path):
+        for directory in ancestors(path):
             # Whatever lay in them, it may have been the last.
             self._listings.forget(directory)
-            self._directories.pop(directory, None)
+            self._directories.forget(directory)
 
     def forget_file(self, path: str) -> None:
         """Drop what is known of the file *path*, because a directory of that name hides it."""
@@ -346,7 +329,7 @@ class Namespace:
         entry = Entry(revision, asked_at_s, _kept_identity(known, revision), settled)
         self._catalog.put(path, entry)
         self._missing.pop(path, None)
-        self._note_ancestors(path)
+        self._directories.note_above(path)
         return entry
 
     def _remember_missing(self, path: str, ttl_s: float) -> None:
@@ -359,8 +342,7 @@ class Namespace:
 
     def knows_directory(self, path: str) -> bool:
         """Whether an origin had objects below *path* when it was asked, and that still counts."""
-        known = self._directories.get(path)
-        return known is not None and known[0] and self._now_s() < known[1]
+        return self._directories.knows(path)
 
     async def has_directory(self, path: str, prefix: str, match: DirectoryMatch) -> bool:
         """Whether an origin has an object below *prefix*.
@@ -375,26 +357,7 @@ class Namespace:
         Raises:
             TierError: an origin had to be asked and could not answer.
         """
-        known = self._directories.get(path)
-        if known is None:
-            existed = await self._catalog.had_directory(path)
-            known = self._directories.get(path, (existed, float("-inf")))
-        existed, until_s = known
-        if self._now_s() < until_s:
-            return existed
-        listed = self._listed_directory(path, match)
-        if listed is not None:
-            return listed
-        if not existed:
-            return await self._probes.do(path, lambda: self._probe(path, prefix, match))
-        self._noted[path] = None
-        try:
-            with trio.move_on_after(KNOWN_DIRECTORY_WAIT_S):
-                return await self._probes.do(path, lambda: self._probe(path, prefix, match))
-        except TierUnavailable as exc:
-            log.info("taken for granted: %s", exc.message, extra={"path": path})
-        self._remember_directory(path, exists=True, ttl_s=UNREACHABLE_PAUSE_S)
-        return True
+        return await self._directories.has(path, prefix, match)
 
     async def must_guess(self, match: DirectoryMatch) -> bool:
         """Whether some origin of *match* cannot say what directories it has."""
@@ -437,7 +400,7 @@ class Namespace:
         """As `listing`, but ask the origins now, whatever is known."""
         listing = await self._lists.do(path, lambda: self._list(path, prefix, match))
         # What was known of the directory itself is older than that.
-        self._directories.pop(path, None)
+        self._directories.forget(path)
         for missing in [one for one in self._missing if one.rpartition("/")[0] == path]:
             del self._missing[missing]
         return listing
@@ -451,55 +414,6 @@ class Namespace:
         if listing.has_directory(name):
             return True
         return False if all(listing.covers(origin) for origin in match.origins) else None
-
-    async def _probe(self, path: str, prefix: str, match: DirectoryMatch) -> bool:
-        generation = self._generation
-        self._since_probing[path] = False
-        try:
-            found = await self._holds_objects(prefix, match)
-        finally:
-            published = self._since_probing.pop(path)
-        found = found or published
-        if generation == self._generation:
-            self._remember_directory(
-                path, exists=found, ttl_s=match.ttl_s if found else match.negative_ttl_s
-            )
-        return found
-
-    async def _holds_objects(self, prefix: str, match: DirectoryMatch) -> bool:
-        for origin in match.origins:
-            tier = await self._tiers.get(origin)
-            if not tier.properties.listable:
-                # Such a store cannot say; the path is possible, so let the application try.
-                return True
-            async with aclosing(tier.list(prefix)) as pages:
-                async for page in pages:
-                    if page.objects or page.prefixes:
-                        return True
-        return False
-
-    def _remember_directory(self, path: str, *, exists: bool, ttl_s: float) -> None:
-        known = self._directories.get(path)
-        self._directories[path] = (exists, self._now_s() + ttl_s)
-        self._directories.move_to_end(path)
-        if len(self._directories) > DIRECTORIES_MAX:
-            self._directories.popitem(last=False)
-        if exists:
-            self._note_ancestors(f"{path}/")
-        elif path in self._noted or (known is not None and known[0]):
-            self._noted.pop(path, None)
-            self._catalog.put_directory(path, exists=False)
-
-    def _note_ancestors(self, path: str) -> None:
-        """Record on disk that the directories above *path* exist: they lead to what is cached."""
-        for directory in _ancestors(path):
-            if directory in self._noted:
-                self._noted.move_to_end(directory)
-                break
-            self._noted[directory] = None
-            self._catalog.put_directory(directory, exists=True)
-        while len(self._noted) > DIRECTORIES_MAX:
-            self._noted.popitem(last=False)
 
     async def _list(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
         generation, listed_s, listed_at_s = self._generation, self._now_s(), self._wall_s()
@@ -533,11 +447,3 @@ class Namespace:
 
 def _kept_identity(known: Entry | None, revision: Revision) -> int | None:
     return known.identity if known is not None and known.revision == revision else None
-
-
-def _ancestors(path: str) -> Iterator[str]:
-    """Yield the directories that *path* lies in, the nearest first, without the mount's root."""
-    parent = path.rpartition("/")[0]
-    while parent:
-        yield parent
-        parent = parent.rpartition("/")[0]

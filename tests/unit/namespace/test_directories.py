@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from shotfs.errors import TierError, TierUnavailable
+from shotfs.namespace import known_directories
 from shotfs.namespace import listing as listings
-from shotfs.namespace import lookup
 from tests.unit.namespace.conftest import Places, Site
 from tests.unit.namespace.spec import FRAME, SHOT
 
@@ -70,12 +70,12 @@ async def test_a_directory_of_several_origins_exists_if_one_of_them_has_it(site:
 async def test_s10_only_so_many_directories_are_remembered(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "DIRECTORIES_MAX", 5)
+    monkeypatch.setattr(known_directories, "DIRECTORIES_MAX", 5)
     for number in range(20):
         site.origin.add(f"library/{number}/a")
         await site.has_directory(f"ant/library/{number}")
     assert len(site.namespace._directories) == 5
-    assert len(site.namespace._noted) <= 5
+    assert site.namespace._directories.noted <= 5
 
 
 async def test_publishing_makes_its_directories_exist_at_once(site: Site) -> None:
@@ -127,9 +127,9 @@ async def test_s07_a_known_directory_waits_only_a_second_for_a_slow_origin(
     gate = site.origin.gate("list")
     started = trio.current_time()
     assert await site.has_directory(SHOT)
-    assert trio.current_time() - started == pytest.approx(lookup.KNOWN_DIRECTORY_WAIT_S)
+    assert trio.current_time() - started == pytest.approx(known_directories.KNOWN_DIRECTORY_WAIT_S)
     assert await site.has_directory(SHOT)
-    assert trio.current_time() - started == pytest.approx(lookup.KNOWN_DIRECTORY_WAIT_S)
+    assert trio.current_time() - started == pytest.approx(known_directories.KNOWN_DIRECTORY_WAIT_S)
     gate.set()
 
 
