@@ -57,7 +57,7 @@ class Pace:
         together_bytes_per_s: median speed of all its connections; None before it was measured.
         range_bytes_max: the largest request that the configuration allows, in bytes.
         parallel_max: the most requests of one file at once that it allows.
-        slow_after_s: by size class, the 95th percentile of what requests took, in seconds.
+        slow_after_s: by size class, after how many seconds a request is slow.
     """
 
     latency_s: float
@@ -146,7 +146,7 @@ class PaceMeter:
             range_bytes_max=self._limits.range_bytes_max,
             parallel_max=min(PARALLEL_MAX, self._limits.connections_max),
             slow_after_s={
-                size_class: max(HEDGE_S_MIN, sorted(took)[int(0.95 * len(took))])
+                size_class: _slow_s(sorted(took))
                 for size_class, took in self._took_s.items()
                 if len(took) >= HEDGE_SAMPLES_MIN
             },
@@ -164,6 +164,15 @@ def _within(pace: Pace, bytes_per_s: int) -> Pace:
         pace.parallel_max,
         pace.slow_after_s,
     )
+
+
+def _slow_s(took_s: list[float]) -> float:
+    """Return the 95th percentile, or twice the median where even that one is not slow.
+
+    One request in twenty is always beyond the percentile, also when all are alike and the link
+    is full, where a second one only makes the others slower.
+    """
+    return max(HEDGE_S_MIN, took_s[int(0.95 * len(took_s))], 2 * median(took_s))
 
 
 def _size_class(length_bytes: int) -> int:
