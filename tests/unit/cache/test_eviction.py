@@ -78,7 +78,7 @@ class PaperS3Fifo:
 @pytest.mark.parametrize("size", [1, 2, 10, 40, 100])
 def test_s3_fifo_hits_and_misses_as_the_algorithm_of_the_paper(size: int) -> None:
     chance = random.Random(size)
-    paper, ours = PaperS3Fifo(size), ReplayCache(S3Fifo(), size)
+    paper, ours = PaperS3Fifo(size), ReplayCache(S3Fifo(promoted_uses=2), size)
     for _ in range(4000):
         name = str(min(int(chance.paretovariate(0.6)), 400))
         assert ours.access(name, 1) == paper.access(name)

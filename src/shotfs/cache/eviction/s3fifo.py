@@ -1,7 +1,7 @@
 """S3-FIFO: what is used once leaves soon, what is used again stays.
 
 J. Yang, Y. Zhang, Z. Qiu, Y. Yue, R. Vinayak: "FIFO queues are all you need for cache eviction",
-SOSP 2023, algorithm 1. New blobs enter a small queue (a tenth of the cache); those used twice more
+SOSP 2023, algorithm 1. New blobs enter a small queue (a tenth of the cache); those used again
 before they reach its end move to the main queue, the others go and leave their name in a ghost
 list. Who comes back while its name is there enters the main queue at once. At the end of the main
 queue a blob that was used since is put back with one use less.
@@ -11,6 +11,8 @@ Differences, all because files are of 1 KB to 40 GB and a full visit must be sho
 - shares are of what is here, in bytes if bytes are missing, else in files (the paper has objects
   of one size); a file larger than the small queue's share enters it all the same and is the next
   to go;
+- one more use leads to the main queue, not two: a use is an open, not a request for a page, and on
+  no trace of `tools/bench/eviction` was two better;
 - after `EXAMINED_MAX` blobs the oldest goes whatever its uses;
 - the ghost list has as many names as the cache has files (the paper: as the main queue has).
 """
@@ -31,7 +33,7 @@ from shotfs.cache.eviction.policy import (
 SMALL_PARTS = 10
 """The small queue's share of the cache is one part of so many."""
 
-PROMOTED_USES = 2
+PROMOTED_USES = 1
 """Uses after the first with which a blob leaves the small queue for the main one."""
 
 
