@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import httpx
 from running import interrupts, processes, service
 
-from bench import cold_bulk, cold_latency, cold_site, cold_small, usage
+from bench import cold_bulk, cold_index, cold_latency, cold_site, cold_small, usage
 from bench.cold_site import console
 from bench.results import Results
 
@@ -21,6 +21,7 @@ WORKLOADS = {
     "latency": cold_latency.latency,
     "crowd": cold_bulk.crowd,
     "capped": cold_bulk.capped,
+    "index": cold_index.mount_full,
 }
 
 
