@@ -113,7 +113,7 @@ class Admission:
         Returns:
             None: there is no room, or no disk to write to.
         """
-        partials, size_bytes = self._parts.partials, stream.revision.size_bytes
+        partials = self._parts.partials
         partial = partials.take(stream.revision.identity)
         with trio.CancelScope(shield=partial is not None):
             if not await self.reserve(stream):
@@ -121,9 +121,10 @@ class Admission:
                     await partials.discard(partial)
                 return None
         with trio.CancelScope(shield=True):
-            opened = None if partial is None else await self._go_on(stream, partial)
-            made = opened or await self._make(stream)
-        return made
+            descriptor = None if partial is None else await self._go_on(stream, partial)
+            if descriptor is None:
+                descriptor = await self._make(stream)
+        return descriptor
 
     async def _go_on(self, stream: Stream, partial: Partial) -> Descriptor | None:
         number = await self._open(partial)
@@ -212,6 +213,11 @@ class Admission:
             async with partial.lock:
                 await self._move_in(partial.path, digest, revision, sync=_is_synced(revision))
                 partial.gone = True
+                if partial.blocks:
+                    # After the rename: content without a map is garbage, and so is the opposite.
+                    await trio.to_thread.run_sync(
+                        _unlink, partial.map_path, limiter=self._parts.disk
+                    )
             self._admitted(stream, found)
         return digest
 

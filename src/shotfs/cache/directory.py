@@ -8,7 +8,7 @@ Layout::
     owner.lock          flock of the process that owns the directory; its pid as text
     clean               exists while no process owns it and everything had reached the disk
     blobs/ab/<digest>   verified content, mode 0400, never changed
-    partials/           content that streams in; emptied at start
+    partials/           content that streams in, or waits for its next reader: `partials`
     index/              diskcache
     index.damaged-<n>   an index that could not be read, kept for one generation
     scrub.json          how far the background check of the blobs is
@@ -89,14 +89,6 @@ class CacheDirectory:
     def egress(self) -> str:
         """Where it is kept how much was read from origins that bill for it."""
         return os.path.join(self.path, "egress.json")
-
-    def empty_partials(self) -> None:
-        """Remove what an earlier process was in the middle of."""
-        for entry in os.scandir(self.partials):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
 
     def move_index_aside(self) -> str:
         """Rename a damaged index, so that it can be looked at, and make an empty one.

@@ -20,6 +20,7 @@ from shotfs.cache.access import AccessPattern
 from shotfs.cache.asker import NOBODY
 from shotfs.cache.blocks import BlockMap, Run
 from shotfs.cache.descriptor import Descriptor
+from shotfs.cache.failures import changed, failure_of, no_progress, no_room, wrong_bytes
 from shotfs.cache.keeper import Keeper
 from shotfs.cache.phase import ENDED, Event, Phase, transition
 from shotfs.cache.rate import RateMeter
@@ -29,15 +30,7 @@ from shotfs.cache.scheduling import FetchClass, FetchScheduler, Slot, hedged_rea
 from shotfs.cache.waiters import Wait, Waiter, Waiters
 from shotfs.cache.wanted import Wanted
 from shotfs.digest import Buffer, Digest
-from shotfs.errors import (
-    CacheError,
-    CacheFull,
-    DigestMismatch,
-    ObjectNotFound,
-    RevisionChanged,
-    ShotfsError,
-    TierTimeout,
-)
+from shotfs.errors import CacheError, DigestMismatch, ObjectNotFound, RevisionChanged, ShotfsError
 from shotfs.tiers.base import Revision, Span, Tier
 
 log = logging.getLogger(__name__)
@@ -253,10 +246,7 @@ class Stream:
         waiter = self._waiter(Span(0, self.revision.size_bytes), reader, fetch_class)
         await self._wait(waiter, lambda: self.phase is Phase.COMPLETE)
         if self.digest is None:
-            raise CacheFull(
-                f"{self.revision.key}: the cache has no room to keep it",
-                fix="raise cache.bytes_max, or lower cache.free_bytes_min",
-            )
+            raise no_room(self.revision)
         return self.digest
 
     def finish(self) -> None:
@@ -326,12 +316,7 @@ class Stream:
             # have to wait for long: his requests have deadlines of their own.
             limit_s = math.inf
         if not await waiter.progress(limit_s):
-            span = waiter.span
-            raise TierTimeout(
-                f"{self.revision.tier}/{self.revision.key}: no byte of"
-                f" [{span.start}, {span.stop}) came within {limit_s:g} s",
-                fix="see `shotfs status`; mount.request_deadline_s is the limit",
-            )
+            raise no_progress(self.revision, waiter.span, limit_s)
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -386,11 +371,7 @@ class Stream:
             self.digest = digest
             self._move(Event.VERIFIED)
         elif self.attempt == ATTEMPTS:
-            self.error = DigestMismatch(
-                f"{self.revision.tier}/{self.revision.key}: the bytes that arrived do not match"
-                f" what the origin promises (tried {ATTEMPTS} times)",
-                fix="check the object in the origin: its content, md5, crc32c or xxh128 is wrong",
-            )
+            self.error = wrong_bytes(self.revision, ATTEMPTS)
             self._move(Event.MISMATCH_AGAIN)
         else:
             self._give_up_file()
@@ -443,7 +424,8 @@ class Stream:
 
         try:
             async with self._slot as slot:
-                if await self._ask(self._whole, slot, read):
+                # Its last reader may have left while it arrived.
+                if await self._ask(self._whole, slot, read) and self.phase not in ENDED:
                     await self._verify(partial(self._keeper.admit_small, self, content))
         except ShotfsError as error:
             self._refused(error)
@@ -466,32 +448,30 @@ class Stream:
         began = trio.current_time()
         arrived = False
         try:
-            with trio.fail_after(limit_s):
-                await read()
-            arrived = True
-            slot.record(length_bytes, trio.current_time() - began)
-        except (ObjectNotFound, RevisionChanged) as error:
-            self._origin_changed(error)
-        except ShotfsError as error:
-            self._tell_waiters(run, error)
-        except trio.TooSlowError:
-            where = f"{self.revision.tier}/{self.revision.key}"
-            self._tell_waiters(run, TierTimeout(f"{where}: a request took over {limit_s:.0f} s"))
-        except OSError as error:
-            log.warning(
-                "the cache's disk failed; streaming without keeping",
-                extra={"key": self.revision.key, "reason": str(error)},
-            )
-            self._move_once(Event.NO_ROOM)
-        except Exception as error:  # one broken file must not end the mount
-            log.exception("fetch failed unexpectedly", extra={"key": self.revision.key})
-            self._tell_waiters(run, CacheError(f"{self.revision.key}: {error!r}"))
+            failure = await failure_of(read, self.revision, limit_s)
+            arrived = failure is None
         finally:
             if not arrived:
                 self.blocks.release(run)
-        if arrived:
+        if failure is None:
+            slot.record(length_bytes, trio.current_time() - began)
             self._arrived(run)
+        else:
+            self._failed(run, failure)
         return arrived
+
+    def _failed(self, run: Run, failure: ShotfsError | OSError) -> None:
+        if isinstance(failure, ObjectNotFound | RevisionChanged):
+            self.error = changed(self.revision, failure)
+            self._move_once(Event.ORIGIN_CHANGED)
+        elif isinstance(failure, ShotfsError):
+            self._tell_waiters(run, failure)
+        else:
+            log.warning(
+                "the cache's disk failed; streaming without keeping",
+                extra={"key": self.revision.key, "reason": str(failure)},
+            )
+            self._move_once(Event.NO_ROOM)
 
     def _arrived(self, run: Run) -> None:
         length_bytes = self.blocks.settle(run)
@@ -502,15 +482,6 @@ class Stream:
             self._move_once(Event.ALL_PRESENT)
         else:
             self._waiters.wake(run)
-
-    def _origin_changed(self, error: ShotfsError) -> None:
-        # A deleted object is ENOENT to whoever looks for it, and stale to whoever has it open.
-        self.error = RevisionChanged(
-            f"{self.revision.tier}/{self.revision.key} changed while it was read: {error.message}",
-            fix="open the file again",
-        )
-        self.error.__cause__ = error
-        self._move_once(Event.ORIGIN_CHANGED)
 
     def _refused(self, error: ShotfsError) -> None:
         """No request may be made: everybody who waits is told."""
