@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shotfs.cache import Cache, CachedFile, FileState
-from shotfs.errors import DigestMismatch, RevisionChanged, TierUnavailable
+from shotfs.cache import Cache, CachedFile, FetchClass, FileState, Verification
+from shotfs.digest import Digest, digest_bytes
+from shotfs.errors import CacheFull, DigestMismatch, RevisionChanged, TierUnavailable
 from shotfs.tiers.base import Revision, Span
 from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of
 
@@ -26,7 +27,9 @@ KEYS = st.sampled_from(("a", "b", "c", "d", "e"))
 
 
 class CacheModel(RuleBasedStateMachine):
-    """Objects change, files are opened, read and closed, blobs evicted, the process restarts."""
+    """Objects change and go, files are opened, read, fetched, adopted and closed, blobs evicted and
+    damaged; the process ends in order, or in doubt and without its index.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +41,11 @@ class CacheModel(RuleBasedStateMachine):
         self.open: list[tuple[CachedFile, bytes]] = []
         self.runner = _Runner()
         self.stack = AsyncExitStack()
-        self.cache: Cache = self.runner.run(self._start)
+        try:
+            self.cache: Cache = self.runner.run(self._start)
+        except BaseException:
+            self.runner.close()
+            raise
 
     async def _start(self) -> Cache:
         context = cache_in(
@@ -67,7 +74,7 @@ class CacheModel(RuleBasedStateMachine):
         verified = file.state is FileState.COMPLETE or not self.corrupted
         now = file.read_now(Span(start, start + length))
         assert now is None or self._right(bytes(now), expected, verified)
-        current = self.tier.objects[file.revision.key][0].identity == file.revision.identity
+        current = self._is_current(file.revision)
         try:
             found = self.runner.run(file.read, Span(start, start + length))
         except RevisionChanged:
@@ -76,6 +83,10 @@ class CacheModel(RuleBasedStateMachine):
             assert self.cache.stats().verify_failures > 0
         else:
             assert self._right(bytes(found), expected, verified)
+
+    def _is_current(self, revision: Revision) -> bool:
+        found = self.tier.objects.get(revision.key)
+        return found is not None and found[0].identity == revision.identity
 
     def _right(self, found: bytes, expected: bytes, verified: bool) -> bool:
         """S6: until the whole is verified, a range has what the origin sent (one wrong byte)."""
@@ -113,31 +124,121 @@ class CacheModel(RuleBasedStateMachine):
         self.tier.corrupt = 1
         self.corrupted = True
 
+    @precondition(lambda self: self.tier.objects)
+    @rule(data=st.data())
+    def delete_object(self, data: Any) -> None:
+        del self.tier.objects[data.draw(st.sampled_from(sorted(self.tier.objects)))]
+
+    @precondition(lambda self: self.tier.objects)
+    @rule(data=st.data(), fetch_class=st.sampled_from(FetchClass))
+    def fetch(self, data: Any, fetch_class: FetchClass) -> None:
+        key = data.draw(st.sampled_from(sorted(self.tier.objects)))
+        revision = self.tier.objects[key][0]
+        try:
+            digest = self.runner.run(self._fetch, revision, fetch_class)
+        except CacheFull:
+            return
+        except DigestMismatch:
+            assert self.corrupted
+        else:
+            assert digest == digest_bytes(self.contents[revision.identity])
+
+    async def _fetch(self, revision: Revision, fetch_class: FetchClass) -> Digest:
+        return await self.cache.fetch(self.tier, revision, fetch_class=fetch_class)
+
+    @rule(key=KEYS, size=st.sampled_from(SIZES), seed=st.integers(0, 3), lie=st.booleans())
+    def adopt(self, key: str, size: int, seed: int, lie: bool) -> None:
+        """Publish an output; with *lie*, one that is not what its digest says."""
+        self.replace_object(key, size, seed)
+        revision, content = self.tier.objects[key]
+        output = self.directory / "output"
+        output.write_bytes(bytes(size) if lie else content)
+        adopted = self.runner.run(
+            self.cache.adopt, str(output), digest_bytes(content), size, revision
+        )
+        assert not (adopted and lie and size)
+        assert output.exists() != adopted
+        assert not adopted or self.runner.run(self.cache.known, revision)
+
+    @rule(data=st.data())
+    def damage_and_verify(self, data: Any) -> None:
+        """The disk flips a bit of a blob that nobody reads; verify finds that one, and no other."""
+        leased = {file.digest for file, _ in self.open}
+        blobs = [path for path in self._on_disk() if path.name not in leased and _size(path)]
+        damaged = data.draw(st.booleans()) and bool(blobs)
+        if damaged:
+            _flip(min(blobs))
+        run = self.runner.run(self._verify)
+        # What streams in the background may have come, or have been evicted, meanwhile.
+        assert run.corrupt_count <= int(damaged)
+        assert run.unchecked_count == 0
+
+    async def _verify(self) -> Verification:
+        run = self.cache.verifier.start(repair=True, bytes_per_s=2**40)
+        await self.cache.verifier.wait()
+        return run
+
     @rule()
     def restart(self) -> None:
-        for file, _ in self.open:
-            self.runner.run(_sync, file.close)
-        self.open.clear()
+        self._close_all()
         self.runner.run(self.stack.aclose)
         self.cache = self.runner.run(self._start)
 
+    @rule(index_lost=st.booleans())
+    def restart_in_doubt(self, index_lost: bool) -> None:
+        """As after a kill: nobody says that all was in order, and the index may be gone."""
+        self._close_all()
+        self.runner.run(self.stack.aclose)
+        (self.directory / "c/clean").unlink(missing_ok=True)
+        if index_lost:
+            shutil.rmtree(self.directory / "c/index")
+        self.cache = self.runner.run(self._start)
+
+    def _close_all(self) -> None:
+        for file, _ in self.open:
+            self.runner.run(_sync, file.close)
+        self.open.clear()
+
+    def _on_disk(self) -> list[Path]:
+        return [path for path in (self.directory / "c/blobs").rglob("*") if len(path.name) == 32]
+
     @invariant()
     def limits_hold(self) -> None:
+        # Threads go on between the steps: a blob may be evicted while it is looked at.
+        sizes = [size for path in self._on_disk() if (size := _size(path)) is not None]
+        assert len(sizes) <= 4
+        assert sum(sizes) <= BYTES_MAX
         stats = self.cache.stats()
-        on_disk = [path for path in (self.directory / "c/blobs").rglob("*") if path.is_file()]
-        assert len(on_disk) <= 4
-        assert sum(path.stat().st_size for path in on_disk) <= BYTES_MAX
         assert stats.files <= 4
         assert stats.bytes + stats.bytes_reserved <= BYTES_MAX
 
     def teardown(self) -> None:
-        for file, _ in self.open:
-            self.runner.run(_sync, file.close)
-        self.runner.run(self.stack.aclose)
-        self.runner.close()
+        try:
+            self._close_all()
+            self.runner.run(self.stack.aclose)
+        finally:
+            # A loop that lives on would spoil every later example with an error of its own.
+            self.runner.close()
         stats = self.cache.stats()
         assert (stats.open_blobs, stats.bytes_reserved, stats.bytes_in_flight) == (0, 0, 0)
         shutil.rmtree(self.directory)
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a blob; None: it is gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _flip(path: Path) -> None:
+    path.chmod(0o600)
+    with path.open("r+b") as blob:
+        first = blob.read(1)
+        blob.seek(0)
+        blob.write(bytes([first[0] ^ 8]))
+    path.chmod(0o400)
 
 
 async def _sync(function: Any) -> None:
