@@ -16,7 +16,7 @@ from shotfs.cache.index import Pin
 from shotfs.cache.inspect import LimitReport, StreamReport
 from shotfs.errors import NotPermitted, ShotfsError
 from shotfs.namespace import TierPool
-from shotfs.pathspec import Explanation
+from shotfs.pathspec import Explanation, PathKind
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool
 from shotfs.tiers.base import Revision
@@ -246,10 +246,7 @@ class PathReports:
             url = f"{node.match.origin.rstrip('/')}/{node.match.key}"
             return PathReport(node.path, "alias", meaning, origin=url)
         if isinstance(node, Directory):
-            origins = node.match.origins if node.match is not None else ()
-            return PathReport(
-                node.path, "directory", meaning, origin=origins[0] if origins else None
-            )
+            return PathReport(node.path, "directory", meaning, origin=_origin_of(node))
         return PathReport(node.path, _kind_of(node), meaning)
 
     async def _published(
@@ -304,10 +301,20 @@ class PathReports:
         )
 
 
+def _origin_of(node: Directory) -> str | None:
+    """Return where the first of its origins has what lies in a directory."""
+    if node.match is None or not node.match.origins:
+        return None
+    rest = node.path.partition("/")[2]
+    return f"{node.match.origins[0].rstrip('/')}/{rest}"
+
+
 def _meaning_of(explanation: Explanation) -> Meaning:
     template = explanation.template
-    nearest = tuple(f"{miss.template}: {miss.reason}" for miss in explanation.misses)
     if template is None:
+        # Of a directory or an alias, what does not match it is no news.
+        misses = explanation.misses if explanation.kind is PathKind.NONE else ()
+        nearest = tuple(f"{miss.template}: {miss.reason}" for miss in misses)
         return Meaning(note=explanation.note, nearest=nearest)
     policy = template.policy
     return Meaning(

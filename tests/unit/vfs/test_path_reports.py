@@ -70,6 +70,15 @@ async def test_every_other_path_has_an_answer(world: World, path: str, kind: str
     assert (await why(world, path)).kind == kind
 
 
+async def test_a_directory_says_where_it_is_and_names_no_other_templates(world: World) -> None:
+    world.origin.add("library/set/oak.png", b"oak")
+    report = await why(world, "ant/library/set")
+    assert report.origin is not None
+    assert report.origin.endswith("/library/set")
+    assert report.meaning.nearest == ()
+    assert (await why(world, "ant/no/such/place")).meaning.nearest != ()
+
+
 async def test_an_impossible_path_says_why(world: World) -> None:
     report = await why(world, "bee/x")
     assert report.meaning.note == "there is no such show; there are ant"
