@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import pyfuse3
 import trio
 
-from shotfs.errors import DigestMismatch, ShotfsError, TierError
+from shotfs.errors import DigestMismatch, OriginDown, ShotfsError, TierError
 from shotfs.observe.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ def _number(operation: str, exc: BaseException) -> int:
     """Return the errno for *exc*, and log what somebody should look at."""
     if isinstance(exc, ShotfsError):
         level = logging.WARNING if isinstance(exc, TierError | DigestMismatch) else logging.DEBUG
+        if isinstance(exc, OriginDown):
+            level = logging.DEBUG  # said once, when it went; these come as fast as anybody asks
         log.log(level, "%s", exc, extra={"operation": operation, "errno": exc.errno})
         return exc.errno
     if isinstance(exc, trio.TooSlowError):

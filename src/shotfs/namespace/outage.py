@@ -76,6 +76,6 @@ class Outages:
             self._pauses[origin] = self._now_s() + PAUSE_S
         except TierUnavailable as exc:
             why = exc.message
-        log.info("shown as it was (stale_if_error): %s", why, extra={"path": path})
+        log.debug("shown as it was (stale_if_error): %s", why, extra={"path": path})
         self._metrics.stale_answers.inc()
         return entry

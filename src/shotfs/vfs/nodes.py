@@ -229,7 +229,7 @@ class NodeFinder:
         try:
             return await self._seal_of(rest, resolution, match)
         except TierUnavailable as exc:
-            log.info("taken for open: %s", exc.message, extra={"path": rest})
+            log.debug("taken for open: %s", exc.message, extra={"path": rest})
             return None
 
     def listed_directory(self, path: str, match: DirectoryMatch) -> Directory:
