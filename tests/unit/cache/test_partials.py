@@ -184,6 +184,23 @@ async def test_what_is_damaged_or_incomplete_is_garbage_and_goes_at_start(
         assert await read_all(cache, tier, revision) == content
 
 
+@pytest.mark.parametrize("how", ["gone", "cut"])
+async def test_a_partial_that_somebody_damages_while_it_waits_is_fetched_from_the_start(
+    tier: FakeTier, tmp_path: Path, how: str
+) -> None:
+    content = content_of(SIZE)
+    revision = tier.add("a", content)
+    came = await _leave_a_partial(tier, tmp_path / "c", revision)
+    async with cache_in(tmp_path / "c") as cache:
+        name = tmp_path / "c" / "partials" / _files(tmp_path / "c")[0]
+        name.unlink() if how == "gone" else os.truncate(name, SIZE // 2)
+        assert await read_all(cache, tier, revision) == content
+        await settled(cache)
+        assert cache.stats().bytes_reserved == 0
+    assert tier.bytes_read == came + SIZE
+    assert _files(tmp_path / "c") == []
+
+
 async def test_s08_partials_are_bounded_in_number_and_go_before_blobs(
     tier: FakeTier, tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
