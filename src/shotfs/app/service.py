@@ -163,7 +163,17 @@ class NodeService:
         stats = self._node.cache.stats()
         return {
             name: getattr(stats, name)
-            for name in ("bytes", "bytes_max", "files", "hits", "misses", "streams", "evictions")
+            for name in (
+                "bytes",
+                "bytes_max",
+                "files",
+                "hits",
+                "misses",
+                "streams",
+                "evictions",
+                "pinned_bytes",
+                "full",
+            )
         }
 
     def _spool(self) -> Mapping[str, Any]:

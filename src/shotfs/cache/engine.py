@@ -389,9 +389,9 @@ class Cache:
         return scan_blobs(self._blobs, self._disk)
 
     async def evict(self, bytes_wanted: int | None = None) -> EvictionResult:
-        """Evict the longest unused blobs that nobody has open; None: all that may go."""
-        await self._holdings.flush_touches()
+        """Evict what `cache.eviction` chooses, nothing pinned or open; None: all that may go."""
         await self._admission.flush()
+        await self._holdings.flush_touches()
         await self._streams.pause_idle()
         await self._partials.drop_all()
         return await self._evictor.evict(bytes_wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tracemalloc
@@ -97,6 +98,53 @@ async def test_s08_the_floor_of_the_disk_is_kept_whoever_fills_it(
         file.close()
         # Emptying the cache would not have helped, so it was left alone.
         assert await cache.known(small)
+
+
+async def test_s08_a_stream_goes_on_without_keeping_when_others_fill_the_disk_meanwhile(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 10**12
+    monkeypatch.setattr("shotfs.cache.directory.CacheDirectory.free_bytes", lambda self: free)
+    content = content_of(60 * MIB)
+    revision = tier.add("a", content)
+    async with cache_in(tmp_path / "c", free_bytes_min=70 * MIB) as cache:
+        file = await cache.open(tier, revision)
+        assert bytes(await file.read(Span(0, 10))) == content[:10]
+        assert file.state is not FileState.UNKEPT
+        free = 60 * MIB
+        for start in range(0, 60 * MIB, MIB):
+            assert bytes(await file.read(Span(start, start + 100))) == content[start : start + 100]
+        while file.state is not FileState.UNKEPT:
+            await trio.lowlevel.checkpoint()
+        assert bytes(await file.read(Span(5, 90))) == content[5:90]
+        file.close()
+        await settled(cache)
+        assert cache.stats().bytes_reserved == 0
+    assert blob_bytes(tmp_path / "c") == (0, 0)
+
+
+async def test_s08_the_cache_gives_the_disk_back_when_others_need_it(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = 0
+    directory = tmp_path / "c"
+
+    def free(_: object) -> int:
+        here = 0
+        for path in (directory / "blobs").rglob("*/*"):
+            with contextlib.suppress(FileNotFoundError):  # evicted while we look
+                here += path.stat().st_size
+        return 100 * MIB - others - here
+
+    monkeypatch.setattr("shotfs.cache.directory.CacheDirectory.free_bytes", free)
+    async with cache_in(directory, free_bytes_min=70 * MIB) as cache:
+        for number in range(8):
+            await keep(cache, tier, tier.add(f"f{number}", content_of(MIB, number)))
+        others = 25 * MIB
+        cache._room.on_floor()
+        while cache._room.floor_missing():
+            await trio.lowlevel.checkpoint()
+        assert 4 <= cache.stats().files <= 5
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
