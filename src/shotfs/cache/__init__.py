@@ -3,9 +3,10 @@
 from shotfs.cache.access import Fill
 from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.blobs import FoundBlob
-from shotfs.cache.engine import Cache, open_cache
+from shotfs.cache.engine import Cache
 from shotfs.cache.evictor import EvictionResult
 from shotfs.cache.files import CachedFile, FileState
+from shotfs.cache.opening import open_cache
 from shotfs.cache.scheduling import FetchClass
 from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.verify import CorruptBlob, Verification
@@ -21,8 +22,8 @@ __all__ = [
     "EvictionResult",
     "FetchClass",
     "FileState",
-    "FoundBlob",
     "Fill",
+    "FoundBlob",
     "RevisionStatus",
     "Verification",
     "VerifyState",

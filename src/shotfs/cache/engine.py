@@ -1,14 +1,13 @@
 """The cache: verified content by digest, streams for what is not here yet, limits that hold.
 
-`open_cache` owns the directory, the index, all streams and their tasks. Nothing here knows of
-paths, mounts or policies. Runs in the event loop; disk, hash and index work go to threads.
+`opening.open_cache` makes it and owns the directory. Nothing here knows of paths, mounts or
+policies. Runs in the event loop; disk, hash and index work go to threads.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from functools import partial
 
 import trio
@@ -20,11 +19,11 @@ from shotfs.cache.batches import Batches, BatchParts
 from shotfs.cache.blobs import BlobStore, FoundBlob
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.direct import DirectReader, WindowBudget
-from shotfs.cache.directory import CacheDirectory, boot_identity, own_directory
+from shotfs.cache.directory import CacheDirectory, boot_identity
+from shotfs.cache.eviction import POLICIES
 from shotfs.cache.evictor import EvictionResult, Evictor, EvictorParts
 from shotfs.cache.files import CachedFile
 from shotfs.cache.holdings import Holdings
-from shotfs.cache.eviction import POLICIES
 from shotfs.cache.index import Entry, EntryOrder, Index, Pin, identity_of
 from shotfs.cache.inspect import Inspector
 from shotfs.cache.partials import Partials
@@ -57,7 +56,6 @@ from shotfs.tiers.base import Revision, Span, Tier
 
 log = logging.getLogger(__name__)
 
-DEADLINE_S = 60.0
 FLUSH_S = 20.0
 """How long closing waits for the disk; without it, recent blobs are hashed after a power cut."""
 
@@ -65,55 +63,8 @@ DISK_THREADS = 8
 HASH_THREADS = 2
 
 
-@asynccontextmanager
-async def open_cache(
-    settings: CacheSettings,
-    network: NetworkSettings,
-    metrics: Metrics,
-    *,
-    deadline_s: float = DEADLINE_S,
-    on_corrupt: Callable[[Revision], None] | None = None,
-    on_damaged: Callable[[Revision], None] | None = None,
-    limits_of: Callable[[str], OriginLimits] | None = None,
-) -> AsyncIterator[Cache]:
-    """Own the cache directory for the block.
-
-    Args:
-        settings: where, and how much.
-        network: how much at once.
-        metrics: where to count.
-        deadline_s: how long a reader waits without progress.
-        on_corrupt: told of a revision whose bytes were wrong after some may have been read, so
-            that the kernel's pages can be dropped. Called in the event loop; must not block.
-        on_damaged: as *on_corrupt*, where the bytes came right and the disk lost them.
-        limits_of: what the origin of a root URL may be asked for; None: what *network* says.
-
-    Raises:
-        CacheUnsafe: others could write the directory.
-        CacheBusy: another process owns it.
-        CacheError: it cannot be made.
-    """
-    directory = await trio.to_thread.run_sync(own_directory, settings.directory)
-    try:
-        async with trio.open_nursery() as nursery:
-            cache = Cache(
-                directory, nursery, settings, network, metrics,
-                deadline_s=deadline_s, on_corrupt=on_corrupt, on_damaged=on_damaged,
-                limits_of=limits_of,
-            )  # fmt: skip
-            await cache.start()
-            try:
-                yield cache
-            finally:
-                await cache.stop()
-                nursery.cancel_scope.cancel()
-        # The tasks have ended and nothing uses the files any more.
-    finally:
-        directory.release()
-
-
 class Cache:
-    """What is here, and what is coming. Made by `open_cache`.
+    """What is here, and what is coming. Made by `opening.open_cache`.
 
     Attributes:
         inspector: says what it is doing.

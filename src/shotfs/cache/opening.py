@@ -1,0 +1,64 @@
+"""Opening the cache: whoever owns the directory owns the index, all streams and their tasks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from shotfs.cache.directory import own_directory
+from shotfs.cache.engine import Cache
+from shotfs.cache.scheduling import OriginLimits
+from shotfs.config.models import CacheSettings, NetworkSettings
+from shotfs.observe.metrics import Metrics
+from shotfs.tiers.base import Revision
+
+DEADLINE_S = 60.0
+
+
+@asynccontextmanager
+async def open_cache(
+    settings: CacheSettings,
+    network: NetworkSettings,
+    metrics: Metrics,
+    *,
+    deadline_s: float = DEADLINE_S,
+    on_corrupt: Callable[[Revision], None] | None = None,
+    on_damaged: Callable[[Revision], None] | None = None,
+    limits_of: Callable[[str], OriginLimits] | None = None,
+) -> AsyncIterator[Cache]:
+    """Own the cache directory for the block.
+
+    Args:
+        settings: where, and how much.
+        network: how much at once.
+        metrics: where to count.
+        deadline_s: how long a reader waits without progress.
+        on_corrupt: told of a revision whose bytes were wrong after some may have been read, so
+            that the kernel's pages can be dropped. Called in the event loop; must not block.
+        on_damaged: as *on_corrupt*, where the bytes came right and the disk lost them.
+        limits_of: what the origin of a root URL may be asked for; None: what *network* says.
+
+    Raises:
+        CacheUnsafe: others could write the directory.
+        CacheBusy: another process owns it.
+        CacheError: it cannot be made.
+    """
+    directory = await trio.to_thread.run_sync(own_directory, settings.directory)
+    try:
+        async with trio.open_nursery() as nursery:
+            cache = Cache(
+                directory, nursery, settings, network, metrics,
+                deadline_s=deadline_s, on_corrupt=on_corrupt, on_damaged=on_damaged,
+                limits_of=limits_of,
+            )  # fmt: skip
+            await cache.start()
+            try:
+                yield cache
+            finally:
+                await cache.stop()
+                nursery.cancel_scope.cancel()
+        # The tasks have ended and nothing uses the files any more.
+    finally:
+        directory.release()
