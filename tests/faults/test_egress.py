@@ -1,0 +1,32 @@
+"""A budget of egress through a real mount: what applications see when it is spent."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tests.faults.conftest import NewGcsNode
+from tests.faults.processes import cat, errno_of
+from tests.servers.handles import GcsBucket
+
+pytestmark = pytest.mark.kernel
+
+MIB = 1 << 20
+
+
+def test_s10_reads_beyond_the_budget_get_edquot_and_cached_files_work_also_after_a_restart(
+    new_gcs_node: NewGcsNode, gcs: GcsBucket
+) -> None:
+    for name, size_mib in (("small", 4), ("large", 16), ("other", 5)):
+        gcs.put(f"ant/library/{name}.mov", bytes(size_mib * MIB))
+    budget = f'[origins."gs://{gcs.bucket}"]\negress_bytes_per_day_max = {8 * MIB}\n'
+    node = new_gcs_node(budget).mount()
+    assert errno_of(cat(node.show / "library/small.mov"), timeout_s=30) == 0
+    assert errno_of(cat(node.show / "library/large.mov"), timeout_s=30) == errno.EDQUOT
+    node.wait_logged("egress_bytes_per_day_max")
+    assert errno_of(cat(node.show / "library/small.mov"), timeout_s=30) == 0
+    node.remount()
+    assert errno_of(cat(node.show / "library/small.mov"), timeout_s=30) == 0
+    assert errno_of(cat(node.show / "library/other.mov"), timeout_s=30) == errno.EDQUOT
+    assert gcs.sent_bytes("ant/library/small.mov") == 4 * MIB
