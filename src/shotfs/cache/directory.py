@@ -9,7 +9,7 @@ Layout::
     clean               exists while no process owns it and everything had reached the disk
     blobs/ab/<digest>   verified content, mode 0400, never changed
     partials/           content that streams in, or waits for its next reader: `partials`
-    index/              diskcache
+    index/              sqlite
     index.damaged-<n>   an index that could not be read, kept for one generation
     scrub.json          how far the background check of the blobs is
 """
