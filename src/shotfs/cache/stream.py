@@ -385,11 +385,11 @@ class Stream:
         self._waiters.wake()
 
     async def _end(self) -> None:
-        if self.phase is Phase.PAUSED:
+        if self.phase in (Phase.PAUSED, Phase.DROPPED) and not self.small:
+            # Also one that was dropped before it went on with a partial.
             await self._keeper.paused(self)
             self.close_descriptor()
         elif self.phase is Phase.COMPLETE:
-            self._keeper.ended(self)
             if not self.readers:
                 self.close_descriptor()
         else:

@@ -184,6 +184,21 @@ async def test_what_is_damaged_or_incomplete_is_garbage_and_goes_at_start(
         assert await read_all(cache, tier, revision) == content
 
 
+async def test_closing_before_a_partial_is_gone_on_with_leaves_it(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    revision = tier.add("a", content_of(SIZE))
+    came = await _leave_a_partial(tier, tmp_path / "c", revision)
+    for checkpoints in range(6):
+        async with cache_in(tmp_path / "c") as cache:
+            file = await cache.open(tier, revision)
+            for _ in range(checkpoints):
+                await trio.lowlevel.checkpoint()
+            file.close()
+        async with cache_in(tmp_path / "c") as cache:
+            assert (await cache.status_of(revision)).bytes_present >= came
+
+
 @pytest.mark.parametrize("how", ["gone", "cut"])
 async def test_a_partial_that_somebody_damages_while_it_waits_is_fetched_from_the_start(
     tier: FakeTier, tmp_path: Path, how: str
