@@ -193,6 +193,12 @@ class CacheModel(RuleBasedStateMachine):
         if index_lost:
             shutil.rmtree(self.directory / "c/index")
         self.cache = self.runner.run(self._start)
+        # Blobs without a row count when the scan has found them, and as many others go.
+        self.runner.run(self._rebuilt)
+
+    async def _rebuilt(self) -> None:
+        while self.cache._holdings.rebuilds_unfinished:
+            await trio.lowlevel.checkpoint()
 
     def _stats(self) -> CacheStats:
         async def stats() -> CacheStats:
