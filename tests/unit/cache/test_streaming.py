@@ -511,6 +511,7 @@ async def test_a_range_whose_reader_gave_up_leaves_the_queue(
             nursery.start_soon(_times_out, file)
             await _until(lambda: bool(cache._scheduler.queue()))
             assert [one.what for one in cache._scheduler.queue()] == ["a"]
+            await trio.testing.wait_all_tasks_blocked()  # his deadline has begun
             mock_clock.jump(5.5)
         await _until(lambda: cache._scheduler.queue() == [])
         file.close()
