@@ -2,7 +2,7 @@
 
 The node has a small `network.memory_bytes_max`, so that a mistake shows, and readers of several
 times as much. The object of 10 GB is sparse: the server sends it without a copy. Each reader reads
-another part of it, 256 MiB in all, because a loaded test machine moves no more within seconds.
+another part of it, 1 GiB in all, because a loaded test machine moves no more within seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILE_BYTES = 10_000_000_000
 STRIDE_MIB = 140
 """From one reader's part of it to the next one's."""
 
-PART_MIB = 4
+PART_MIB = 16
 
 SMALL_FILE_BYTES = 32 * MIB
 SMALL_READERS = 12

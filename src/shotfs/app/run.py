@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import trio
 
+from shotfs.app.heap import limit_heap
 from shotfs.app.node import Node, check_origins, open_node
 from shotfs.app.service import NodeService
 from shotfs.config import Loaded
@@ -113,6 +114,7 @@ def _run(loaded: Loaded, serve: Callable[[Node], Awaitable[None]], *, read_only:
         on_drop=metrics.log_records_dropped.inc,
     )
     _raise_descriptor_limit()
+    limit_heap()
     with writer:
         try:
             trio.run(main)
