@@ -234,7 +234,9 @@ class CacheModel(RuleBasedStateMachine):
         finally:
             # A loop that lives on would spoil every later example with an error of its own.
             self.runner.close()
-        assert (stats.open_blobs, stats.bytes_reserved, stats.bytes_in_flight) == (0, 0, 0)
+        assert (stats.open_blobs, stats.bytes_in_flight) == (0, 0)
+        # What a partial holds stays reserved: it is there when the next process starts.
+        assert not stats.bytes_reserved or any((self.directory / "c/partials").iterdir())
         shutil.rmtree(self.directory)
 
 
