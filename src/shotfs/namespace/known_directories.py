@@ -121,6 +121,13 @@ class KnownDirectories:
         """Ask again about *path* when it is looked up next."""
         self._known.pop(path, None)
 
+    def forget_missing_below(self, path: str) -> None:
+        """Ask again about the directories below *path* that are believed to be missing."""
+        prefix = f"{path}/"
+        for one, (exists, _) in list(self._known.items()):
+            if not exists and one.startswith(prefix):
+                del self._known[one]
+
     def published(self, path: str) -> None:
         """Note that this node put something under *path*: its directories exist now."""
         self._noted.pop(path.rpartition("/")[0], None)
@@ -132,6 +139,10 @@ class KnownDirectories:
 
     def note_above(self, path: str) -> None:
         """Record on disk that the directories above *path* exist: they lead to what is cached."""
+        for directory in ancestors(path):
+            known = self._known.get(directory)
+            if known is not None and not known[0]:
+                del self._known[directory]  # it was made since
         for directory in ancestors(path):
             if directory in self._noted:
                 self._noted.move_to_end(directory)

@@ -186,7 +186,8 @@ class Namespace:
             path: mount-relative; `recall` was called for it.
             revision: what the listing said.
             policy: of its template.
-            listed_at_s: when the listing began, seconds since the epoch.
+            listed_at_s: when the listing began, seconds since the epoch; -inf: of a kept listing,
+                from which nothing is learned.
         """
         known = self._catalog.peek(path)
         settled = policy.immutable is Immutable.ON_CLOSE
@@ -199,6 +200,7 @@ class Namespace:
         if known is not None and known.revision == revision:
             # Equal, but a stat may have brought checksums that listings do not carry.
             revision = known.revision
+        settled = settled and listed_at_s > float("-inf")
         entry = Entry(revision, listed_at_s, _kept_identity(known, revision), settled)
         if self._removed.get(path, float("-inf")) < listed_at_s:
             self._catalog.put(path, entry)
@@ -321,7 +323,9 @@ class Namespace:
             if self._removed.get(path) == removed_before:
                 break
         if revision is None:
-            self._catalog.forget(path)
+            if known is not None or self._is_listed(path, policy):
+                # Listings of before would bring it back; an immutable path even for ever.
+                self.removed(path)
             if generation == self._generation:
                 self._remember_missing(path, policy.negative_ttl_s)
             return None
@@ -331,6 +335,12 @@ class Namespace:
         self._missing.pop(path, None)
         self._directories.note_above(path)
         return entry
+
+    def _is_listed(self, path: str, policy: Policy) -> bool:
+        """Whether the last listing of its directory that is in memory shows *path*."""
+        parent, _, name = path.rpartition("/")
+        listing = self._listings.get(parent)
+        return listing is not None and listing.revision(policy.origin, name) is not None
 
     def _remember_missing(self, path: str, ttl_s: float) -> None:
         self._missing[path] = self._now_s() + ttl_s
@@ -401,9 +411,14 @@ class Namespace:
         listing = await self._lists.do(path, lambda: self._list(path, prefix, match))
         # What was known of the directory itself is older than that.
         self._directories.forget(path)
-        for missing in [one for one in self._missing if one.rpartition("/")[0] == path]:
-            del self._missing[missing]
         return listing
+
+    def forget_missing_below(self, path: str) -> None:
+        """Ask again about whatever is believed to be missing below the directory *path*."""
+        prefix = f"{path}/"
+        for missing in [one for one in self._missing if one.startswith(prefix)]:
+            del self._missing[missing]
+        self._directories.forget_missing_below(path)
 
     def _listed_directory(self, path: str, match: DirectoryMatch) -> bool | None:
         """Return what a recent listing of its parent says of *path*; None if it cannot say."""

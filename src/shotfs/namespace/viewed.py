@@ -115,6 +115,10 @@ class Lookup(Protocol):
         """As `Namespace.list_again`."""
         ...
 
+    def forget_missing_below(self, path: str) -> None:
+        """As `Namespace.forget_missing_below`."""
+        ...
+
     @property
     def catalog(self) -> Catalog:
         """As `Namespace.catalog`."""
@@ -280,6 +284,10 @@ class ViewedNamespace:
         """As `Namespace.list_again`, of today: the past does not change."""
         _, live = await self._split(match)
         return await self._live.list_again(path, prefix, replace(match, origins=tuple(live)))
+
+    def forget_missing_below(self, path: str) -> None:
+        """As `Namespace.forget_missing_below`, of today."""
+        self._live.forget_missing_below(path)
 
     @property
     def catalog(self) -> Catalog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import trio
 
@@ -269,7 +270,8 @@ class Directories:
             if kept is None or not await self._counts(path, kept):
                 raise
             log.info("shown as listed before: %s", exc.message, extra={"path": path})
-            return kept
+            # It may show what was deleted since: what is known stays, and nothing is learned.
+            return replace(kept, listed_at_s=float("-inf"))
 
     async def _counts(self, path: str, kept: Listing) -> bool:
         for part in kept.parts:

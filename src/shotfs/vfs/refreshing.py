@@ -161,8 +161,14 @@ class Refresher:
         match = self._finder.match(path)
         if match is None or not match.origins:
             return report
+        hidden: set[str] = set()
+        # A directory comes before what lies in it.
         for directory in await self._directories_of(path, report) if tree else [path]:
-            await self._refresh_directory(directory, report, may_search, may_read, admit)
+            if paths.parent(directory) in hidden or not await self._refresh_directory(
+                directory, report, may_search, may_read, admit
+            ):
+                hidden.add(directory)
+        self._finder.namespace.forget_missing_below(path)
         return report
 
     def _check(self, path: str, may_search: Permission) -> None:
@@ -263,24 +269,26 @@ class Refresher:
         may_search: Permission,
         may_read: Permission,
         admit: Callable[[str], Awaitable[None]] | None,
-    ) -> None:
+    ) -> bool:
+        """List *path* again; False: who asks may not know what lies below it either."""
         match = self._finder.match(path)
         if match is None or not match.origins or self._finder.view.holds(path):
-            return
-        try:
-            self._check_right(path, may_read, "list")
-            self._check_right(path, may_search, "search")
-        except NotPermitted as exc:
-            if path == report.path and not report.files:
-                raise
-            report.notes.append(exc.message)
-            return
+            return True
+        for verb, allowed in (("search", may_search), ("list", may_read)):
+            try:
+                self._check_right(path, allowed, verb)
+            except NotPermitted as exc:
+                if path == report.path and not report.files:
+                    raise
+                report.notes.append(exc.message)
+                return verb == "list"
         sealed = await self._finder.seal_of(path)
         if sealed is not None and sealed[0].snapshot is not None:
-            return
+            return True
         if admit is not None:
             await admit(path)
         await self._list_again(path, match, report)
+        return True
 
     async def _list_again(self, path: str, match: DirectoryMatch, report: Refreshed) -> None:
         namespace = self._finder.namespace

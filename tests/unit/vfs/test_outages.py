@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -186,3 +187,20 @@ async def test_that_nobody_could_be_asked_is_not_remembered_as_absence(site: Sit
         site.second.come_up()
         assert await world.read("ant/render/xy_v002/beauty.exr") == b"of another node"
         assert await world.read("ant/library/oak.png") == b"oak"
+
+
+async def test_what_only_an_old_listing_knows_is_shown_in_an_outage_and_not_believed_after_it(
+    site: Site,
+) -> None:
+    for name in ("oak", "elm"):
+        site.origin.add(f"library/{name}.png", b"wood")
+    async with site.open() as world:
+        assert await world.names("ant/library") == ["elm.png", "oak.png"]
+    shutil.rmtree(site.directory / "cache/catalog")
+    site.origin.remove("library/oak.png")
+    down(site)
+    async with site.open() as world:
+        assert await world.names("ant/library") == ["elm.png", "oak.png"]
+        site.origin.come_up()
+        assert not await world.exists("ant/library/oak.png")
+        assert await world.exists("ant/library/elm.png")

@@ -12,7 +12,7 @@ from shotfs.errors import InvalidArgument, NotPermitted
 from shotfs.vfs import Attributes
 from shotfs.vfs.refreshing import Refreshed
 from tests.unit.vfs.test_outages import DOCUMENT
-from tests.unit.vfs.world import Site, World, fails_with
+from tests.unit.vfs.world import ARTIST, Site, World, fails_with
 
 
 @pytest.fixture
@@ -157,3 +157,61 @@ async def test_who_may_not_see_a_path_may_not_refresh_it(site: Site) -> None:
         with pytest.raises(InvalidArgument, match="is in no show"):
             await refresh(world, "bee/x")
         assert site.origin.count("stat") == 0
+
+
+async def test_a_file_that_is_found_leads_to_its_directories(site: Site) -> None:
+    async with site.open() as world:
+        assert not await world.exists("ant/library/wood")
+        assert not await world.exists("ant/library/wood/dark")
+        site.origin.add("library/wood/dark/oak.png", b"oak")
+        assert not await world.exists("ant/library/wood"), "remembered for an hour"
+        await refresh(world, "ant/library/wood/dark/oak.png")
+        assert await world.exists("ant/library/wood")
+        assert await world.exists("ant/library/wood/dark")
+
+
+async def test_a_directory_that_a_listing_shows_is_found(site: Site) -> None:
+    async with site.open() as world:
+        assert not await world.exists("ant/library/wood")
+        site.origin.add("library/wood/oak.png", b"oak")
+        report = await refresh(world, "ant/library", tree=True)
+        assert [one[:2] for one in told(report)] == []
+        assert await world.exists("ant/library/wood")
+
+
+@pytest.mark.parametrize("listed_long_ago", [False, True])
+async def test_s02_what_was_found_gone_is_not_brought_back_by_an_older_listing(
+    site: Site, listed_long_ago: bool
+) -> None:
+    for name in ("oak", "elm"):
+        site.origin.add(f"library/{name}.png", b"wood")
+    async with site.open() as world:
+        assert await world.names("ant/library") == ["elm.png", "oak.png"]
+        site.origin.remove("library/oak.png")
+        world.clock.advance(7200 if listed_long_ago else 1)
+        assert told(await refresh(world, "ant/library/oak.png"))[0][1] == "gone"
+        if listed_long_ago:
+            site.origin.go_down()
+        assert await world.names("ant/library") == ["elm.png"]
+        site.origin.come_up()
+        assert not await world.exists("ant/library/oak.png")
+        world.clock.advance(7200)
+        assert not await world.exists("ant/library/oak.png")
+
+
+async def test_s12_what_lies_in_a_directory_that_one_may_not_search_is_not_told(
+    site: Site,
+) -> None:
+    notes = {"path": "notes/{rest}", "flow": "inout", "owner": "caller", "directory_mode": "0777"}
+    site.document = {**site.document, "templates": {"notes": notes}}
+    async with site.open() as world:
+        await world.fs.make_directory("ant/notes/mine", 0o700, ARTIST)
+        site.origin.add("notes/mine/deep/a.txt", b"one")
+        assert await world.read("ant/notes/mine/deep/a.txt") == b"one"
+        site.origin.asked.clear()
+        report = await refresh(
+            world, "ant/notes", tree=True, may=lambda found: bool(found.mode & 0o005)
+        )
+        assert report.directories == 1
+        assert report.notes == ["ant/notes/mine: you may not search it"]
+        assert [key for operation, key in site.origin.asked if operation == "list"] == ["notes"]
