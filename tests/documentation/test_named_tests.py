@@ -12,7 +12,7 @@ import pytest
 from .pages import DOCS
 
 PROJECT = DOCS.parent
-PAGES = ["design/cache.md"]
+PAGES = ["design/cache.md", "design/scheduling.md", "design/faults.md", "design/tiers.md"]
 
 _NAMED = re.compile(r"`(?:(tests/[\w/.]+\.py)(?:::)?)?(test_\w+)?(?:\[[^`]*\])?`")
 _RULE = re.compile(r"^\|[\s:|-]+\|$")
