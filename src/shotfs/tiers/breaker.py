@@ -280,6 +280,11 @@ class BreakerWatch:
         """Return the breaker of the origin with that name; None: it has none, or is not open."""
         return self._breakers.get(origin)
 
+    def refuses(self, origin: str) -> bool:
+        """Whether the origin with that name is gone, so that it is not asked."""
+        breaker = self._breakers.get(origin)
+        return breaker is not None and breaker.state is not BreakerState.CLOSED
+
     def doubt(self, origin: str) -> None:
         """Note that there is reason to believe that the origin with that name is gone."""
         breaker = self._breakers.get(origin)

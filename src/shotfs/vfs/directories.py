@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import trio
@@ -143,15 +143,30 @@ class Snapshot:
 
 
 class Directories:
-    """Lists directories."""
+    """Lists directories.
+
+    Args:
+        finder: knows the specifications and what the origins had.
+        spool: what this node wrote.
+        askers: who the kernel's callers are.
+        guard: slows down who lists whole trees.
+        is_gone: whether an origin, by its root URL, is known to be away and not asked.
+    """
 
     def __init__(
-        self, finder: NodeFinder, spool: Spool, askers: Askers, guard: CrawlerGuard
+        self,
+        finder: NodeFinder,
+        spool: Spool,
+        askers: Askers,
+        guard: CrawlerGuard,
+        *,
+        is_gone: Callable[[str], bool],
     ) -> None:
         self._finder = finder
         self._spool = spool
         self._askers = askers
         self._guard = guard
+        self._is_gone = is_gone
 
     async def snapshot(self, path: str, caller: Caller | None = None) -> Snapshot:
         """Return the entries of the directory *path* as of now.
@@ -224,7 +239,9 @@ class Directories:
 
     async def _admit(self, path: str, match: DirectoryMatch, caller: Caller | None) -> None:
         """Wait for *caller*'s turn, if an origin is going to be asked for him."""
-        if caller is not None and not self._finder.namespace.has_listing(path, match):
+        if caller is None or self._finder.namespace.has_listing(path, match):
+            return
+        if not all(map(self._is_gone, match.origins)):
             await self._guard.admit(await self._askers.of(caller), caller.uid, path)
 
     async def _ask(

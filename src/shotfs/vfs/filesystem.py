@@ -16,6 +16,7 @@ from shotfs.config import Settings
 from shotfs.errors import PathNotFound
 from shotfs.namespace import ShowSet, TierPool
 from shotfs.namespace.aliases import Aliases
+from shotfs.namespace.tier_pool import tier_name
 from shotfs.namespace.versions import Versions
 from shotfs.namespace.view import View
 from shotfs.namespace.viewed import Lookup
@@ -149,7 +150,13 @@ class FileSystem:
             waits=self.waits,
             nursery=nursery,
         )
-        self._directories = Directories(self._finder, spool, askers, self.crawlers)
+        self._directories = Directories(
+            self._finder,
+            spool,
+            askers,
+            self.crawlers,
+            is_gone=lambda origin: tiers.breakers.refuses(tier_name(origin)),
+        )
         self._changes = Changes(
             self._finder,
             terms,

@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import trio
 
-from tests.unit.vfs.world import Site, World, fails_with
+from shotfs.config import NetworkSettings
+from shotfs.observe.metrics import Metrics
+from shotfs.tiers.breaker import Breaker, BreakerState
+from tests.unit.vfs.world import ARTIST, PATIENCE_S, Site, World, fails_with
 
 DOCUMENT: Mapping[str, Any] = {
     "spec": "shotfs-path/1",
@@ -204,3 +208,28 @@ async def test_what_only_an_old_listing_knows_is_shown_in_an_outage_and_not_beli
         site.origin.come_up()
         assert not await world.exists("ant/library/oak.png")
         assert await world.exists("ant/library/elm.png")
+
+
+async def test_s07_nobody_is_slowed_down_for_listing_what_no_origin_is_asked_about(
+    site: Site,
+) -> None:
+    names = [f"d{number}" for number in range(6)]
+    for name in names:
+        site.origin.add(f"library/{name}/oak.png", b"oak")
+    site.mount = {"listings_per_s": 0.001, "listings_burst": 3}
+    async with site.open() as world:
+        for name in names:
+            await world.names(f"ant/library/{name}")
+        down(site)
+        world.clock.advance(600)
+        name, metrics = site.origin.name, Metrics()
+        breaker = Breaker(
+            name, site.origin.check, NetworkSettings(), metrics, suspect=lambda _: None
+        )
+        breaker.state = BreakerState.OPEN
+        world.node.tiers.breakers.add(breaker)
+        with trio.fail_after(PATIENCE_S):
+            for name in names:
+                snapshot = await world.fs.snapshot(f"ant/library/{name}", ARTIST)
+                assert len(snapshot) == 1
+        assert not world.fs.crawlers.report()

@@ -160,8 +160,8 @@ class Site:
     second: Origin = field(default_factory=lambda: Origin(SECOND))
     clock: Clock = field(default_factory=Clock)
     preemptible: bool = False
-    mount: Mapping[str, str] = field(default_factory=dict)
-    """Settings of [mount], all of them text."""
+    mount: Mapping[str, str | float] = field(default_factory=dict)
+    """Settings of [mount], text or numbers."""
 
     def open(self, *, read_only: bool = False) -> AbstractAsyncContextManager[World]:
         """Start the node, or start it again."""
