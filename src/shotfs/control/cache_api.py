@@ -53,6 +53,10 @@ PAGE_MAX = 1_000
 PINNED_DEFAULT, PINNED_MAX = 10_000, 1_000_000
 """Files that one request pins or evicts: unless it says otherwise, and at most."""
 
+PINNED_S_MAX = 100 * 365 * 86_400.0
+"""How long a pin lasts at most that ends at all. JSON as Python reads it has infinity, and what is
+shown of a pin must be JSON again."""
+
 
 def routes(service: CacheService) -> list[Route]:
     """Return the routes that answer for *service*."""
@@ -103,9 +107,13 @@ class _Endpoints:
         peer, _ = peer_of(request)
         for_s = body.get("for_s")
         if for_s is not None and not (
-            isinstance(for_s, int | float) and not isinstance(for_s, bool) and for_s > 0
+            isinstance(for_s, int | float)
+            and not isinstance(for_s, bool)
+            and 0 < for_s <= PINNED_S_MAX
         ):
-            raise InvalidArgument("'for_s' must be a number of seconds above 0, or null")
+            raise InvalidArgument(
+                f"'for_s' must be a number of seconds above 0, at most {PINNED_S_MAX:.0f}, or null"
+            )
         return answer(
             await self._service.pin(
                 _paths_of(body),
