@@ -109,7 +109,9 @@ class KeptListings:
         try:
             while True:
                 await trio.sleep(FLUSH_S)
-                await self.flush()
+                # Cancelled halfway, it would lose what it has taken and not written yet.
+                with trio.CancelScope(shield=True):
+                    await self.flush()
         finally:
             with trio.CancelScope(shield=True):
                 await self.flush()

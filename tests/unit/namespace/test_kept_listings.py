@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from shotfs.digest import Checksums, Digest
-from shotfs.namespace import Listing
+from shotfs.namespace import Listing, kept_listings
 from shotfs.namespace.kept_listings import ENTRIES_MAX, KeptListings, open_kept_listings
 from shotfs.namespace.listing import OriginListing
 from shotfs.tiers.base import Revision
@@ -118,3 +120,25 @@ async def test_a_directory_that_became_too_large_is_not_shown_as_it_once_was(
 async def test_a_damaged_one_is_none(kept: KeptListings, damage: bytes) -> None:
     await kept._records.write("ant/shot", damage)
     assert await kept.get("ant/shot") is None
+
+
+async def test_nothing_is_lost_when_the_service_ends_while_it_writes(
+    kept: KeptListings,
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept.note("ant/shot", listing("a", "b"))
+    await kept.flush()
+    kept.changed("ant/shot/b", None)
+    decode = kept_listings._decode
+    async with trio.open_nursery() as nursery:
+
+        def decode_as_it_ends(path: str, data: bytes) -> Listing | None:
+            trio.from_thread.run_sync(nursery.cancel_scope.cancel)
+            return decode(path, data)
+
+        monkeypatch.setattr(kept_listings, "_decode", decode_as_it_ends)
+        nursery.start_soon(kept.run)
+    monkeypatch.undo()
+    assert names(await open_kept_listings(str(tmp_path)).get("ant/shot")) == ["a", "sub"]
