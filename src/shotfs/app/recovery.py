@@ -32,13 +32,18 @@ async def recover_paths(cache: Cache, catalog: Catalog, shows: ShowSet) -> None:
         return
     limiter = trio.CapacityLimiter(1)
     count = 0
-    async with aclosing(cache.scan()) as batches:
-        async for batch in batches:
-            entries = await trio.to_thread.run_sync(entries_of, batch, shows, limiter=limiter)
-            paths = sorted(entries)
-            for start in range(0, len(paths), BATCH_PATHS):
-                chosen = {path: entries[path] for path in paths[start : start + BATCH_PATHS]}
-                count += await catalog.restore(chosen)
+    try:
+        async with aclosing(cache.scan()) as batches:
+            async for batch in batches:
+                entries = await trio.to_thread.run_sync(entries_of, batch, shows, limiter=limiter)
+                paths = sorted(entries)
+                for start in range(0, len(paths), BATCH_PATHS):
+                    chosen = {path: entries[path] for path in paths[start : start + BATCH_PATHS]}
+                    count += await catalog.restore(chosen)
+    except OSError as error:
+        # The mount works without; the next start tries again.
+        log.warning("the catalog was not filled from the cached files: %s", error)
+        return
     await catalog.set_restored()
     if count:
         log.info("the catalog was filled from the cached files", extra={"paths": count})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 import trio
 
+from shotfs.cache import Cache, FoundBlob
 from shotfs.errors import ShotfsError
 from tests.unit.vfs.world import Site, World
 
@@ -116,3 +118,24 @@ async def test_a_catalog_that_is_whole_is_left_alone(
         assert await world.read(WOOD) == CONTENTS[WOOD]
         assert site.origin.count("stat") == 0
     assert (tmp_path / "cache/catalog").is_dir()
+
+
+async def test_s07_a_disk_that_cannot_be_scanned_ends_no_mount(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _fill(site)
+    _lose(site, "catalog")
+    scanned = trio.Event()
+
+    async def scan(_: Cache) -> AsyncGenerator[list[FoundBlob], None]:
+        scanned.set()
+        raise OSError(errno.EIO, "Input/output error")
+        yield []
+
+    monkeypatch.setattr(Cache, "scan", scan)
+    async with site.open() as world:
+        with trio.fail_after(20):
+            await scanned.wait()
+        assert await world.read(WOOD) == CONTENTS[WOOD]
+        catalog = world.fs._finder.namespace.catalog
+        assert not await catalog.was_restored(), "the next start tries again"
