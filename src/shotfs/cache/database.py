@@ -63,6 +63,12 @@ class _Job:
         except Exception as error:  # noqa: BLE001  # raised where it is waited for
             self.error = error
 
+    def run_or_raise(self) -> None:
+        """Call it as a part of a transaction, which its error undoes."""
+        self.run()
+        if self.error is not None:
+            raise self.error
+
 
 class Database:
     """Runs functions on the index, one after the other, in a thread of its own.
@@ -93,14 +99,13 @@ class Database:
         self._changed = threading.Condition()
         self._ending = False
         self._thread: threading.Thread | None = None
+        self._token: trio.lowlevel.TrioToken
 
     async def start(self) -> None:
         """Open the index; a damaged one is replaced."""
-        token = trio.lowlevel.current_trio_token()
+        self._token = trio.lowlevel.current_trio_token()
         # A loop that died must not keep the process: sqlite takes a kill at any instant.
-        self._thread = threading.Thread(
-            target=self._serve, args=(token,), name="shotfs-index", daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, name="shotfs-index", daemon=True)
         self._thread.start()
         if await self._in_thread(self._open_or_replace):
             self._rebuild()
@@ -150,12 +155,7 @@ class Database:
     async def _call(self, method: Callable[[Index], T], *, behind: bool) -> T:
         if self._closed:
             raise IndexUnavailable("the index of the cache is closed")
-        try:
-            return await self._in_thread(partial(self._run, method), behind=behind)
-        except IndexUnavailable as error:
-            if isinstance(error.__cause__, IndexDamaged):
-                self._rebuild()
-            raise
+        return await self._in_thread(partial(self._run, method), behind=behind)
 
     async def _in_thread(self, run: Callable[[], T], *, behind: bool = False) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -173,10 +173,10 @@ class Database:
 
     # --- in the thread ---------------------------------------------------------------------------
 
-    def _serve(self, token: trio.lowlevel.TrioToken) -> None:
+    def _serve(self) -> None:
         try:
             while jobs := self._take():
-                self._work(jobs, token)
+                self._work(jobs)
         except trio.RunFinishedError:
             self._close()
 
@@ -191,14 +191,14 @@ class Database:
             self._urgent -= sum(not job.behind for job in jobs)
         return jobs
 
-    def _work(self, jobs: list[_Job], token: trio.lowlevel.TrioToken) -> None:
+    def _work(self, jobs: list[_Job]) -> None:
         done: list[_Job] = []
         since = time.monotonic()
         rest = deque(jobs)
         while rest:
             done += self._next(rest)
             if not rest or time.monotonic() - since > DELIVER_S:
-                token.run_sync_soon(_deliver, done)
+                self._token.run_sync_soon(_deliver, done)
                 done, since = [], time.monotonic()
 
     def _next(self, rest: deque[_Job]) -> list[_Job]:
@@ -219,11 +219,9 @@ class Database:
         try:
             with self._index.together():
                 for job in group:
-                    job.run()
-                    if job.error is not None:
-                        raise job.error
-        except (*FOREIGN_ERRORS, CacheError):
-            return False  # each is run by itself, and who failed is told
+                    job.run_or_raise()
+        except Exception:  # noqa: BLE001  # this thread must not end: each is run by itself, and
+            return False  # who failed is told
         return True
 
     def _open_or_replace(self) -> bool:
@@ -247,20 +245,20 @@ class Database:
             raise
         except (*FOREIGN_ERRORS, IndexDamaged) as error:
             self._replace_while_serving(error)
-            raise IndexUnavailable(
-                f"the index of the cache was damaged: {error}"
-            ) from IndexDamaged(str(error))
+            raise IndexUnavailable(f"the index of the cache was damaged: {error}") from error
 
     def _replace_while_serving(self, reason: Exception) -> None:
         try:
             self._replace(reason)
-        except (OSError, IndexDamaged) as error:
+        except (*FOREIGN_ERRORS, CacheError, IndexDamaged) as error:
             # Everything streams without an index, and the next start tries again.
             self._index = None
             raise IndexUnavailable(
                 f"the index of the cache is damaged and cannot be replaced: {error}",
                 fix="check the disk of cache.directory, then restart the service",
             ) from error
+        # Not by whoever made the call: rows that are written together may all succeed after this.
+        self._token.run_sync_soon(self._rebuild)
 
     def _replace(self, reason: Exception) -> None:
         if self._index is not None:

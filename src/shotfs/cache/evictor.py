@@ -152,11 +152,10 @@ class Evictor:
             with trio.move_on_after(FLOOR_INTERVAL_S):
                 await self._floor_reached.wait()
             self._floor_reached = trio.Event()
-            missing = self._parts.room.floor_missing()
-            if 0 < missing <= self._parts.room.used_bytes:
-                await self.evict(missing)
-            if self._parts.room.floor_missing():
-                await give_up()
+            try:
+                await self._restore_floor(give_up)
+            except OSError as error:  # whoever writes next meets it, too
+                log.warning("cannot ask the disk what is free", extra={"reason": str(error)})
 
     async def drop(self, digests: Iterable[Digest]) -> list[Digest]:
         """Remove these blobs where nobody has them open and nobody pinned them; return which.
@@ -164,7 +163,8 @@ class Evictor:
         Raises:
             IndexUnavailable: nothing was removed.
         """
-        removable = await self._parts.database.call(Index.removable, list(digests))
+        chosen = list(dict.fromkeys(digests))
+        removable = await self._parts.database.call(Index.removable, chosen)
         busy = self._parts.leases() | frozenset(self._condemned)
         victims = [one for one in removable if one.digest not in busy]
         result = await self._remove(victims, evicted=False)
@@ -172,8 +172,15 @@ class Evictor:
 
     async def remove(self, digests: Iterable[Digest]) -> EvictionResult:
         """Remove these blobs, whoever has them open: they are bad, or gone already."""
-        chosen = [digest for digest in digests if digest not in self._condemned]
+        chosen = [one for one in dict.fromkeys(digests) if one not in self._condemned]
         return await self._remove([Victim(digest, 0) for digest in chosen], evicted=False)
+
+    async def _restore_floor(self, give_up: Callable[[], Awaitable[None]]) -> None:
+        missing = self._parts.room.floor_missing()
+        if 0 < missing <= self._parts.room.used_bytes:
+            await self.evict(missing)
+        if self._parts.room.floor_missing():
+            await give_up()
 
     async def _free(self, size_bytes: int, *, on_disk: bool) -> None:
         room = self._parts.room
@@ -202,9 +209,10 @@ class Evictor:
             return None
         # Files may have been opened while the thread was choosing.
         leased = parts.leases() | frozenset(self._condemned)
-        result = await self._remove(
-            [one for one in victims if one.digest not in leased], evicted=True
-        )
+        chosen = [one for one in victims if one.digest not in leased]
+        result = await self._remove(chosen, evicted=True)
+        if chosen and not result.files:
+            return None  # the index cannot be written: the next round would choose the same
         self.evicted_files += result.files
         parts.metrics.cache_evictions.inc(result.files)
         return result

@@ -212,10 +212,14 @@ class Holdings:
 
     async def _rebuild(self) -> None:
         try:
+            totals = await self.database.call(Index.current)
+            # Totals of an index before this one may have come late; none comes any more.
+            self._totals_serial = -1
+            self.count(totals)
             await adopt_unknown_blobs(
                 self._blobs, self.database, self._disk, self.count, self._trim
             )
-        except IndexUnavailable as error:
-            log.warning("rebuild of the index stopped", extra={"reason": error.message})
+        except (IndexUnavailable, OSError) as error:
+            log.warning("rebuild of the index stopped", extra={"reason": str(error)})
         else:
             self.rebuilds_unfinished -= 1

@@ -1,0 +1,172 @@
+"""What goes wrong in the background ends no mount, and leaves the accounts right."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from shotfs.cache.blobs import BlobStore
+from shotfs.cache.database import Database, IndexUnavailable
+from shotfs.cache.evictor import FLOOR_INTERVAL_S
+from shotfs.cache.index import Index, Totals
+from shotfs.errors import CacheError
+from tests.unit.cache.fakes import KIB, FakeTier, cache_in, content_of, keep, read_all
+from tests.unit.cache.test_database import Gate, new_row, open_index
+
+
+@pytest.fixture
+def tier() -> FakeTier:
+    return FakeTier()
+
+
+def damaged(*_: Any) -> None:
+    raise sqlite3.DatabaseError("database disk image is malformed")
+
+
+async def test_an_index_that_proves_damaged_among_rows_behind_is_rebuilt_as_any(
+    tmp_path: Path,
+) -> None:
+    rebuilds: list[int] = []
+    database = Database(
+        lambda: open_index(tmp_path / "i"),
+        lambda: shutil.move(tmp_path / "i", tmp_path / "aside") and "aside",
+        lambda: rebuilds.append(1),
+    )
+    calls = [damaged]
+
+    def hurt(index: Index) -> None:
+        if calls:
+            calls.pop()()
+
+    await database.start()
+    gate = Gate()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.call, gate.hold)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(database.call_behind, hurt)
+        nursery.start_soon(database.call_behind, Index.admit, [new_row(1)])
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open()
+    assert (await database.call(Index.current)).files == 1
+    assert rebuilds == [1]
+    await database.aclose()
+
+
+async def test_a_damaged_index_on_a_full_disk_is_unavailable_and_no_other_error(
+    tmp_path: Path,
+) -> None:
+    opened: list[int] = []
+
+    def open_once() -> Index:
+        opened.append(1)
+        if len(opened) > 1:
+            raise CacheError("cannot open the index of the cache: database or disk is full")
+        return open_index(tmp_path / "i")
+
+    database = Database(open_once, lambda: "aside", lambda: None)
+    await database.start()
+    with pytest.raises(IndexUnavailable):
+        await database.call(damaged)
+    with pytest.raises(IndexUnavailable):
+        await database.call(Index.current)
+    await database.aclose()
+
+
+async def test_a_row_that_fails_in_an_unforeseen_way_does_not_end_the_thread(
+    tmp_path: Path,
+) -> None:
+    def strange(_: Index) -> None:
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    database = Database(lambda: open_index(tmp_path / "i"), lambda: "aside", lambda: None)
+    await database.start()
+    gate = Gate()
+
+    async def behind() -> None:
+        with pytest.raises(OverflowError):
+            await database.call_behind(strange)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(database.call, gate.hold)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(behind)
+            nursery.start_soon(database.call_behind, Index.admit, [new_row(1)])
+            await trio.testing.wait_all_tasks_blocked()
+            gate.open()
+        assert (await database.call(Index.current)).files == 1
+    await database.aclose()
+
+
+async def test_totals_of_a_damaged_index_that_come_late_do_not_stay(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    async with cache_in(tmp_path) as cache:
+        await keep(cache, tier, tier.add("f", content_of(3 * KIB)))
+        holdings = cache._holdings
+        holdings._replaced()
+        holdings.count(Totals(bytes=7, files=7, serial=10**9))
+        with trio.fail_after(10):
+            while cache.stats().files != 1:
+                await trio.lowlevel.checkpoint()
+
+
+def no_disk(*_: Any) -> Any:
+    raise OSError(errno.EIO, "the disk is gone")
+
+
+async def test_s07_a_scan_that_the_disk_fails_ends_no_mount(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BlobStore, "subdirectories", no_disk)
+    async with cache_in(tmp_path) as cache:
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        revision = tier.add("f", content_of(3 * KIB))
+        assert await read_all(cache, tier, revision) == content_of(3 * KIB)
+    assert not (tmp_path / "clean").exists()  # the next start scans
+
+
+async def test_s07_a_disk_that_cannot_say_what_is_free_ends_no_mount(
+    tier: FakeTier, tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    async with cache_in(tmp_path, free_bytes_min=KIB) as cache:
+        revision = tier.add("f", content_of(3 * KIB))
+        await keep(cache, tier, revision)
+        free_bytes, cache._room.free_bytes = cache._room.free_bytes, no_disk
+        mock_clock.jump(2 * FLOOR_INTERVAL_S)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await read_all(cache, tier, revision) == content_of(3 * KIB)
+        cache._room.free_bytes = free_bytes
+
+
+async def test_s08_blobs_that_cannot_leave_the_index_hold_nobody_up(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with cache_in(tmp_path, bytes_max=4 * KIB) as cache:
+        await keep(cache, tier, tier.add("a", content_of(3 * KIB)))
+        monkeypatch.setattr(Index, "remove", full)
+        with trio.fail_after(10):
+            content = content_of(3 * KIB, 1)
+            assert await read_all(cache, tier, tier.add("b", content)) == content
+
+
+async def test_a_blob_that_is_dropped_under_two_names_is_dropped_once(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    async with cache_in(tmp_path) as cache:
+        revision = tier.add("f", content_of(3 * KIB))
+        await keep(cache, tier, revision)
+        digest = await cache.digest_of(revision)
+        assert digest is not None
+        assert await cache.drop([digest, digest]) == [digest]
+        assert cache.stats().files == 0
