@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shotfs.cache import Cache, CachedFile, CacheStats, FetchClass, FileState, Verification
+from shotfs.cache import Cache, CachedFile, CacheStats, FetchClass, FileState, Fill, Verification
 from shotfs.digest import Digest, digest_bytes
 from shotfs.errors import CacheFull, DigestMismatch, RevisionChanged, TierUnavailable
 from shotfs.tiers.base import Revision, Span
@@ -60,11 +60,14 @@ class CacheModel(RuleBasedStateMachine):
         self.contents[revision.identity] = content_of(size, seed)
 
     @precondition(lambda self: self.tier.objects)
-    @rule(data=st.data())
-    def open_file(self, data: Any) -> None:
+    @rule(data=st.data(), fill=st.sampled_from(Fill))
+    def open_file(self, data: Any, fill: Fill) -> None:
         revision = self.tier.objects[data.draw(st.sampled_from(sorted(self.tier.objects)))][0]
-        file = self.runner.run(self.cache.open, self.tier, revision)
+        file = self.runner.run(self._open, revision, fill)
         self.open.append((file, self.contents[revision.identity]))
+
+    async def _open(self, revision: Revision, fill: Fill) -> CachedFile:
+        return await self.cache.open(self.tier, revision, fill=fill)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), start=st.integers(0, 6 * MIB), length=st.integers(0, 2 * MIB))

@@ -10,12 +10,11 @@ row of any file follows while its readers read.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -24,11 +23,12 @@ from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.evictor import Evictor
 from shotfs.cache.index import Index, NewRow, Row, Totals, identity_of
+from shotfs.cache.landing import hash_path, hash_written, land, mismatch, move_in, unlink
 from shotfs.cache.memory import HotRows, Leases
 from shotfs.cache.partials import Partial, Partials, make_file, open_file
 from shotfs.cache.room import Room
 from shotfs.cache.stream import Stream
-from shotfs.digest import Buffer, Checksums, Digest, digest_bytes, hash_file
+from shotfs.digest import Buffer, Checksums, Digest, digest_bytes
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision
 
@@ -64,11 +64,15 @@ RECORDING_MAX = 512
 
 @dataclass(slots=True, eq=False)
 class _Coming:
-    """What a stream has: reserved room, and for all but small files a file."""
+    """What a stream has: reserved room, and for all but small files a file.
 
-    size_bytes: int
+    `lock` is held while the room is brought in line with what the stream is going to hold.
+    """
+
+    reserved_bytes: int
     partial: Partial | None = None
     written_bytes: int = 0
+    lock: trio.Lock = field(default_factory=trio.Lock)
 
 
 class Admission:
@@ -93,47 +97,91 @@ class Admission:
 
     async def reserve(self, stream: Stream) -> bool:
         """Reserve room for a small file; False: there is none."""
-        size_bytes = stream.revision.size_bytes
-        # Unfinished files that nobody reads go before any blob does.
-        await self._parts.partials.drop_for(size_bytes)
-        while len(self._recording) >= RECORDING_MAX:
-            await next(iter(self._recording.values())).wait()
-        if not await self._parts.evictor.make_room(size_bytes):
-            # Blobs without a row yet cannot be chosen to go.
-            await self.flush()
-            if not await self._parts.evictor.make_room(size_bytes):
-                self.unkept += 1
-                return False
-        self._coming[stream] = _Coming(size_bytes)
-        return True
+        return await self._enter(stream, stream.revision.size_bytes)
 
     async def prepare(self, stream: Stream) -> Descriptor | None:
-        """Reserve room and make the file, or go on with one that waits.
+        """Make the file, or go on with one that waits; with room for the whole if it is wanted.
 
         Returns:
             None: there is no room, or no disk to write to.
         """
-        partials = self._parts.partials
-        partial = partials.take(stream.revision.identity)
+        descriptor = None
+        partial = self._parts.partials.take(stream.revision.identity)
         with trio.CancelScope(shield=partial is not None):
-            if not await self.reserve(stream):
-                if partial is not None:
-                    await partials.discard(partial)
+            if partial is not None:
+                held_bytes = partial.held_bytes
+                self._coming[stream] = _Coming(held_bytes, partial, held_bytes)
+                descriptor = await self._go_on(stream, partial)
+            elif not await self._enter(stream, 0):
                 return None
-        with trio.CancelScope(shield=True):
-            descriptor = None if partial is None else await self._go_on(stream, partial)
-            if descriptor is None:
+            if not await self.make_room(stream):
+                if descriptor is not None:
+                    descriptor.release()
+                self.ended(stream)
+                return None
+        if descriptor is None:
+            with trio.CancelScope(shield=True):
                 descriptor = await self._make(stream)
         return descriptor
+
+    def may_be_whole(self, stream: Stream) -> bool:
+        """Whether an empty cache has room for the whole."""
+        return not self._parts.room.never_fits(stream.revision.size_bytes)
+
+    async def make_room(self, stream: Stream) -> bool:
+        """Reserve room for what *stream* is going to hold, and give back what it will not.
+
+        A file that never fits as a whole may hold as much as may wait of it: it is all that a
+        reader of parts will find again, and one pass over it must not flush the cache.
+        """
+        coming = self._coming[stream]
+        async with coming.lock:
+            wanted_bytes = stream.to_hold_bytes
+            step = wanted_bytes - coming.reserved_bytes
+            if step > 0:
+                limit = self._parts.partials.idle_bytes_max
+                if not self.may_be_whole(stream) and wanted_bytes > limit:
+                    self.unkept += 1
+                    return False
+                if not await self._find_room(step, files=0):
+                    return False
+            else:
+                self._parts.room.reserve(step, files=0)
+            coming.reserved_bytes += step
+        return True
+
+    async def _enter(self, stream: Stream, size_bytes: int) -> bool:
+        while len(self._recording) >= RECORDING_MAX:
+            await next(iter(self._recording.values())).wait()
+        if not await self._find_room(size_bytes, files=1):
+            return False
+        self._coming[stream] = _Coming(size_bytes)
+        return True
+
+    async def _find_room(self, size_bytes: int, *, files: int) -> bool:
+        """Reserve room; nothing is awaited after it was. False: there is none."""
+        evictor, fits = self._parts.evictor, not self._parts.room.never_fits(size_bytes)
+        if fits:
+            # Unfinished files that nobody reads go before any blob does.
+            await self._parts.partials.drop_for(size_bytes, files=files)
+            if await evictor.make_room(size_bytes, files=files):
+                return True
+            # Blobs without a row yet cannot be chosen to go.
+            await self.flush()
+            if await evictor.make_room(size_bytes, files=files):
+                return True
+        self.unkept += 1
+        return False
 
     async def _go_on(self, stream: Stream, partial: Partial) -> Descriptor | None:
         number = await self._open(partial)
         if number is None:
-            return None
-        self._coming[stream].partial = partial
-        stream.blocks.unpack(partial.blocks)
-        self.wrote(stream, stream.blocks.present_bytes)
-        return Descriptor(number)
+            self._coming[stream].partial = None
+        else:
+            stream.blocks.unpack(partial.blocks)
+        # None of it, or what its last block lacks: the map counts whole ones.
+        self.wrote(stream, stream.blocks.present_bytes - partial.held_bytes)
+        return None if number is None else Descriptor(number)
 
     async def _make(self, stream: Stream) -> Descriptor | None:
         partials, revision = self._parts.partials, stream.revision
@@ -177,7 +225,7 @@ class Admission:
         with self._leased(stream, digest), trio.CancelScope(shield=True):
             await parts.evictor.wait_gone(digest)
             found, wrong = await trio.to_thread.run_sync(
-                _land, parts.blobs, parts.partials.new_path(), content, digest, revision,
+                land, parts.blobs, parts.partials.new_path(), content, digest, revision,
                 limiter=parts.disk,
             )  # fmt: skip
             if wrong is None:
@@ -199,9 +247,9 @@ class Admission:
         assert stream.descriptor is not None
         with stream.descriptor.using() as number:
             found = await trio.to_thread.run_sync(
-                _hash, number, revision, limiter=self._parts.hashing
+                hash_written, number, revision, limiter=self._parts.hashing
             )
-        wrong = _mismatch(found, revision.checksums)
+        wrong = mismatch(found, revision.checksums)
         if wrong is not None:
             self._report(stream, wrong)
             return None
@@ -216,7 +264,7 @@ class Admission:
                 if partial.blocks:
                     # After the rename: content without a map is garbage, and so is the opposite.
                     await trio.to_thread.run_sync(
-                        _unlink, partial.map_path, limiter=self._parts.disk
+                        unlink, partial.map_path, limiter=self._parts.disk
                     )
             self._admitted(stream, found)
         return digest
@@ -277,7 +325,7 @@ class Admission:
         path = self._parts.blobs.path(row.digest)
         try:
             found = await trio.to_thread.run_sync(
-                _hash_path, path, row.size_bytes, limiter=self._parts.hashing
+                hash_path, path, row.size_bytes, limiter=self._parts.hashing
             )
         except OSError:
             return False
@@ -297,7 +345,7 @@ class Admission:
                 source = parts.partials.new_path()
                 await trio.to_thread.run_sync(copy_file, path, source, limiter=self._parts.disk)
             found = await trio.to_thread.run_sync(
-                _hash_path, source, revision.size_bytes, limiter=self._parts.hashing
+                hash_path, source, revision.size_bytes, limiter=self._parts.hashing
             )
             if found != digest:
                 self._count_failure()
@@ -312,7 +360,7 @@ class Admission:
             return False
         finally:
             if source != path:
-                await trio.to_thread.run_sync(_unlink, source, limiter=parts.disk)
+                await trio.to_thread.run_sync(unlink, source, limiter=parts.disk)
         return True
 
     # --- steps -----------------------------------------------------------------------------------
@@ -337,7 +385,7 @@ class Admission:
         parts = self._parts
         await parts.evictor.wait_gone(digest)
         await trio.to_thread.run_sync(
-            _move_in, parts.blobs, source, digest, revision, sync, limiter=parts.disk
+            move_in, parts.blobs, source, digest, revision, sync, limiter=parts.disk
         )
 
     def _admitted(self, stream: Stream, found: Checksums) -> None:
@@ -365,7 +413,7 @@ class Admission:
             log.warning("not kept", extra={"key": revision.key, "reason": str(error)})
         finally:
             # Its row counts it, or nothing does: room that was reserved is not counted twice.
-            self._parts.room.release(coming.size_bytes, coming.written_bytes)
+            self._parts.room.release(coming.reserved_bytes, coming.written_bytes)
             if self._recording.get(digest) is recorded:  # not of the same content once more
                 del self._recording[digest]
             recorded.set()
@@ -373,7 +421,7 @@ class Admission:
     def _release(self, stream: Stream) -> _Coming | None:
         coming = self._coming.pop(stream, None)
         if coming is not None:
-            self._parts.room.release(coming.size_bytes, coming.written_bytes)
+            self._parts.room.release(coming.reserved_bytes, coming.written_bytes)
         return coming
 
     def _report(self, stream: Stream, wrong: str) -> None:
@@ -397,79 +445,3 @@ class Admission:
 def _is_synced(revision: Revision) -> bool:
     """Whether a fetched file is fsynced before it is a blob."""
     return revision.size_bytes >= FSYNC_BYTES_MIN
-
-
-def _land(
-    blobs: BlobStore, path: str, content: Buffer, digest: Digest, revision: Revision
-) -> tuple[Checksums, str | None]:
-    """Write, hash what was written, compare, and rename into place; returns what is wrong."""
-    number = make_file(path, 0)
-    try:
-        try:
-            written = os.pwrite(number, content, 0) if len(content) else 0
-            if written < len(content):  # the disk is full: the next call says so
-                os.pwrite(number, memoryview(content)[written:], written)
-            found = _hash(number, revision)
-        finally:
-            os.close(number)
-        wrong = _mismatch(found, revision.checksums)
-        if wrong is None and found.xxh128 != digest:
-            wrong = "the disk gave other bytes than were written"
-        if wrong is None:
-            blobs.admit(path, digest, revision, sync=False)
-            return found, None
-    except BaseException:
-        _unlink(path)
-        raise
-    _unlink(path)
-    return found, wrong
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            log.warning("cannot unlink", extra={"path": path, "reason": str(error)})
-
-
-def _hash(number: int, revision: Revision) -> Checksums:
-    promised = revision.checksums
-    try:
-        return hash_file(
-            number,
-            revision.size_bytes,
-            md5=promised.md5 is not None,
-            crc32c=promised.crc32c is not None,
-        )
-    except EOFError:
-        # Shorter than promised: as wrong as any other content. No digest equals this one's.
-        return Checksums()
-
-
-def _hash_path(path: str, size_bytes: int) -> Digest | None:
-    """Return the digest of a file; None: it has another size."""
-    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if os.fstat(number).st_size != size_bytes:
-            return None
-        return hash_file(number, size_bytes).xxh128 if size_bytes else digest_bytes(b"")
-    finally:
-        os.close(number)
-
-
-def _mismatch(found: Checksums, promised: Checksums) -> str | None:
-    """Return what is wrong with the content, None: nothing."""
-    if found.xxh128 is None:
-        return "it is shorter than its revision says"
-    for name in ("xxh128", "crc32c", "md5"):
-        expected, actual = getattr(promised, name), getattr(found, name)
-        if expected is not None and expected != actual:
-            return f"{name} is {actual}, promised was {expected}"
-    return None
-
-
-def _move_in(
-    blobs: BlobStore, source: str, digest: Digest, revision: Revision, sync: bool
-) -> None:  # positional, because it is called through run_sync
-    blobs.admit(source, digest, revision, sync=sync)

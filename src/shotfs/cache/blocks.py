@@ -37,12 +37,13 @@ class BlockMap:
     A block is claimed by whoever is fetching it, so that it is fetched once.
     """
 
-    __slots__ = ("_size_bytes", "_states", "present_bytes")
+    __slots__ = ("_size_bytes", "_states", "claimed_bytes", "present_bytes")
 
     def __init__(self, size_bytes: int) -> None:
         self._size_bytes = size_bytes
         self._states = bytearray(-(-size_bytes // BLOCK_BYTES))
         self.present_bytes = 0
+        self.claimed_bytes = 0
 
     @property
     def count(self) -> int:
@@ -82,12 +83,8 @@ class BlockMap:
         run = self.missing(within, blocks_max)
         if run is not None:
             self._mark(run, _CLAIMED)
+            self.claimed_bytes += self.span_of(run).length_bytes
         return run
-
-    def claim_from(self, block: int, blocks_max: int) -> Run | None:
-        """Claim missing blocks at or after *block*, wrapping to the start of the file."""
-        count = len(self._states)
-        return self.claim(Run(block, count), blocks_max) or self.claim(Run(0, count), blocks_max)
 
     def missing(self, within: Run, blocks_max: int) -> Run | None:
         """Return the run that `claim` would give now."""
@@ -103,16 +100,18 @@ class BlockMap:
         self._mark(run, _PRESENT)
         length_bytes = self.span_of(run).length_bytes
         self.present_bytes += length_bytes
+        self.claimed_bytes -= length_bytes
         return length_bytes
 
     def release(self, run: Run) -> None:
         """Give the claimed *run* back: its fetch failed or was cancelled."""
         self._mark(run, _MISSING)
+        self.claimed_bytes -= self.span_of(run).length_bytes
 
     def clear(self) -> None:
         """Record that nothing is present or claimed."""
         self._states = bytearray(len(self._states))
-        self.present_bytes = 0
+        self.present_bytes = self.claimed_bytes = 0
 
     def pack(self) -> bytes:
         """Return one bit a block, set where it is present; the first block is the lowest bit."""

@@ -26,6 +26,7 @@ from shotfs.cache.files import CachedFile
 from shotfs.cache.holdings import Holdings
 from shotfs.cache.index import Entry, EntryOrder, Index, Pin, identity_of
 from shotfs.cache.inspect import Inspector
+from shotfs.cache.keeper import Fetching
 from shotfs.cache.partials import Partials
 from shotfs.cache.phase import ENDED
 from shotfs.cache.pins import PAGE_PINS, Pins
@@ -45,7 +46,6 @@ from shotfs.cache.scheduling import (
 )
 from shotfs.cache.scrub import Scrub
 from shotfs.cache.stats import CacheStats, RevisionStatus
-from shotfs.cache.stream import Fetching
 from shotfs.cache.streams import Streams
 from shotfs.cache.verify import Verifier
 from shotfs.config.models import CacheSettings, NetworkSettings

@@ -107,20 +107,26 @@ class Evictor:
         while digest in self._condemned:
             await self._condemned[digest].wait()
 
-    async def make_room(self, size_bytes: int, *, on_disk: bool = False) -> bool:
-        """Evict until one more file fits, and reserve room for it; False: it does not fit."""
+    async def make_room(self, size_bytes: int, *, files: int = 1, on_disk: bool = False) -> bool:
+        """Evict until one more file fits, and reserve room for it; False: it does not fit.
+
+        Args:
+            size_bytes: what is to fit.
+            files: 0: it is more of a file that has room already.
+            on_disk: it occupies this disk already.
+        """
         room = self._parts.room
         if room.never_fits(size_bytes):
             return False
-        if not room.shortage(size_bytes, on_disk=on_disk).none:
+        if not room.shortage(size_bytes, files=files, on_disk=on_disk).none:
             async with self._lock:
-                await self._free(size_bytes, on_disk=on_disk)
+                await self._free(size_bytes, files=files, on_disk=on_disk)
         # Nothing is awaited between this look and the reservation.
-        shortage = room.shortage(size_bytes, on_disk=on_disk)
+        shortage = room.shortage(size_bytes, files=files, on_disk=on_disk)
         if not shortage.none:
             self._note_full(size_bytes, shortage)
             return False
-        room.reserve(size_bytes)
+        room.reserve(size_bytes, files=files)
         return True
 
     async def evict(self, bytes_wanted: int | None) -> EvictionResult:
@@ -182,9 +188,9 @@ class Evictor:
         if self._parts.room.floor_missing():
             await give_up()
 
-    async def _free(self, size_bytes: int, *, on_disk: bool) -> None:
+    async def _free(self, size_bytes: int, *, files: int, on_disk: bool) -> None:
         room = self._parts.room
-        while not (shortage := room.shortage(size_bytes, on_disk=on_disk)).none:
+        while not (shortage := room.shortage(size_bytes, files=files, on_disk=on_disk)).none:
             if shortage.bytes > room.used_bytes:
                 return  # somebody else fills the disk: emptying the cache would not help
             wanted = Amount(

@@ -20,16 +20,23 @@ from shotfs.tiers.base import Revision, Span
 log = logging.getLogger(__name__)
 
 
+RATE_MIN_BYTES_PER_S = 64 * 1024
+"""A request slower than this, beyond the deadline, is given up: something is stuck. Tiers watch
+the progress of their requests themselves; this is the net below."""
+
+
 async def failure_of(
-    read: Callable[[], Awaitable[None]], revision: Revision, limit_s: float
+    read: Callable[[], Awaitable[None]], revision: Revision, length_bytes: int, deadline_s: float
 ) -> ShotfsError | OSError | None:
     """Run one request; return why it failed, None: it did not.
 
     Args:
         read: the request. An OSError means the local disk.
         revision: what it is about.
-        limit_s: how long it may take.
+        length_bytes: how much it brings.
+        deadline_s: how long it may take without bringing anything.
     """
+    limit_s = deadline_s + length_bytes / RATE_MIN_BYTES_PER_S
     try:
         with trio.fail_after(limit_s):
             await read()

@@ -1,14 +1,29 @@
-"""What a stream needs of the cache. `admission` implements it."""
+"""What a stream works with, and what it needs of the cache. `admission` implements that."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from shotfs.cache.descriptor import Descriptor
+from shotfs.cache.scheduling import FetchScheduler
 from shotfs.digest import Buffer, Digest
 
 if TYPE_CHECKING:
     from shotfs.cache.stream import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """How streams fetch.
+
+    Attributes:
+        scheduler: shared by all streams.
+        deadline_s: how long a reader waits without progress.
+    """
+
+    scheduler: FetchScheduler
+    deadline_s: float
 
 
 class Keeper(Protocol):
@@ -19,7 +34,15 @@ class Keeper(Protocol):
         ...
 
     async def prepare(self, stream: Stream) -> Descriptor | None:
-        """Reserve room and make the file, or go on with one that waits; None: there is no room."""
+        """Make the file, or go on with one that waits; None: there is no room, or no disk."""
+        ...
+
+    def may_be_whole(self, stream: Stream) -> bool:
+        """Whether an empty cache has room for the whole."""
+        ...
+
+    async def make_room(self, stream: Stream) -> bool:
+        """Reserve room for what it is going to hold, before it is written; False: there is none."""
         ...
 
     def wrote(self, stream: Stream, length_bytes: int) -> None:

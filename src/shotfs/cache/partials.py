@@ -94,7 +94,8 @@ class Partials:
         return sum(one.held_bytes for one in self._idle.values())
 
     @property
-    def _idle_bytes_max(self) -> int:
+    def idle_bytes_max(self) -> int:
+        """How much those that wait may hold together."""
         return self._room.bytes_max // IDLE_PARTS
 
     def held_bytes(self, identity: str) -> int | None:
@@ -123,11 +124,11 @@ class Partials:
         return f"{self.directory}/{self._next}"
 
     def take(self, identity: str) -> Partial | None:
-        """Return what waits of a revision, for the caller to go on with; it waits no more."""
-        partial = self._idle.pop(identity, None)
-        if partial is not None:
-            self._room.release(partial.held_bytes, partial.held_bytes)
-        return partial
+        """Return what waits of a revision, for the caller to go on with; it waits no more.
+
+        The caller has its room from then on: `held_bytes`, reserved and written.
+        """
+        return self._idle.pop(identity, None)
 
     async def keep(self, partial: Partial, blocks: bytes, held_bytes: int) -> None:
         """Let *partial* wait for the next reader of its revision.
@@ -135,7 +136,7 @@ class Partials:
         The caller has given back what room it had. What is over the limits goes, be it this one.
         """
         with trio.CancelScope(shield=True):
-            if not held_bytes or held_bytes > self._idle_bytes_max:
+            if not held_bytes or held_bytes > self.idle_bytes_max:
                 await self.discard(partial)
                 return
             partial.held_bytes = held_bytes
@@ -164,9 +165,9 @@ class Partials:
                     partial.gone = True
                     await trio.to_thread.run_sync(_unlink, partial.path, limiter=self._disk)
 
-    async def drop_for(self, size_bytes: int) -> None:
+    async def drop_for(self, size_bytes: int, *, files: int) -> None:
         """Drop what waits, the longest unused first, until *size_bytes* fit or none is left."""
-        while self._idle and not self._room.shortage(size_bytes).none:
+        while self._idle and not self._room.shortage(size_bytes, files=files).none:
             await self._drop_oldest()
 
     async def drop_all(self) -> None:
@@ -180,12 +181,12 @@ class Partials:
         self._room.wrote(partial.held_bytes)
 
     async def _shrink(self) -> None:
-        while len(self._idle) > IDLE_MAX or self.idle_bytes > self._idle_bytes_max:
+        while len(self._idle) > IDLE_MAX or self.idle_bytes > self.idle_bytes_max:
             await self._drop_oldest()
 
     async def _drop_oldest(self) -> None:
-        partial = self.take(next(iter(self._idle)))
-        assert partial is not None
+        _, partial = self._idle.popitem(last=False)
+        self._room.release(partial.held_bytes, partial.held_bytes)
         await self.discard(partial)
 
 

@@ -119,12 +119,6 @@ class Requests:
         self._pump_demand(parallel)
         self._pump_rest(parallel)
 
-    def cancel_rest(self) -> None:
-        """End what is under way although nobody is blocked on it."""
-        for one in tuple(self._under_way):
-            if one.fetch_class is not FetchClass.DEMAND:
-                one.scope.cancel()
-
     def _pump_demand(self, parallel: int) -> None:
         limit = self._blocks_max(FetchClass.DEMAND)
         needs = list(islice(self._wanted.demands(limit), parallel))

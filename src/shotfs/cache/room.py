@@ -34,7 +34,7 @@ class Room:
         free_bytes: asks the disk.
         used_bytes: content of blobs.
         used_files: blobs.
-        reserved_bytes: full sizes of files that are coming in.
+        reserved_bytes: what files that are coming in are going to hold.
         reserved_files: how many are coming in.
         written_bytes: how much of `reserved_bytes` is on the disk already.
         on_floor: called when bytes were written and the floor of the disk is reached.
@@ -51,19 +51,20 @@ class Room:
     written_bytes: int = 0
     on_floor: Callable[[], None] = _nothing
 
-    def shortage(self, size_bytes: int, *, on_disk: bool = False) -> Shortage:
-        """Return what stands in the way of one more file.
+    def shortage(self, size_bytes: int, *, files: int = 1, on_disk: bool = False) -> Shortage:
+        """Return what stands in the way of one more file, or of more of one that is coming in.
 
         Args:
-            size_bytes: of the file.
+            size_bytes: of what is to come.
+            files: 0: of a file that is counted already.
             on_disk: it occupies this disk already, so the floor does not matter.
         """
         over = self.used_bytes + self.reserved_bytes + size_bytes - self.bytes_max
         if not on_disk:
             coming = size_bytes + self.reserved_bytes - self.written_bytes
             over = max(over, coming + self.free_bytes_min - self.free_bytes())
-        files = self.used_files + self.reserved_files + 1 - self.files_max
-        return Shortage(max(over, 0), max(files, 0))
+        too_many = self.used_files + self.reserved_files + files - self.files_max
+        return Shortage(max(over, 0), max(too_many, 0))
 
     def fits(self, files: int, size_bytes: int) -> bool:
         """Whether so many files of *size_bytes* together fit as it is."""
@@ -85,10 +86,10 @@ class Room:
         """Whether even an empty cache has no room for it."""
         return size_bytes > self.bytes_max or self.files_max < 1
 
-    def reserve(self, size_bytes: int) -> None:
-        """Promise room for a file that is coming in."""
+    def reserve(self, size_bytes: int, *, files: int = 1) -> None:
+        """Promise room for a file that is coming in; *files* 0: more of it, negative: less."""
         self.reserved_bytes += size_bytes
-        self.reserved_files += 1
+        self.reserved_files += files
 
     def release(self, size_bytes: int, written_bytes: int) -> None:
         """Take the promise back: the file became a blob, or was dropped."""

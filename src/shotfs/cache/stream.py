@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -21,12 +20,12 @@ from shotfs.cache.asker import NOBODY
 from shotfs.cache.blocks import BlockMap, Run
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.failures import changed, failure_of, no_progress, no_room, wrong_bytes
-from shotfs.cache.keeper import Keeper
+from shotfs.cache.keeper import Fetching, Keeper
 from shotfs.cache.phase import ENDED, Event, Phase, transition
 from shotfs.cache.rate import RateMeter
 from shotfs.cache.reader import Reader
 from shotfs.cache.requests import Requests, UnderWay
-from shotfs.cache.scheduling import FetchClass, FetchScheduler, Slot, hedged_read_to_file
+from shotfs.cache.scheduling import FetchClass, Slot, hedged_read_to_file
 from shotfs.cache.waiters import Wait, Waiter, Waiters
 from shotfs.cache.wanted import Wanted
 from shotfs.digest import Buffer, Digest
@@ -34,10 +33,6 @@ from shotfs.errors import CacheError, DigestMismatch, ObjectNotFound, RevisionCh
 from shotfs.tiers.base import Revision, Span, Tier
 
 log = logging.getLogger(__name__)
-
-RATE_MIN_BYTES_PER_S = 64 * 1024
-"""A request slower than this, beyond the deadline, is given up: something is stuck. Tiers watch
-the progress of their requests themselves; this is the net below."""
 
 ATTEMPTS = 2
 """Bytes that were wrong are fetched once more."""
@@ -49,19 +44,6 @@ costs a fraction of a millisecond, and nobody ever sees wrong bytes of a small f
 
 _FINISHER = Reader(AccessPattern(0), fetch_class=FetchClass.LOOKAHEAD)
 """In whose name a file is finished that everybody has closed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetching:
-    """How streams fetch.
-
-    Attributes:
-        scheduler: shared by all streams.
-        deadline_s: how long a reader waits without progress.
-    """
-
-    scheduler: FetchScheduler
-    deadline_s: float
 
 
 class Stream:
@@ -162,6 +144,13 @@ class Stream:
         return self._wanted.fills(self)
 
     @property
+    def to_hold_bytes(self) -> int:
+        """How much is going to be kept: what is here or on its way; the whole once it is wanted."""
+        if self.whole_at_once or self._wanted.fill_class is not None:
+            return self.revision.size_bytes
+        return self.blocks.present_bytes + self.blocks.claimed_bytes
+
+    @property
     def rejected(self) -> bool:
         """Whether its bytes were wrong as often as they are fetched."""
         return isinstance(self.error, DigestMismatch)
@@ -204,8 +193,10 @@ class Stream:
         if ahead:
             runs = [self.blocks.blocks_of(one) for one in ahead]
             self._wanted.ahead(runs, reader, reader.asker)
+        # Much of a file that never fits as a whole is no reason to want the rest.
+        present_bytes = self.blocks.present_bytes if self._keeper.may_be_whole(self) else 0
         if not self._wanted.fills(reader) and reader.wants_whole(
-            self.revision.size_bytes, self.blocks.present_bytes
+            self.revision.size_bytes, present_bytes
         ):
             self._wanted.fill(FetchClass.LOOKAHEAD, reader, reader.asker)
         elif not ahead:
@@ -323,9 +314,10 @@ class Stream:
     async def run(self) -> None:
         """Live: prepare, stream, verify; again once if the bytes were wrong."""
         try:
-            with self._scope:
-                if self._after is not None:
+            if self._after is not None:
+                with trio.CancelScope(shield=True):  # who waits for this one waits for both
                     await self._after.wait()
+            with self._scope:
                 while self.phase not in ENDED:
                     await self._attempt()
         except Exception:  # its readers go on without it; the mount must not end with it
@@ -424,6 +416,7 @@ class Stream:
 
         try:
             async with self._slot as slot:
+                self.blocks.claim(self._whole, self.blocks.count)
                 # Its last reader may have left while it arrived.
                 if await self._ask(self._whole, slot, read) and self.phase not in ENDED:
                     await self._verify(partial(self._keeper.admit_small, self, content))
@@ -444,11 +437,14 @@ class Stream:
 
     async def _ask(self, run: Run, slot: Slot, read: Callable[[], Awaitable[None]]) -> bool:
         length_bytes = self.blocks.span_of(run).length_bytes
-        limit_s = self._fetching.deadline_s + length_bytes / RATE_MIN_BYTES_PER_S
-        began = trio.current_time()
+        deadline_s = self._fetching.deadline_s
         arrived = False
         try:
-            failure = await failure_of(read, self.revision, limit_s)
+            if not await self._keeper.make_room(self):
+                self._move_once(Event.NO_ROOM)
+                return False
+            began = trio.current_time()
+            failure = await failure_of(read, self.revision, length_bytes, deadline_s)
             arrived = failure is None
         finally:
             if not arrived:

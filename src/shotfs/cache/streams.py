@@ -8,10 +8,10 @@ from __future__ import annotations
 import trio
 
 from shotfs.cache.access import Fill
-from shotfs.cache.keeper import Keeper
+from shotfs.cache.keeper import Fetching, Keeper
 from shotfs.cache.phase import ENDED
 from shotfs.cache.reader import Reader
-from shotfs.cache.stream import Fetching, Stream
+from shotfs.cache.stream import Stream
 from shotfs.errors import ShotfsError
 from shotfs.tiers.base import Revision, Tier
 
