@@ -6,7 +6,8 @@ looked up, fetched, written and recorded with one visit to a thread each.
 
 It is a fast path and nothing else. What does not come at once (an error, wrong bytes, no room) is
 left to an ordinary stream, which knows about retries and can tell why. A reader does not wait for a
-batch that has not begun: his file is taken out of it. Event loop only.
+batch that has not begun: his file is taken out of it. One that has begun becomes as urgent as he
+is. Event loop only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from shotfs.cache.evictor import Evictor
 from shotfs.cache.index import Index, NewRow, Row, Totals
 from shotfs.cache.memory import HotRows, Leases
 from shotfs.cache.room import Room
-from shotfs.cache.scheduling import FetchClass, FetchScheduler
+from shotfs.cache.scheduling import FetchClass, FetchScheduler, Slot
 from shotfs.digest import Buffer, Checksums, Digest, digest_bytes, hash_file
 from shotfs.errors import ShotfsError
 from shotfs.tiers.base import Revision, SmallReader, Tier, small_reader
@@ -47,6 +48,10 @@ BATCH_FILES_MAX = 16
 LANES_MAX = 12
 """Batches of one origin at once: what prewarms may have of 16 connections."""
 
+GIVE_WAY_S = 5.0
+"""How long a reader waits for a batch that has begun. It takes a fraction of a second, or its origin
+stands still: then he asks for himself, with a deadline of his own."""
+
 
 @dataclass(slots=True, eq=False)
 class _Item:
@@ -55,6 +60,8 @@ class _Item:
     Attributes:
         waits: it is in no batch.
         callers: how many fetches wait for it.
+        slot: of its batch, from when that asks for one.
+        fetch_class: how urgent it is by now.
         digest: stays None if it is left to a stream.
     """
 
@@ -63,6 +70,8 @@ class _Item:
     asker: Asker
     waits: bool = True
     callers: int = 0
+    slot: Slot | None = None
+    fetch_class: FetchClass = FetchClass.PREWARM
     ended: trio.Event = field(default_factory=trio.Event)
     digest: Digest | None = None
 
@@ -115,6 +124,7 @@ class Batches:
         self._parts = parts
         self._items: dict[str, _Item] = {}
         self._queues: dict[str, _Queue] = {}
+        self._lanes: dict[trio.CancelScope, trio.Event] = {}
 
     def __contains__(self, identity: str) -> bool:
         return identity in self._items
@@ -137,7 +147,9 @@ class Batches:
             queue.waiting.append(item)
             if queue.lanes < LANES_MAX:
                 queue.lanes += 1
-                self._parts.nursery.start_soon(self._lane, revision.tier, queue)
+                scope = trio.CancelScope()
+                self._lanes[scope] = trio.Event()
+                self._parts.nursery.start_soon(self._lane, revision.tier, queue, scope)
         item.callers += 1
         try:
             await item.ended.wait()
@@ -148,11 +160,21 @@ class Batches:
         return item.digest
 
     async def give_way(self, identity: str) -> None:
-        """Return when no batch has the file: a reader wants it, and waits for no others."""
+        """Return when no batch has the file, or it takes too long: a reader wants the file."""
         item = self._items.get(identity)
         if item is not None:
             self._take_out(item)
-            await item.ended.wait()
+            item.fetch_class = FetchClass.DEMAND
+            if item.slot is not None:
+                item.slot.promote(FetchClass.DEMAND)
+            with trio.move_on_after(GIVE_WAY_S):
+                await item.ended.wait()
+
+    async def stop(self) -> None:
+        """End all batches. What is becoming blobs becomes blobs, with their rows."""
+        for scope, ended in tuple(self._lanes.items()):
+            scope.cancel()
+            await ended.wait()
 
     def _take_out(self, item: _Item) -> None:
         """Leave *item* to a stream, or to nobody, unless its batch has begun."""
@@ -162,12 +184,14 @@ class Batches:
 
     # --- lanes -----------------------------------------------------------------------------------
 
-    async def _lane(self, origin: str, queue: _Queue) -> None:
+    async def _lane(self, origin: str, queue: _Queue, scope: trio.CancelScope) -> None:
         """Fetch batches until none is left."""
         try:
-            while queue.waiting:
-                await self._next(origin, queue)
+            with scope:
+                while queue.waiting:
+                    await self._next(origin, queue)
         finally:
+            self._lanes.pop(scope).set()
             queue.lanes -= 1
             if not queue.lanes:
                 self._end(queue.waiting)
@@ -232,16 +256,20 @@ class Batches:
     ) -> None:
         length_bytes = sum(item.revision.size_bytes for item in items)
         what = items[0].revision.key if len(items) == 1 else f"{len(items)} small files"
-        async with self._parts.scheduler.slot(
-            origin, length_bytes, FetchClass.PREWARM, asker=items[0].asker, what=what
-        ) as slot:
+        request = self._parts.scheduler.slot(
+            origin, length_bytes, min(item.fetch_class for item in items),
+            asker=items[0].asker, what=what,
+        )  # fmt: skip
+        for item in items:
+            item.slot = request
+        async with request as slot:
             began = trio.current_time()
             contents = await queue.reader.read_small([item.revision for item in items])
             # Time was up before the others were tried: they are the first of the next batch.
             tried = len(contents)
             for item in reversed(items[tried:]):
                 batch.remove(item)
-                item.waits = True
+                item.waits, item.slot = True, None
                 queue.waiting.appendleft(item)
             come = [
                 _Come(item, content, digest_bytes(content))
@@ -263,17 +291,20 @@ class Batches:
             with trio.CancelScope(shield=True):
                 for one in come:
                     await parts.evictor.wait_gone(one.digest)
-                await trio.to_thread.run_sync(
+                failure = await trio.to_thread.run_sync(
                     _land_all, parts.blobs, [(parts.new_path(), one) for one in come],
                     limiter=parts.disk,
                 )  # fmt: skip
                 kept = [one for one in come if one.found is not None]
-                parts.on_totals(await parts.database.call_behind(_rows_in, kept))
+                if kept:
+                    parts.on_totals(await parts.database.call_behind(_rows_in, kept))
             for one in kept:
                 parts.hot.put(
                     one.item.identity, Row(one.digest, one.item.revision.size_bytes, proven=True)
                 )
                 one.item.digest = one.digest
+            if failure is not None:
+                raise failure
         finally:
             for one in come:
                 parts.leases.remove(one.digest)
@@ -313,14 +344,18 @@ def _rows_in(index: Index, kept: list[_Come]) -> Totals:
     )
 
 
-def _land_all(blobs: BlobStore, places: list[tuple[str, _Come]]) -> None:
+def _land_all(blobs: BlobStore, places: list[tuple[str, _Come]]) -> OSError | None:
     """Make blobs of files, those that are what was promised; `found` says of which.
 
-    Raises:
-        OSError: the disk failed. What became a blob until then has no row, and is found again.
+    Returns:
+        What the disk failed with; those that became blobs before need their rows all the same.
     """
-    for path, one in places:
-        _land(blobs, path, one)
+    try:
+        for path, one in places:
+            _land(blobs, path, one)
+    except OSError as error:
+        return error
+    return None
 
 
 def _land(blobs: BlobStore, path: str, one: _Come) -> None:

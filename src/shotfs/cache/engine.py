@@ -184,6 +184,7 @@ class Cache:
     async def stop(self) -> None:
         """Cancel fetches, write what memory holds, close the index, mark the directory clean."""
         with trio.CancelScope(shield=True):
+            await self._batches.stop()
             await self._streams.stop()
             await self._egress_keeper.flush()
             await self._admission.flush()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import threading
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from shotfs.cache import Cache, FetchClass
+from shotfs.cache import Cache, FetchClass, batches
 from shotfs.cache.batches import BATCH_FILES_MAX, FILE_BYTES_MAX, LANES_MAX
+from shotfs.cache.blobs import BlobStore
 from shotfs.digest import Buffer, digest_bytes
 from shotfs.errors import AccessDenied, CacheFull, TierUnavailable
 from shotfs.tiers.base import Revision, Span
@@ -264,3 +270,101 @@ async def test_two_threads_may_need_the_same_new_directory(
         monkeypatch.setattr(os, "mkdir", make_after_another)
         await fetch_all(cache, tier, revisions)
         assert not tier.reads
+
+
+async def test_closing_waits_for_what_is_becoming_blobs_and_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing, go_on = threading.Event(), threading.Event()
+    land_all = batches._land_all
+
+    def land_later(*args: Any) -> Any:
+        landing.set()
+        assert go_on.wait(10)
+        return land_all(*args)
+
+    monkeypatch.setattr(batches, "_land_all", land_later)
+    tier = SmallTier()
+    async with trio.open_nursery() as nursery, cache_in(tmp_path) as cache:
+        nursery.start_soon(fetch_all, cache, tier, tier.add_many(3))
+        await trio.to_thread.run_sync(landing.wait)
+        nursery.cancel_scope.cancel()
+        go_on_soon = threading.Timer(0.05, go_on.set)
+        go_on_soon.start()
+    go_on_soon.join()
+    blobs = sum(len(files) for _, _, files in os.walk(tmp_path / "blobs"))
+    async with cache_in(tmp_path) as cache:
+        assert cache.stats().files == blobs == 3
+
+
+async def test_s08_what_a_batch_landed_before_the_disk_failed_has_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land = batches._land
+
+    def land_some(blobs: BlobStore, path: str, one: batches._Come) -> None:
+        if int(one.item.revision.key[1:]) % 2:
+            raise OSError(errno.ENOSPC, "no space left")
+        land(blobs, path, one)
+
+    def refuse(*_: Any) -> None:
+        raise TierUnavailable("no stream brings the others")
+
+    monkeypatch.setattr(batches, "_land", land_some)
+    tier = SmallTier()
+    tier.fault = refuse
+    async with cache_in(tmp_path) as cache:
+
+        async def fetch(revision: Revision) -> None:
+            with contextlib.suppress(TierUnavailable):
+                await cache.fetch(tier, revision)
+
+        async with trio.open_nursery() as nursery:
+            for one in tier.add_many(2 * LANES_MAX):
+                nursery.start_soon(fetch, one)
+        assert any(len(batch) > 1 for batch in tier.batches)
+        blobs = sum(len(files) for _, _, files in os.walk(tmp_path / "blobs"))
+        assert cache.stats().files == blobs > 0
+
+
+async def test_s07_a_batch_that_waits_for_its_turn_becomes_as_urgent_as_its_reader(
+    tmp_path: Path,
+) -> None:
+    tier = SmallTier()
+    (revision,) = tier.add_many(1)
+    async with (
+        cache_in(tmp_path) as cache,
+        trio.open_nursery() as nursery,
+        AsyncExitStack() as others,
+    ):
+        for _ in range(LANES_MAX):  # all that prewarms may have
+            slot = cache._scheduler.slot(tier.name, 1, FetchClass.DEMAND)
+            await others.enter_async_context(slot)
+        nursery.start_soon(fetch_all, cache, tier, [revision])
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert not tier.batches
+        with trio.fail_after(3):
+            assert await read_all(cache, tier, revision) == tier.objects["s0"][1]
+
+
+async def test_s07_a_reader_waits_for_a_batch_that_stands_still_for_moments_only(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    tier = SmallTier()
+    tier.batch_gate = trio.Event()
+    (revision,) = tier.add_many(1)
+    contents: list[bytes] = []
+
+    async with cache_in(tmp_path) as cache, trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            contents.append(await read_all(cache, tier, revision))
+            tier.batch_gate.set()
+
+        nursery.start_soon(fetch_all, cache, tier, [revision])
+        while not tier.batches:
+            await tier.asked.park()
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(batches.GIVE_WAY_S)
+    assert contents == [tier.objects["s0"][1]]
