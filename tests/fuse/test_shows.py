@@ -291,6 +291,7 @@ def test_a_node_starts_with_the_last_good_copy_while_the_origin_is_gone(
         spec.node.wait_logged("starts with the copy of")
     finally:
         spec.gcs.server.come_up()
+    spec.node.wait_reachable()
     found = spec.reload()
     assert found["outcome"] == "unchanged"
     status = spec.node.status()["shows"]["ant"]

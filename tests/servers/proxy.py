@@ -204,7 +204,12 @@ class Proxy:
     async def _accept(self, listener: trio.socket.SocketType, scope: trio.CancelScope) -> None:
         with listener, scope:
             while True:
-                client, _ = await listener.accept()
+                try:
+                    client, _ = await listener.accept()
+                except OSError:
+                    if scope.cancel_called:
+                        return  # closed by ourselves while somebody connected
+                    raise
                 self.connections += 1
                 self._nursery.start_soon(self._serve, client)
 

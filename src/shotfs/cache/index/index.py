@@ -21,6 +21,7 @@ from shotfs.digest import Checksums, Digest
 
 _FOREVER = -1
 
+
 class Index:
     """The index in *directory*, made if it is not there.
 
