@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -28,25 +29,55 @@ WARM_P99_S = 1.0
 """What opening and reading a small cached file may take; a quiet machine needs a millisecond."""
 
 SLACK_S = 10.0
-"""What a busy machine may add to a deadline, with 200 processes to start and to end."""
+"""What 200 processes that start and end may add to a deadline."""
+
+WAITED_S = 60.0
+"""How long a test waits for an answer that is due after `REQUEST_DEADLINE_S`: not for ever."""
+
+ROUND_TRIP_S = 0.005
+"""What asking another process for a byte takes at most on a machine with nothing else to do, 99
+times of 100. Where it takes longer, everything else may take longer in the same measure."""
 
 
 class WarmReader(threading.Thread):
     """Opens and reads cached files again and again, as an application would, and keeps the times.
 
+    Before each of them it asks a process that does nothing else for a byte: how long that takes is
+    how busy the machine is, with the test itself and with others.
+
     Attributes:
         seconds: of each open, read and close, in order.
+        failure: what ended it early.
     """
 
     def __init__(self, paths: list[Path]) -> None:
         super().__init__(name="warm-reader")
         self.seconds: list[float] = []
+        self.failure: OSError | AssertionError | None = None
+        self._round_trips_s: list[float] = []
         self._paths = paths
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while not self._ended.is_set():
+        try:
+            with subprocess.Popen(
+                ["cat", "-u"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            ) as echo:
+                self._read(echo)
+        except (OSError, AssertionError) as exc:
+            self.failure = exc
+
+    def _read(self, echo: subprocess.Popen[bytes]) -> None:
+        assert echo.stdin is not None
+        assert echo.stdout is not None
+        ended = False
+        while not ended:
+            ended = self._ended.is_set()  # one round at least
             for path in self._paths:
+                started = time.monotonic()
+                echo.stdin.write(b"x")
+                assert echo.stdout.read(1) == b"x"
+                self._round_trips_s.append(time.monotonic() - started)
                 started = time.monotonic()
                 with open(path, "rb", buffering=0) as file:
                     # Past the kernel's pages, so that the service is asked each time.
@@ -56,11 +87,25 @@ class WarmReader(threading.Thread):
 
     def end(self) -> None:
         self._ended.set()
-        self.join(30)
+        self.join(60)
+        assert not self.is_alive(), "a read of a cached file never ended"
+        if self.failure is not None:
+            raise self.failure
 
     @property
-    def p99_s(self) -> float:
-        return sorted(self.seconds)[len(self.seconds) * 99 // 100]
+    def slowness(self) -> float:
+        """How many times longer everything may take than on a quiet machine: 1 or more."""
+        return max(1.0, _p99(self._round_trips_s) / ROUND_TRIP_S)
+
+    def check(self) -> None:
+        """Nothing that is cached was slow, and nothing waited for the origin."""
+        slowest = sorted(self.seconds)[-10:]
+        assert _p99(self.seconds) < WARM_P99_S * self.slowness, (self.slowness, slowest)
+        assert slowest[-1] < REQUEST_DEADLINE_S * self.slowness, (self.slowness, slowest)
+
+
+def _p99(seconds: list[float]) -> float:
+    return sorted(seconds)[len(seconds) * 99 // 100]
 
 
 @contextmanager
@@ -103,12 +148,11 @@ def test_s07_200_processes_that_wait_for_a_stalled_origin_disturb_nobody(
         for name in ("cold-{}.png", "unseen-{}.png")
     ]
     with _reading(warm) as reader:
-        found = errnos_of(waiting, timeout_s=REQUEST_DEADLINE_S * 3 + SLACK_S)
+        found = errnos_of(waiting, timeout_s=WAITED_S)
         took_s = time.monotonic() - started
     assert set(found) == {errno.ETIMEDOUT}
-    assert took_s < REQUEST_DEADLINE_S + SLACK_S / 2
-    assert reader.p99_s < WARM_P99_S, sorted(reader.seconds)[-10:]
-    assert max(reader.seconds) < REQUEST_DEADLINE_S
+    assert took_s < REQUEST_DEADLINE_S + SLACK_S / 2 * reader.slowness
+    reader.check()
     assert gcs_node.memory_bytes() - memory_before < 100 << 20, "S10: waiting costs no memory"
 
     gcs.server.faults.clear()
@@ -151,10 +195,10 @@ def test_s07_an_origin_that_takes_everything_and_answers_nothing_leaves_the_othe
             path = node.show / "second" / f"cold-{index}.png"
             assert path.read_bytes() == b"from the other one"
             took_s.append(time.monotonic() - started)
-        found = errnos_of(waiting, timeout_s=REQUEST_DEADLINE_S * 3 + SLACK_S)
+        found = errnos_of(waiting, timeout_s=WAITED_S)
     assert set(found) <= {errno.ETIMEDOUT, errno.ENETDOWN}
-    assert max(took_s) < REQUEST_DEADLINE_S, sorted(took_s)[-10:]
-    assert reader.p99_s < WARM_P99_S, sorted(reader.seconds)[-10:]
+    assert max(took_s) < REQUEST_DEADLINE_S * reader.slowness, sorted(took_s)[-10:]
+    reader.check()
     origins = node.status()["origins"]
     assert origins[f"gs://{gcs.bucket}/second"]["reachable"] is True
     gcs.server.faults.clear()
@@ -170,7 +214,7 @@ def test_s07_a_stream_that_stalls_in_the_middle_is_etimedout_and_resumes_when_it
     gcs.put("ant/library/movie.mov", data)
     path = node.show / "library/movie.mov"
     stall = gcs.fault(Fault("stall", operation="read", skip=2, times=None, bucket=gcs.bucket))
-    assert errno_of(cat(path), timeout_s=3 * REQUEST_DEADLINE_S + SLACK_S) == errno.ETIMEDOUT
+    assert errno_of(cat(path), timeout_s=WAITED_S) == errno.ETIMEDOUT
     stall.release()
     assert path.read_bytes() == data
 
@@ -190,7 +234,7 @@ def test_s07_an_upload_that_stalls_delays_no_other_output_and_no_reader(
     with _reading(warm[:5]) as reader:
         (directory / "beauty.1002.exr").write_bytes(b"passes")
         wait_until(lambda: len(node.queue()) == 1)
-    assert reader.p99_s < WARM_P99_S
+    reader.check()
     assert gcs.read("ant/render/xy_1_100_030_00_v005/beauty.1002.exr") == b"passes"
     stall.release()
     node.wait_published()
@@ -198,12 +242,16 @@ def test_s07_an_upload_that_stalls_delays_no_other_output_and_no_reader(
 
 
 def test_s07_outputs_go_on_while_the_origin_stalls(gcs_node: ShotfsNode, gcs: GcsBucket) -> None:
+    warm = _warm_up(gcs_node, gcs)[:5]
     frame = gcs_node.show / "render/xy_1_100_030_00_v005/beauty.1001.exr"
     frame.parent.mkdir()
     gcs.fault(Fault("stall", times=None, bucket=gcs.bucket))
-    started = time.monotonic()
-    frame.write_bytes(b"frame")
-    assert time.monotonic() - started < REQUEST_DEADLINE_S
+    with _reading(warm) as reader:
+        started = time.monotonic()
+        frame.write_bytes(b"frame")
+        took_s = time.monotonic() - started
+    assert took_s < REQUEST_DEADLINE_S * reader.slowness
+    reader.check()
     assert frame.read_bytes() == b"frame"
     gcs.server.faults.clear()
     gcs_node.wait_published()
