@@ -25,6 +25,11 @@ from shotfs.tiers.base import Revision, Span, Tier
 log = logging.getLogger(__name__)
 
 
+_READ_ONLY = os.O_RDONLY | os.O_CLOEXEC | os.O_NOATIME
+"""Noting the time of the first read of a blob would wait for the journal of the disk, in the event
+loop; nobody asks for it, and the index has the order of use."""
+
+
 class FileState(StrEnum):
     """Where the content of an open file is."""
 
@@ -83,8 +88,8 @@ class CachedFile:
     """
 
     __slots__ = (
-        "_broken", "_closed", "_descriptor", "_direct", "_lender", "_seen_attempt", "_spoiled",
-        "blob", "reader", "revision", "stream", "tier",
+        "_broken", "_closed", "_descriptor", "_direct", "_lender", "_reads", "_seen_attempt",
+        "_spoiled", "blob", "reader", "revision", "stream", "tier",
     )  # fmt: skip
 
     def __init__(self, lender: Lender, tier: Tier, revision: Revision, reader: Reader) -> None:
@@ -98,6 +103,7 @@ class CachedFile:
         self._direct: DirectReader | None = None
         self._seen_attempt = 0
         self._closed = False
+        self._reads = 0
         self._spoiled = False
         self._broken = False
 
@@ -154,6 +160,15 @@ class CachedFile:
         span = self._cut(span)
         if span.length_bytes == 0:
             return b""
+        self._reads += 1
+        try:
+            return await self._read(span)
+        finally:
+            self._reads -= 1
+            if self._closed and not self._reads:
+                self._let_go()
+
+    async def _read(self, span: Span) -> Buffer:
         while True:
             descriptor = self._readable(span)
             if descriptor is not None:
@@ -182,10 +197,14 @@ class CachedFile:
         return self.blob
 
     def close(self) -> None:
-        """End the lease. Idempotent; reads that are under way finish."""
+        """End the lease. Idempotent; reads that are under way finish, and the last ends it."""
         if self._closed:
             return
         self._closed = True
+        if not self._reads:
+            self._let_go()
+
+    def _let_go(self) -> None:
         if self._descriptor is not None:
             self._descriptor.release()
             self._descriptor = None
@@ -225,7 +244,7 @@ class CachedFile:
         if self._descriptor is None:
             try:
                 # A local metadata operation: cheaper than the hop to a thread and back.
-                number = os.open(self._lender.blob_path(digest), os.O_RDONLY | os.O_CLOEXEC)
+                number = os.open(self._lender.blob_path(digest), _READ_ONLY)
             except FileNotFoundError:
                 return None
             except OSError as error:
