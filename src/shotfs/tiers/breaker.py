@@ -32,6 +32,7 @@ from shotfs.errors import OriginDown, ShotfsError, TierBusy, TierError, TierUnav
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.probing import probing
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +226,7 @@ class Breaker:
         """Ask the origin; whether it answered that, or some other call meanwhile."""
         before = self._answers
         try:
-            with trio.move_on_after(patience_s) as scope:
+            with probing(), trio.move_on_after(patience_s) as scope:
                 await self._probe()
                 self.answered()
             if scope.cancelled_caught:

@@ -1,7 +1,7 @@
 """Origin: what the adapters of one root share: its names, its settings, its limits.
 
 Two limiters, because a stalled bulk read must never keep a stat waiting: `bulk` for bytes and
-`metadata` for everything small.
+`metadata` for everything small. A probe has a place of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import trio
 from shotfs.config import NetworkSettings, OriginSettings
 from shotfs.tiers.base import Revision, Span
 from shotfs.tiers.keys import Root, check_key
+from shotfs.tiers.probing import is_probe
 
 STALLED_BYTES_PER_S = 64 * 1024
 """A transfer that is slower than this, over its whole length, counts as making no progress."""
@@ -31,13 +32,20 @@ class Origin:
     root: Root
     settings: OriginSettings
     network: NetworkSettings
-    metadata: trio.CapacityLimiter = field(init=False)
     bulk: trio.CapacityLimiter = field(init=False)
+    _metadata: trio.CapacityLimiter = field(init=False)
+    _probe: trio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
         count = self.settings.connections_max or self.network.connections_max
-        object.__setattr__(self, "metadata", trio.CapacityLimiter(count))
         object.__setattr__(self, "bulk", trio.CapacityLimiter(count))
+        object.__setattr__(self, "_metadata", trio.CapacityLimiter(count))
+        object.__setattr__(self, "_probe", trio.CapacityLimiter(1))
+
+    @property
+    def metadata(self) -> trio.CapacityLimiter:
+        """The limiter of what the calling task asks, if that is small."""
+        return self._probe if is_probe() else self._metadata
 
     @property
     def name(self) -> str:

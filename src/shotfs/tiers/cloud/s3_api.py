@@ -118,7 +118,7 @@ class S3Api:
                 "retries": {"max_attempts": 0},
                 "connect_timeout": origin.network.metadata_timeout_s,
                 "read_timeout": origin.network.progress_timeout_s,
-                "max_pool_connections": 2 * origin.connections_max,
+                "max_pool_connections": 2 * origin.connections_max + 1,
                 # We send Content-MD5 ourselves; not every server knows S3's trailing checksums.
                 "request_checksum_calculation": "when_required",
                 "response_checksum_validation": "when_required",
