@@ -49,8 +49,8 @@ LANES_MAX = 12
 """Batches of one origin at once: what prewarms may have of 16 connections."""
 
 GIVE_WAY_S = 5.0
-"""How long a reader waits for a batch that has begun. It takes a fraction of a second, or its origin
-stands still: then he asks for himself, with a deadline of his own."""
+"""How long a reader waits for a batch that has begun. It takes a fraction of a second, or its
+origin stands still: then he asks for himself, with a deadline of his own."""
 
 
 @dataclass(slots=True, eq=False)

@@ -249,6 +249,8 @@ class Stream:
     def keep_nothing(self) -> None:
         """Give up the file: the disk has no room for it. Its readers read on from the origin."""
         self._move_once(Event.NO_ROOM)
+        if self.small and self.phase is Phase.UNKEPT:
+            self._scope.cancel()  # nothing else ends its one request, nor its wait for a reader
 
     def pause(self) -> None:
         """End for now: what is here waits for the next reader, as far as it is kept in parts."""

@@ -98,8 +98,9 @@ class Streams:
     async def pause_idle(self) -> None:
         """Pause what nobody reads and nobody wants finished."""
         for stream in tuple(self._left_s):
-            stream.pause()
-            await stream.finished.wait()
+            if stream in self._left_s:  # nobody came back while another one ended
+                stream.pause()
+                await stream.finished.wait()
 
     async def stop(self) -> None:
         """End all streams; what came of large files is kept."""

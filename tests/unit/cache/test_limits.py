@@ -7,6 +7,7 @@ import errno
 import os
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,7 +16,7 @@ from shotfs.cache import FileState
 from shotfs.cache.direct import WINDOW_BYTES, DirectReader, WindowBudget
 from shotfs.cache.room import Room
 from shotfs.cache.scheduling import FetchScheduler, OriginLimits
-from shotfs.errors import CacheFull
+from shotfs.errors import CacheFull, TierUnavailable
 from shotfs.tiers.base import Revision, Span
 from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
 
@@ -322,3 +323,35 @@ async def test_s08_a_really_full_disk_degrades_to_streaming(tier: FakeTier, tmp_
             assert await cache.known(small)
     finally:
         await trio.run_process(["umount", str(disk)])
+
+
+@pytest.mark.parametrize("stalls", [False, True], ids=["nobody asks", "its origin stands still"])
+async def test_s08_a_small_file_that_is_given_up_for_the_disk_opens_again(
+    tier: FakeTier, tmp_path: Path, stalls: bool
+) -> None:
+    def fail(*_: Any) -> None:
+        raise TierUnavailable("not now")
+
+    content = content_of(3 * KIB)
+    revision = tier.add("f", content)
+    async with cache_in(tmp_path) as cache:
+        if stalls:
+            tier.gate = trio.Event()
+            file = await cache.open(tier, revision)
+            await tier.started.park()
+        else:
+            tier.fault = fail
+            file = await cache.open(tier, revision)
+            with pytest.raises(TierUnavailable):
+                await file.read(Span(0, KIB))
+        await cache._streams.keep_nothing()
+        with trio.fail_after(10):
+            await settled(cache)
+        tier.fault, tier.gate = None, trio.Event()
+        tier.gate.set()
+        with trio.fail_after(10):
+            assert await read_all(cache, tier, revision) == content
+            assert await file.read(Span(0, KIB)) == content[:KIB]
+        file.close()
+        await settled(cache)
+        assert cache.stats().bytes_reserved == 0

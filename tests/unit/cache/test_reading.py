@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from shotfs.cache import FileState
 from shotfs.cache.blocks import BLOCK_BYTES
+from shotfs.cache.files import CachedFile
 from shotfs.digest import Checksums, digest_bytes
 from shotfs.errors import DigestMismatch
 from shotfs.tiers.base import Span
-from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all
+from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
 
 
 @pytest.fixture
@@ -213,3 +215,38 @@ async def test_a_blob_that_somebody_unlinked_is_fetched_again(
         assert cache.stats().files == 1
         assert cache.stats().open_blobs == 0
     assert tier.bytes_read == 2 * len(content)
+
+
+@pytest.mark.parametrize("size_bytes", [3 * KIB, 2 * MIB])
+async def test_s11_a_file_that_is_closed_in_the_middle_of_a_read_lets_go_after_it(
+    tier: FakeTier, tmp_path: Path, size_bytes: int
+) -> None:
+    content = content_of(size_bytes)
+    revision = tier.add("a", content)
+    contents: list[bytes] = []
+    async with cache_in(tmp_path / "c") as cache:
+        descriptors = len(os.listdir("/proc/self/fd"))
+
+        async def read(file: CachedFile) -> None:
+            contents.append(bytes(await file.read(Span(0, 10))))
+
+        async def close_in_the_middle(file: CachedFile) -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read, file)
+                await trio.testing.wait_all_tasks_blocked()
+                file.close()
+                tier.gate.set()
+
+        tier.gate = trio.Event()
+        await close_in_the_middle(await cache.open(tier, revision))
+        await keep(cache, tier, revision)
+        closed, other = [await cache.open(tier, revision) for _ in range(2)]
+        os.unlink(cache.blob_path(digest_bytes(content)))
+        tier.gate = trio.Event()
+        await close_in_the_middle(closed)
+        assert contents == 2 * [content[:10]]
+        await settled(cache)
+        assert cache.stats().open_blobs == 1
+        other.close()
+        assert cache.stats().open_blobs == 0
+        assert len(os.listdir("/proc/self/fd")) == descriptors
