@@ -30,6 +30,9 @@ RETRY_S = 30.0
 
 BACKLOG = 16
 
+TOLD_S = 60.0
+"""Refused connections are logged this often at most: whoever can connect could fill the log."""
+
 
 @dataclass(slots=True)
 class MetricsPort:
@@ -45,6 +48,7 @@ class MetricsPort:
     text: Callable[[], str]
     problem: str | None = None
     _open: int = 0
+    _told_s: float = float("-inf")
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -75,7 +79,7 @@ class MetricsPort:
 
     async def _handle(self, stream: trio.SocketStream) -> None:
         if self._open >= CONNECTIONS_MAX:
-            log.warning("metrics: too many connections to %s; one is closed", self.address)
+            self._refused()
             await trio.aclose_forcefully(stream)
             return
         self._open += 1
@@ -90,6 +94,15 @@ class MetricsPort:
         finally:
             self._open -= 1
             await trio.aclose_forcefully(stream)
+
+    def _refused(self) -> None:
+        if trio.current_time() - self._told_s >= TOLD_S:
+            self._told_s = trio.current_time()
+            log.warning(
+                "metrics: more than %d connections to %s; others are closed unanswered",
+                CONNECTIONS_MAX,
+                self.address,
+            )
 
     async def _answer(self, stream: trio.SocketStream) -> None:
         await stream.send_all(self._answer_to(await _head(stream)))

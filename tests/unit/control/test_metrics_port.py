@@ -87,13 +87,17 @@ async def test_head_has_no_body() -> None:
     assert answer.endswith("\r\n\r\n")
 
 
-async def test_connections_are_bounded() -> None:
+async def test_connections_are_bounded_and_the_log_is_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving(MetricsPort(free_address(), lambda: "a 1\n")) as port:
         silent = [await connect(port) for _ in range(CONNECTIONS_MAX)]
         await until(lambda: port._open == CONNECTIONS_MAX)
-        one_more = await connect(port)
-        async with one_more:
-            assert await one_more.receive_some() == b""
+        for _ in range(3):
+            one_more = await connect(port)
+            async with one_more:
+                assert await one_more.receive_some() == b""
+        assert len([one for one in caplog.records if "closed unanswered" in one.message]) == 1
         for stream in silent:
             await stream.aclose()
         await until(lambda: port._open == 0)
