@@ -43,7 +43,7 @@ def ls(
     from shotfs.control.client import Client
 
     with Client(socket_of(config)) as client:
-        below = "" if path is None else within_mount(client, path)
+        below = "" if path is None else within_mount(client, path, or_mount=True)
         rows = _rows(client, below, sort, limit)
         if as_json and limit == 0:
             import json

@@ -116,7 +116,7 @@ def pins(
 
     with Client(socket_of(config)) as client:
         rows = list(_rows(client, owner, limit))
-    output.emit({"pins": rows}, as_json, lambda: _table(rows))
+    output.emit({"pins": rows}, as_json, lambda: _table(rows, owner))
 
 
 def _seconds(text: str) -> float:
@@ -173,12 +173,12 @@ def _kept(report: Mapping[str, Any], owner: str) -> str:
     return output.printable(text)
 
 
-def _table(rows: list[Mapping[str, Any]]) -> RenderableType:
+def _table(rows: list[Mapping[str, Any]], owner: str) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
     if not rows:
-        return Text("Nothing is pinned.")
+        return Text(output.printable(f"Nothing is pinned{f' for {owner}' if owner else ''}."))
     table = Table(box=None, pad_edge=False)
     for column in ("owner", "until", "here", "size", "path"):
         table.add_column(column, overflow="fold", no_wrap=column != "path")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 """How often the service is asked how far it is."""
+RATE_MIN = 1 << 20
+"""The slowest check, in bytes a second: that of `cache.verify_bytes_per_s`. Below it none ends."""
 
 PathArguments = Annotated[
     list[str] | None,
@@ -69,8 +71,11 @@ def verify(
         bytes_per_s = None if rate is None else parse_size(rate)
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--rate") from exc
-    if bytes_per_s == 0:
-        raise typer.BadParameter("0 would never end", param_hint="--rate")
+    if bytes_per_s is not None and bytes_per_s < RATE_MIN:
+        raise typer.BadParameter(
+            f"{size(bytes_per_s)} a second is too slow to end: use {size(RATE_MIN)} or more",
+            param_hint="--rate",
+        )
     settings = load(config, os.environ).settings
     report: Mapping[str, Any] | None
     try:

@@ -41,7 +41,7 @@ def why(
     from shotfs.control.client import Client
 
     with Client(socket_of(config)) as client:
-        report = client.why(within_mount(client, path))
+        report = client.why(within_mount(client, path, or_mount=True))
     output.emit(report, as_json, lambda: _shown(report))
 
 

@@ -580,8 +580,13 @@ class OriginSettings(Section):
     @field_validator("bandwidth")
     @classmethod
     def _are_rates(cls, texts: list[str]) -> list[str]:
-        for text in texts:
-            parse_rate(text)
+        rates = [parse_rate(text) for text in texts]
+        for text, rate in zip(texts[:-1], rates, strict=False):
+            if rate.start_min is None:
+                raise Mistake(
+                    f"{text[:40]!r} holds all day: what stands after it never does",
+                    "put what has no times last",
+                )
         return texts
 
     @property

@@ -49,7 +49,7 @@ def parse_rate(text: str) -> Rate:
     """
     found = _WINDOW.fullmatch(text)
     if found is None:
-        if ":" in text:
+        if ":" in text or "-" in text:
             raise Mistake(f"{text[:40]!r} is not a bandwidth", f"write {RATE_EXAMPLES}")
         return Rate(_bytes_per_s(text))
     start, stop = _minute(found[1], found[2]), _minute(found[3], found[4])
@@ -72,5 +72,5 @@ def _minute(hours: str, minutes: str) -> int:
 def _bytes_per_s(text: str) -> int:
     rate = parse_size(text.strip().removesuffix("/s"))
     if rate < RATE_BYTES_PER_S_MIN:
-        raise Mistake("less than 64 KiB a second lets every read time out", "write more")
+        raise Mistake("less than 64 KiB a second lets every read time out", "write 64 KiB or more")
     return rate

@@ -19,7 +19,7 @@ SLOW_S = 2.0
 def reasons(report: PathReport) -> list[str]:
     """Return why *report* is what it is; never empty."""
     found = [*_of_origin(report), *_of_kind(report)]
-    return found or ["nobody has opened it here: the first read fetches it"]
+    return found or ["it is not here: the first read fetches it"]
 
 
 def _of_origin(report: PathReport) -> Iterator[str]:
@@ -61,6 +61,8 @@ def _of_file(report: PathReport) -> Iterator[str]:
             yield f"{len(waits)} wait for its origin to say what it is"
         elif report.waiting:
             yield f"it is not kept: {len(report.waiting)} read it from its origin"
+        elif report.state == "partial":
+            yield "nobody has it open: the next read goes on from what is here"
         return
     if stream.error is not None:
         yield stream.error

@@ -97,3 +97,22 @@ def test_evict_of_a_word_says_what_a_path_is(configuration: Path) -> None:
     done = shotfs("cache", "evict", "lots")
     assert done.exit_code == 2
     assert "ant/render" in done.output
+
+
+def test_pins_of_somebody_without_pins_says_whose(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shotfs.cli.cache_pins._rows", lambda *_: iter(()))
+    assert shotfs("cache", "pins", "--owner", "kim").stdout == "Nothing is pinned for kim.\n"
+    assert shotfs("cache", "pins").stdout == "Nothing is pinned.\n"
+
+
+def test_verify_refuses_a_rate_that_never_ends(configuration: Path) -> None:
+    done = shotfs("cache", "verify", "--rate", "5")
+    assert done.exit_code == 2
+    assert "too slow to end" in done.output
+
+
+def test_ls_of_the_mount_point_shows_all(service: FakeService) -> None:
+    assert shotfs("cache", "ls", "/shows", "--limit", "1").exit_code == 0
+    assert service.calls == [("entries", "", "", 1, "used")]

@@ -51,10 +51,22 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert within_mount(client(str(tmp_path)), str(show / "latest")) == "ant/latest"
 
 
-@pytest.mark.parametrize("text", ["/elsewhere/x", "/showsx/y", "/shows"])
+@pytest.mark.parametrize("text", ["/elsewhere/x", "/showsx/y", "/"])
 def test_what_is_elsewhere_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match="not below the mount point: it is /shows"):
         within_mount(client("/shows"), text)
+
+
+@pytest.mark.parametrize("text", ["/shows", "/shows/", "/shows/ant/.."])
+def test_the_mount_itself_is_named_as_what_it_is(text: str) -> None:
+    assert within_mount(client("/shows"), text, or_mount=True) == ""
+    with pytest.raises(InvalidArgument, match="is the mount itself"):
+        within_mount(client("/shows"), text)
+
+
+def test_a_dot_in_the_mount_is_the_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert within_mount(client(str(tmp_path)), ".", or_mount=True) == ""
 
 
 def test_without_a_mount_paths_begin_with_a_show() -> None:

@@ -106,3 +106,9 @@ def test_more_shows_than_anybody_has_are_refused() -> None:
     shows = {f"show{number}": ShowSettings(spec="x") for number in range(1001)}
     with pytest.raises(ValidationError, match="too_long"):
         Settings(shows=shows)
+
+
+def test_a_bandwidth_after_one_that_holds_all_day_is_a_mistake() -> None:
+    assert OriginSettings(bandwidth=["08:00-20:00 20 MiB", "200 MiB"]).rates[1].start_min is None
+    with pytest.raises(ValidationError, match="holds all day"):
+        OriginSettings(bandwidth=["200 MiB", "08:00-20:00 20 MiB"])

@@ -37,7 +37,8 @@ def streaming(**changes: Any) -> PathReport:
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        (report(state="remote"), "nobody has opened it here"),
+        (report(state="remote"), "it is not here: the first read fetches it"),
+        (report(state="partial"), "the next read goes on from what is here"),
         (report(state="cached"), "it is here, whole and verified"),
         (report("impossible"), "no template of the specification can produce it"),
         (report("missing"), "its origin has no such object"),
