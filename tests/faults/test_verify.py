@@ -118,6 +118,7 @@ def test_s06_without_a_service_the_directory_is_checked_and_repaired(
     _damage(node, wood)
     done = node.command("cache", "verify", "--repair", "--json", check=False)
     assert done.returncode == 1
+    assert "a blob is corrupt" not in done.stderr
     (found,) = json.loads(done.stdout)["corrupt"]
     assert found["origins"] == [f"gs://{gcs.bucket}/ant/library/wood.png"]
     assert node.command("cache", "verify", "--status", check=False).returncode == 4

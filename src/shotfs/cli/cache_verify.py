@@ -117,8 +117,12 @@ def _watch(client: Client, report: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _alone(settings: Settings, *, repair: bool, bytes_per_s: int | None) -> Mapping[str, Any]:
+    import logging
+
     from shotfs.app.cache_check import check_alone
 
+    # What the cache logs is in the report; without a handler Python prints it bare.
+    logging.getLogger("shotfs").addHandler(logging.NullHandler())
     try:
         return check_alone(settings, repair=repair, bytes_per_s=bytes_per_s, tell=_progress)
     finally:

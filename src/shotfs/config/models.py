@@ -568,7 +568,7 @@ class OriginSettings(Section):
     )
     egress_warn_share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.8,
-        description="From which share of an egress budget on log, metrics and status warn, and"
+        description="From which share of an egress budget on the log and `shotfs why` warn, and"
         " nothing is prewarmed any more. 0.8 leaves a fifth of it to files that are open.",
     )
     options: dict[str, Any] = Field(

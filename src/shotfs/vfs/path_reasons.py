@@ -19,7 +19,13 @@ SLOW_S = 2.0
 def reasons(report: PathReport) -> list[str]:
     """Return why *report* is what it is; never empty."""
     found = [*_of_origin(report), *_of_kind(report)]
-    return found or ["it is not here: the first read fetches it"]
+    if found:
+        return found
+    if report.state == "partial":
+        idle = "nobody has it open: the next read goes on from what is here"
+    else:
+        idle = "it is not here: the first read fetches it"
+    return [idle, *_of_limits(report)]
 
 
 def _of_origin(report: PathReport) -> Iterator[str]:
@@ -61,8 +67,6 @@ def _of_file(report: PathReport) -> Iterator[str]:
             yield f"{len(waits)} wait for its origin to say what it is"
         elif report.waiting:
             yield f"it is not kept: {len(report.waiting)} read it from its origin"
-        elif report.state == "partial":
-            yield "nobody has it open: the next read goes on from what is here"
         return
     if stream.error is not None:
         yield stream.error
@@ -117,8 +121,9 @@ def _of_wait(wait: RangeReport, stream: StreamReport) -> str:
                 return f"{text}, and its origin has sent nothing that is whole yet"
             return text
     for request in stream.queued:
+        behind = f"behind {request.ahead} requests" if request.ahead else "next in line"
         return (
-            f"{span} wait for a turn at the origin, behind {request.ahead} requests"
+            f"{span} wait for a turn at the origin, {behind}"
             f" ({request.fetch_class}, {format_size(request.length_bytes)})"
         )
     return f"{span} are waited for since {wait.since_s:.1f} s"

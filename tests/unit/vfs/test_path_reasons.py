@@ -90,6 +90,17 @@ def test_limits_that_hold_a_file_up_are_told(state: str, text: str) -> None:
     assert text in found[2]
 
 
+def test_a_spent_budget_is_told_of_what_is_not_open() -> None:
+    use = EgressUse("gs://b", 1000 * MIB, 1000 * MIB, "spent", "", 0, None)
+    found = reasons(report(state="remote", limits=LimitReport(None, use)))
+    assert "the first read fetches it" in found[0]
+    assert "is spent" in found[1]
+
+
+def test_the_next_in_line_is_not_behind_anything() -> None:
+    assert "next in line" in reasons(streaming(queued=(replace(QUEUED, ahead=0),)))[0]
+
+
 def test_limits_that_hold_nothing_up_are_not_told() -> None:
     use = EgressUse("gs://b", 0, 1000 * MIB, "ok", "", 0, None)
     assert len(reasons(replace(streaming(), limits=LimitReport(None, use)))) == 1
