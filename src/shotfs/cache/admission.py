@@ -353,7 +353,7 @@ class Admission:
                 return False
             await self._move_in(source, digest, revision, sync=True)
             row = NewRow(identity_of(revision), Checksums(xxh128=digest), revision.size_bytes, True)
-            parts.on_totals(await parts.database.call(Index.admit, [row]))
+            parts.on_totals(await parts.database.call_behind(Index.admit, [row]))
             parts.hot.put(row.identity, Row(digest, row.size_bytes, proven=True))
         except (OSError, IndexUnavailable) as error:
             log.warning("cannot adopt a file", extra={"path": path, "reason": str(error)})

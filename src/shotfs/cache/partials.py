@@ -269,12 +269,20 @@ def _load(directory: str, boot: str, was_clean: bool) -> tuple[list[Partial], in
                 found[partial.identity] = (saved_ns, partial)
     kept = [partial for _, partial in sorted(found.values(), key=lambda pair: pair[0])]
     if was_clean:
-        for one in kept:  # they are on the disk, so they are as good as those of this boot
-            _replace(one.map_path, _map_text(one, one.blocks, boot))
+        _adopt(kept, boot)
     wanted = {os.path.basename(name) for one in kept for name in (one.path, one.map_path)}
     for name in names - wanted:
         _remove(f"{directory}/{name}")
     return kept, max(used, default=0)
+
+
+def _adopt(partials: list[Partial], boot: str) -> None:
+    """Give partials that are on the disk maps of this boot: they are as good as its own."""
+    try:
+        for one in partials:
+            _replace(one.map_path, _map_text(one, one.blocks, boot))
+    except OSError as error:  # the others can be gone on with, only not after a kill
+        log.warning("cannot save a partial", extra={"reason": str(error)})
 
 
 def _read(path: str, boot: str, *, was_clean: bool) -> Partial | None:

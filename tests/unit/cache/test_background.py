@@ -16,6 +16,7 @@ from shotfs.cache.blobs import BlobStore
 from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.evictor import FLOOR_INTERVAL_S
 from shotfs.cache.index import Index, Totals
+from shotfs.digest import digest_bytes
 from shotfs.errors import CacheError
 from tests.unit.cache.fakes import KIB, FakeTier, cache_in, content_of, keep, read_all
 from tests.unit.cache.test_database import Gate, new_row, open_index
@@ -170,3 +171,26 @@ async def test_a_blob_that_is_dropped_under_two_names_is_dropped_once(
         assert digest is not None
         assert await cache.drop([digest, digest]) == [digest]
         assert cache.stats().files == 0
+
+
+async def test_s08_an_adopted_file_whose_row_cannot_be_written_is_found_later(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    content = content_of(3 * KIB)
+    spool, revision = tmp_path / "out.exr", tier.add("out", content)
+    spool.write_bytes(content)
+    async with cache_in(tmp_path / "c") as cache:
+        await keep(cache, tier, tier.add("other", content_of(KIB)))
+        while cache._holdings.rebuilds_unfinished:
+            await trio.lowlevel.checkpoint()
+        monkeypatch.setattr(Index, "admit", full)
+        assert not await cache.adopt(str(spool), digest_bytes(content), 3 * KIB, revision)
+        assert cache.stats().bytes_reserved == 0
+    monkeypatch.undo()
+    async with cache_in(tmp_path / "c") as cache:
+        with trio.fail_after(10):
+            while cache.stats().files != 2:
+                await trio.lowlevel.checkpoint()

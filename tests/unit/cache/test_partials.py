@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -287,3 +288,16 @@ def test_a_map_packs_to_one_bit_a_block_and_back() -> None:
         assert len(packed) == -(-count // 8)
     with pytest.raises(ValueError, match="no map of"):
         BlockMap(KIB).unpack(b"")
+
+
+async def test_s08_a_disk_that_is_full_at_start_takes_no_partial_and_no_mount(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    revision = tier.add("a", content_of(SIZE))
+    came = await _leave_a_partial(tier, tmp_path / "c", revision)
+    monkeypatch.setattr("shotfs.cache.partials._replace", full)
+    async with cache_in(tmp_path / "c") as cache:
+        assert (await cache.status_of(revision)).bytes_present == came

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from shotfs.config import Settings
+from shotfs.errors import TierError
+from shotfs.tiers.base import Revision, Span
 from shotfs.tiers.cloud import threads
+from shotfs.tiers.cloud.bulk import Obstore, Pin
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.threads import Abandoned, Call, with_descriptor
 from shotfs.tiers.keys import parse_root
@@ -89,3 +93,24 @@ async def test_a_cancelled_call_returns_only_when_a_write_that_has_begun_has_end
         await returned.wait()
     assert (tmp_path / "f").read_bytes() == b"begun"
     os.close(descriptor)
+
+
+class TooMuch:
+    """An answer of a server that sends more than it was asked for."""
+
+    def stream(self, min_chunk_size: int) -> Iterator[bytes]:
+        return iter([b"right", b"and more than that"])
+
+
+async def test_s06_what_a_server_sends_beyond_the_span_is_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Obstore, "_get", lambda *_: TooMuch())
+    reader = Obstore(an_origin(), object, lambda _: Pin())
+    revision = Revision("file:///x", "k", 20, "1", 0)
+    (tmp_path / "f").write_bytes(b"..........here before")
+    descriptor = os.open(tmp_path / "f", os.O_RDWR)
+    with pytest.raises(TierError, match="came instead of 10"):
+        await reader.read_to_file(revision, Span(0, 10), descriptor)
+    os.close(descriptor)
+    assert (tmp_path / "f").read_bytes() == b"right.....here before"

@@ -201,6 +201,9 @@ class Obstore:
         offset = transfer.span.start
         with self._translated(transfer):
             for chunk in self._get(transfer).stream(min_chunk_size=CHUNK_BYTES):
+                if offset + len(chunk) > transfer.span.stop:
+                    offset += len(chunk)
+                    break  # what lies behind the span is somebody else's
                 call.write_at(descriptor, memoryview(chunk), offset)
                 offset += len(chunk)
         self._check_length(transfer, offset - transfer.span.start)
