@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
+from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.scheduling import FetchClass, FetchScheduler
 from shotfs.digest import Buffer
 from shotfs.errors import ObjectNotFound, RevisionChanged, TierTimeout
@@ -49,12 +50,14 @@ class DirectReader:
         scheduler: FetchScheduler,
         budget: WindowBudget,
         deadline_s: float,
+        asker: Asker = NOBODY,
     ) -> None:
         self._tier = tier
         self._revision = revision
         self._scheduler = scheduler
         self._budget = budget
         self._deadline_s = deadline_s
+        self._asker = asker
         self._lock = trio.Lock()
         self._window: Buffer = b""
         self._window_span = Span(0, 0)
@@ -106,8 +109,9 @@ class DirectReader:
         try:
             origin = self._revision.tier
             async with self._scheduler.slot(
-                origin, window.length_bytes, FetchClass.DEMAND, what=self._revision.key
-            ) as slot:
+                origin, window.length_bytes, FetchClass.DEMAND,
+                asker=self._asker, what=self._revision.key,
+            ) as slot:  # fmt: skip
                 began = trio.current_time()
                 content = await self._tier.read(self._revision, window)
                 slot.record(window.length_bytes, trio.current_time() - began)

@@ -408,9 +408,11 @@ class Cache:
         """Return where the blob is."""
         return self._blobs.path(digest)
 
-    def direct(self, tier: Tier, revision: Revision) -> DirectReader:
-        """Return a reader that keeps nothing."""
-        return DirectReader(tier, revision, self._scheduler, self._windows, self._deadline_s)
+    def direct(self, file: CachedFile) -> DirectReader:
+        """Return a reader of what *file* is that keeps nothing."""
+        return DirectReader(
+            file.tier, file.revision, self._scheduler, self._windows, self._deadline_s, file.asker
+        )
 
     async def read_blob(self, descriptor: Descriptor, span: Span) -> bytearray:
         """Read in a disk thread."""

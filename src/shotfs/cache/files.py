@@ -45,8 +45,8 @@ class Lender(Protocol):
         """Return where the blob is."""
         ...
 
-    def direct(self, tier: Tier, revision: Revision) -> DirectReader:
-        """Return a reader that keeps nothing."""
+    def direct(self, file: CachedFile) -> DirectReader:
+        """Return a reader of what *file* is that keeps nothing."""
         ...
 
     async def read_blob(self, descriptor: Descriptor, span: Span) -> bytearray:
@@ -286,5 +286,5 @@ class CachedFile:
 
     async def _read_direct(self, span: Span) -> Buffer:
         if self._direct is None:
-            self._direct = self._lender.direct(self.tier, self.revision)
+            self._direct = self._lender.direct(self)
         return await self._direct.read(span)

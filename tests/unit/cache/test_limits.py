@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from shotfs.cache import FileState
+from shotfs.cache import Asker, FileState
 from shotfs.cache.direct import WINDOW_BYTES, DirectReader, WindowBudget
 from shotfs.cache.room import Room
 from shotfs.cache.scheduling import FetchScheduler, OriginLimits
@@ -355,3 +355,19 @@ async def test_s08_a_small_file_that_is_given_up_for_the_disk_opens_again(
         file.close()
         await settled(cache)
         assert cache.stats().bytes_reserved == 0
+
+
+async def test_s08_what_is_read_without_keeping_counts_for_the_job_that_reads_it(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    asker = Asker(7, "kick", "job-7")
+    revision = tier.add("f", content_of(3 * KIB))
+    async with cache_in(tmp_path, bytes_max=KIB) as cache, trio.open_nursery() as nursery:
+        file = await cache.open(tier, revision, asker=asker)
+        await settled(cache)
+        tier.gate = trio.Event()
+        nursery.start_soon(file.read, Span(0, KIB))
+        await tier.started.park()
+        assert [one.asker for one in cache._scheduler.under_way()] == [asker]
+        tier.gate.set()
+    file.close()
