@@ -17,8 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import trio
 
-from shotfs.app.heap import limit_heap
 from shotfs.app.node import Node, check_origins, open_node
+from shotfs.app.process import prepare_process
 from shotfs.app.service import NodeService
 from shotfs.config import Loaded
 from shotfs.control.server import serve as serve_control
@@ -114,7 +114,7 @@ def _run(loaded: Loaded, serve: Callable[[Node], Awaitable[None]], *, read_only:
         on_drop=metrics.log_records_dropped.inc,
     )
     _raise_descriptor_limit()
-    limit_heap()
+    prepare_process()
     with writer:
         try:
             trio.run(main)

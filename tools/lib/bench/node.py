@@ -28,6 +28,7 @@ from typing import Any
 import trio
 
 from shotfs.app.node import Node, open_node
+from shotfs.app.process import prepare_process
 from shotfs.app.run import GARBAGE_THRESHOLD
 from shotfs.cache import FetchClass
 from shotfs.config import load
@@ -156,6 +157,7 @@ async def main(config: str, mountpoint: str) -> None:
 
 
 if __name__ == "__main__":
+    prepare_process()
     try:
         trio.run(main, *sys.argv[1:])
     except* ShotfsError as group:
