@@ -192,6 +192,9 @@ def _offer(channel: trio.MemorySendChannel[Revision], revision: Revision) -> Non
         channel.send_nowait(revision)
     except trio.WouldBlock:
         log.warning("pages of a corrupt file stay in memory", extra={"key": revision.key})
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        # The mount is gone and its pages with it; the cache finishes what it had begun.
+        log.info("no mount to drop the pages of a corrupt file", extra={"key": revision.key})
 
 
 async def check_origins(specs: Iterable[Specification], tiers: TierPool) -> None:

@@ -198,6 +198,18 @@ async def test_too_many_corrupt_revisions_are_logged_and_do_not_block(
     assert receiver.receive_nowait() is revision
 
 
+@pytest.mark.parametrize("end", [0, 1])
+async def test_s07_corrupt_revisions_that_come_after_the_mount_has_gone_end_nothing(
+    caplog: pytest.LogCaptureFixture, end: int
+) -> None:
+    ends = trio.open_memory_channel[Any](1)
+    ends[end].close()
+    with caplog.at_level(logging.INFO):
+        _offer(ends[0], Origin().add("a"))
+    assert "no mount to drop the pages" in caplog.text
+    ends[1 - end].close()
+
+
 # --- origins at the start ------------------------------------------------------------------------
 
 
