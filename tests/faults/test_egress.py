@@ -27,6 +27,8 @@ def test_s10_reads_beyond_the_budget_get_edquot_and_cached_files_work_also_after
     node.wait_logged("egress_bytes_per_day_max")
     assert errno_of(cat(node.show / "library/small.mov"), timeout_s=30) == 0
     node.remount()
+    # Before anything asks the origin.
+    assert node.metric(f'shotfs_egress_day_bytes{{account="gs://{gcs.bucket}"}}') >= 4 * MIB
     assert errno_of(cat(node.show / "library/small.mov"), timeout_s=30) == 0
     assert errno_of(cat(node.show / "library/other.mov"), timeout_s=30) == errno.EDQUOT
     assert gcs.sent_bytes("ant/library/small.mov") == 4 * MIB

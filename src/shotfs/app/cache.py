@@ -123,6 +123,11 @@ class NodeCache:
         metrics.cache_unkept.set(stats.unkept)
         metrics.cache_pinned_bytes.set(stats.pinned_bytes)
         metrics.cache_reserved_bytes.set(stats.bytes_reserved)
+        for origin in self._node.shows.origins:
+            # Also of an earlier process, and what is past the 24 hours goes without a request.
+            egress = self._node.cache.inspector.limits_of(origin).egress
+            if egress is not None:
+                metrics.egress_bytes[egress.account].set(egress.day_bytes)
         counts = self._node.filesystem.waits.counts()
         for operation in OPERATIONS:
             metrics.waiting[operation].set(counts.get(operation, 0))

@@ -89,10 +89,11 @@ def test_the_budget_of_a_day_warns_and_then_stops_everything(
     errors = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert [one.getMessage() for one in errors] == [str(refusal(egress, prewarm=True)), str(error)]
     spend(egress, 17 * MIB)
-    assert [(use.state, use.day_bytes) for use in egress.uses()] == [("spent", 100 * MIB)]
+    use = egress.use("gs://show", LIMITS)
+    assert (use.state, use.day_bytes) == ("spent", 100 * MIB)
     clocks.pass_s(DAY + HOUR)
     assert refusal(egress, 100 * MIB) is None
-    assert egress.uses()[0].state == "ok"
+    assert egress.use("gs://show", LIMITS).state == "ok"
 
 
 def test_a_job_has_a_budget_of_its_own() -> None:
@@ -101,8 +102,21 @@ def test_a_job_has_a_budget_of_its_own() -> None:
     assert "comp-17" in str(refusal(egress, job="comp-17"))
     assert refusal(egress, job="comp-18") is None
     assert refusal(egress) is None
-    use = egress.uses()[0]
+    use = egress.use("gs://show", LIMITS)
     assert (use.job, use.job_bytes, use.state) == ("comp-17", 40 * MIB, "spent")
+
+
+def test_what_an_earlier_process_read_is_told_before_the_first_request(tmp_path: Path) -> None:
+    clocks, path = Clocks(), tmp_path / "egress.json"
+    egress = Egress(str(path), clocks)
+    spend(egress, 90 * MIB)
+    egress = restarted(egress, path, clocks)
+    scheduler = FetchScheduler(lambda _: LIMITS, MIB, egress=egress)
+    use = scheduler.egress_of("gs://show/b")
+    assert use is not None
+    assert (use.account, use.day_bytes, use.state) == ("gs://show", 90 * MIB, "warning")
+    unlimited = FetchScheduler(lambda _: OriginLimits(account="gs://show"), MIB, egress=egress)
+    assert unlimited.egress_of("gs://show/b") is None
 
 
 def test_counts_survive_a_restart_and_a_reboot(tmp_path: Path) -> None:

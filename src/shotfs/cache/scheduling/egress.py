@@ -169,9 +169,14 @@ class Egress:
         """Return what was read in the last 24 hours."""
         return self._day_bytes(self._account(account, limits))
 
-    def uses(self) -> list[EgressUse]:
-        """Return how far each budget is used, by account."""
-        return [self._use(name, found) for name, found in sorted(self._accounts.items())]
+    def use(self, account: str, limits: OriginLimits) -> EgressUse:
+        """Return how far a budget is used, also by an earlier process of which only the file says.
+
+        Args:
+            account: the section of the configuration, or the origin.
+            limits: of the origin.
+        """
+        return self._use(account, self._account(account, limits))
 
     def snapshot(self) -> bytes:
         """Return what the file is to hold, and count as unchanged from now on."""

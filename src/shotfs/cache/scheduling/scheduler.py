@@ -134,14 +134,10 @@ class FetchScheduler:
         """Count one that was faster than the first."""
         self._metrics.hedges["won"].inc()
 
-    def egress(self) -> list[EgressUse]:
-        """Return how far each budget is used, by account."""
-        return self._egress.uses()
-
     def egress_of(self, origin: str) -> EgressUse | None:
         """Return how far the budget is used that *origin* counts for; None: it counts for none."""
-        account = self._line(origin).account
-        return next((use for use in self.egress() if use.account == account), None)
+        line = self._line(origin)
+        return self._egress.use(line.account, line.limits) if line.limits.counts_egress else None
 
     def bandwidth_bytes_per_s(self, origin: str) -> int | None:
         """Return what *origin* may move in a second now; None: there is no limit."""
