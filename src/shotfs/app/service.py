@@ -15,6 +15,7 @@ import trio
 from shotfs.app.cache import NodeCache
 from shotfs.app.node import Node
 from shotfs.app.versions import NodeVersions
+from shotfs.cache.inspect import LimitReport
 from shotfs.config.addresses import parse_address
 from shotfs.control.metrics_port import MetricsPort
 from shotfs.fuse.mount import Mount
@@ -149,14 +150,17 @@ class NodeService:
     def _origin(self, url: str) -> Mapping[str, Any]:
         tier = self._node.tiers.opened(url)
         near = self._node.tiers.opened_near(url)
+        name = url if tier is None else tier.name
+        limits = _limits(self._node.cache.inspector.limits_of(name))
         if tier is None and near is not None:
-            return {"opened": True, "faster_tier": True, "paused": near.paused}
+            return {"opened": True, "faster_tier": True, "paused": near.paused, **limits}
         breaker = None if tier is None else self._node.tiers.breakers.of(tier.name)
         return {
             "opened": tier is not None,
             **({} if breaker is None else _reachability(breaker.reachability)),
             "writable": None if tier is None else tier.properties.writable,
             "preconditions": None if tier is None else tier.properties.preconditions,
+            **limits,
         }
 
     def _cache(self) -> Mapping[str, Any]:
@@ -198,6 +202,24 @@ class NodeService:
             "max_background": tuned.max_background,
             "readahead_bytes": tuned.readahead_bytes,
         }
+
+
+def _limits(found: LimitReport) -> Mapping[str, Any]:
+    """Return what holds now; without the names of jobs, which not everybody is told."""
+    use = found.egress
+    egress = (
+        None
+        if use is None
+        else {
+            "account": use.account,
+            "state": use.state,
+            "day_bytes": use.day_bytes,
+            "day_bytes_max": use.day_bytes_max,
+            "job_bytes": use.job_bytes,
+            "job_bytes_max": use.job_bytes_max,
+        }
+    )
+    return {"bandwidth_bytes_per_s": found.bandwidth_bytes_per_s, "egress": egress}
 
 
 def _reachability(found: Reachability) -> Mapping[str, Any]:

@@ -83,6 +83,8 @@ def human(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float) and name.endswith("bytes_per_s"):
+        return f"{size(value)}/s"
     if isinstance(value, int | float) and _is_bytes(name):
         return size(value)
     if isinstance(value, int | float) and name.endswith("_s"):

@@ -216,8 +216,11 @@ def _tables(report: Mapping[str, Any]) -> Iterator[Table]:
         ],
     )
     yield from _table(
-        ("origin", "state"),
-        [(url, _origin_state(state)) for url, state in report["origins"].items()],
+        ("origin", "egress", "bandwidth", "state"),
+        [
+            (url, _egress(state.get("egress")), _bandwidth(state), _origin_state(state))
+            for url, state in report["origins"].items()
+        ],
     )
     yield from _table(
         ("crawler", "listings", "rate", "waiting", "last"),
@@ -280,6 +283,23 @@ def _origin_state(state: Mapping[str, Any]) -> str:
     if state.get("reachable") is False:
         return f"cannot be reached since {state['since']}: {state['last_error']}"
     return "paused" if state.get("paused") else "works"
+
+
+def _egress(use: Mapping[str, Any] | None) -> str:
+    """Return how far a budget is used: that of the day, then that of the job that read most."""
+    if use is None:
+        return "-"
+    parts = [
+        f"{size(use[f'{whose}_bytes'])} of {size(use[f'{whose}_bytes_max'])} a {whose}"
+        for whose in ("day", "job")
+        if use[f"{whose}_bytes_max"] is not None
+    ]
+    return f"{use['state']}, {', '.join(parts)}"
+
+
+def _bandwidth(state: Mapping[str, Any]) -> str:
+    limit = state.get("bandwidth_bytes_per_s")
+    return "-" if limit is None else f"{size(limit)}/s"
 
 
 def _percent(share: float | None) -> str:

@@ -90,7 +90,14 @@ async def test_status_says_what_the_service_is_and_how_it_is(world: World) -> No
     }
     assert {name: status[name] for name in expected} == expected
     assert status["origins"] == {
-        url: {"opened": True, "writable": True, "preconditions": True} for url in (MAIN, SECOND)
+        url: {
+            "opened": True,
+            "writable": True,
+            "preconditions": True,
+            "bandwidth_bytes_per_s": None,
+            "egress": None,
+        }
+        for url in (MAIN, SECOND)
     }
     assert (status["cache"]["misses"], status["cache"]["hits"]) == (1, 0)
     assert status["spool"] == {

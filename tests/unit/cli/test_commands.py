@@ -141,6 +141,7 @@ def test_error_of_the_service_becomes_message_and_exit_code(service: FakeService
     [
         ("cache.bytes", 1536, "1.5 KiB"),
         ("bytes_max", 2**60, "1024.0 PiB"),
+        ("bandwidth_bytes_per_s", 2**20, "1.0 MiB/s"),
         ("uptime_s", 3725.0, "1 h 2 min"),
         ("grace_s", 0.25, "0.25 s"),
         ("files", 3, "3"),

@@ -157,6 +157,8 @@ def test_top_once_prints_every_table(service: FakeService) -> None:
         "400, 1.0 GiB",
         "cannot be reached since 2026-11-21T10:00:00Z: connection refused",
         "find, pid 9",
+        "warning, 90.0 GiB of 100.0 GiB a day, 3.0 GiB of 5.0 GiB a job",
+        "20.0 MiB/s",
     ):
         assert expected in done.stdout, expected
 

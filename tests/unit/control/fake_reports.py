@@ -85,7 +85,21 @@ _TOP: dict[str, Any] = {
     "mountpoint": "/shows",
     "uptime_s": 3725.0,
     "origins": {
-        "gs://b/ant": {"opened": True, "reachable": True, "since": None, "last_error": None},
+        "gs://b/ant": {
+            "opened": True,
+            "reachable": True,
+            "since": None,
+            "last_error": None,
+            "bandwidth_bytes_per_s": 20 * 2**20,
+            "egress": {
+                "account": "gs://b",
+                "state": "warning",
+                "day_bytes": 90 * 2**30,
+                "day_bytes_max": 100 * 2**30,
+                "job_bytes": 3 * 2**30,
+                "job_bytes_max": 5 * 2**30,
+            },
+        },
         "s3://c/ant": {
             "opened": True,
             "reachable": False,
