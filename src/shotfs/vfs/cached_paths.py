@@ -22,7 +22,8 @@ from shotfs.tiers.base import Revision
 from shotfs.vfs import paths
 from shotfs.vfs.attributes import Kind
 from shotfs.vfs.directories import Directories
-from shotfs.vfs.nodes import Directory, Missing, Node, NodeFinder, Published
+from shotfs.vfs.finder import NodeFinder
+from shotfs.vfs.nodes import Directory, Missing, Node, Published
 
 PAGE = 1_000
 """Rows that are asked for at once."""

@@ -29,8 +29,9 @@ from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Attributes, Caller, Change
 from shotfs.vfs.directories import Directories
 from shotfs.vfs.files import Files
+from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.handles import Handle, SpoolHandle
-from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 from shotfs.vfs.terms import Terms, alias_refused, no_template
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,8 @@ from shotfs.vfs import paths
 from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller
 from shotfs.vfs.crawlers import CrawlerGuard
-from shotfs.vfs.nodes import Alias, Directory, NodeFinder, Published, Spooled
+from shotfs.vfs.finder import NodeFinder
+from shotfs.vfs.nodes import Alias, Directory, Published, Spooled
 from shotfs.vfs.pinned import PinnedFile, children, tops
 
 log = logging.getLogger(__name__)

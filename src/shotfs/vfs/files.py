@@ -28,8 +28,9 @@ from shotfs.publish import Publisher, Spool, SpoolEntry, SpoolFile
 from shotfs.tiers.base import Span
 from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller
+from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.handles import Handle, PublishedHandle, SpoolHandle
-from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 from shotfs.vfs.terms import Terms
 from shotfs.vfs.waiting import ReadWatch, WaitTable
 

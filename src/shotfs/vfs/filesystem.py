@@ -32,8 +32,9 @@ from shotfs.vfs.changes import Changes
 from shotfs.vfs.crawlers import CrawlerGuard
 from shotfs.vfs.directories import Directories, Snapshot
 from shotfs.vfs.files import Files
+from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.handles import Handle
-from shotfs.vfs.nodes import Alias, Missing, NodeFinder, Spooled
+from shotfs.vfs.nodes import Alias, Missing, Spooled
 from shotfs.vfs.path_reports import PathReports
 from shotfs.vfs.paths import NAME_BYTES_MAX
 from shotfs.vfs.publishing import VersionDesk

@@ -24,7 +24,8 @@ from shotfs.tiers.breaker import Reachability
 from shotfs.vfs import paths
 from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes
-from shotfs.vfs.nodes import Alias, Directory, Missing, Node, NodeFinder, Published, Spooled
+from shotfs.vfs.finder import NodeFinder
+from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 from shotfs.vfs.path_reasons import reasons
 from shotfs.vfs.waiting import Waiting, WaitTable
 

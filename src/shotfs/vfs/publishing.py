@@ -33,7 +33,7 @@ from shotfs.namespace.versions import Seal, SealState
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool, SpoolEntry, State
 from shotfs.tiers.base import Revision, Tier
-from shotfs.vfs.nodes import NodeFinder
+from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.terms import Terms
 from shotfs.vfs.version_aliases import AliasDesk, Allowed, MovedAlias
 from shotfs.vfs.version_targets import VersionTarget, target_of

@@ -22,7 +22,8 @@ from shotfs.publish import Spool
 from shotfs.tiers.base import Revision
 from shotfs.vfs import paths
 from shotfs.vfs.attributes import Attributes
-from shotfs.vfs.nodes import Directory, NodeFinder, Published
+from shotfs.vfs.finder import NodeFinder
+from shotfs.vfs.nodes import Directory, Published
 
 CHANGES_MAX = 10_000
 """Changes that are told one by one; more are counted."""

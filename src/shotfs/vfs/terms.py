@@ -18,7 +18,7 @@ from shotfs.pathspec import (
 from shotfs.publish import PublishTerms
 from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Caller
-from shotfs.vfs.nodes import NodeFinder
+from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.paths import cut
 
 

@@ -16,7 +16,8 @@ from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool
 from shotfs.vfs import paths
 from shotfs.vfs.attributes import Attributes
-from shotfs.vfs.nodes import Directory, Missing, NodeFinder
+from shotfs.vfs.finder import NodeFinder
+from shotfs.vfs.nodes import Directory, Missing
 from shotfs.vfs.terms import Terms
 from shotfs.vfs.version_targets import VersionTarget
 

@@ -23,7 +23,7 @@ from shotfs.pathspec.places import VersionPlace, version_place
 from shotfs.publish import Spool
 from shotfs.tiers.base import Revision
 from shotfs.vfs import paths
-from shotfs.vfs.nodes import NodeFinder
+from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.version_targets import VersionTarget, target_of
 
 NAMED_MAX = 1_000

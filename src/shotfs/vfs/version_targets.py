@@ -12,7 +12,7 @@ from shotfs.namespace.manifests import FILES_MAX
 from shotfs.namespace.shows import Show
 from shotfs.pathspec import DirectoryMatch
 from shotfs.tiers.base import Revision, Tier
-from shotfs.vfs.nodes import NodeFinder
+from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.paths import cut
 
 LISTED_AT_ONCE = 16

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from shotfs.vfs import Kind, Missing
-from shotfs.vfs.nodes import IMPOSSIBLE_TTL_S
+from shotfs.vfs.finder import IMPOSSIBLE_TTL_S
 from tests.unit.namespace.spec import FRAME, SHOT
 from tests.unit.vfs.world import Site, World, fails_with
 
