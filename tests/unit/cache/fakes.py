@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -10,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import google_crc32c
+import pytest
 import trio
 
-from shotfs.cache import Cache, open_cache
+from shotfs.cache import Cache, CachedFile, open_cache
 from shotfs.config.models import CacheSettings, NetworkSettings
 from shotfs.digest import Buffer, Checksums, digest_bytes
-from shotfs.errors import ObjectNotFound, RevisionChanged
+from shotfs.errors import ObjectNotFound, RevisionChanged, TierTimeout
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
 from shotfs.tiers.cloud.unversioned import Unversioned
@@ -195,6 +197,13 @@ async def settled(cache: Cache) -> None:
     """Return when no stream is left: the end of one is told before its room is given back."""
     while cache.stats().streams:
         await trio.lowlevel.checkpoint()
+
+
+async def times_out(file: CachedFile) -> None:
+    """Assert that a read of the start of *file* waits until its deadline, and no longer."""
+    with pytest.raises(TierTimeout) as caught:
+        await file.read(Span(0, 10))
+    assert caught.value.errno == errno.ETIMEDOUT
 
 
 def without_checksums(revision: Revision) -> Revision:
