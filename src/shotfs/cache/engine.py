@@ -48,7 +48,8 @@ from shotfs.cache.scrub import Scrub
 from shotfs.cache.stats import CacheStats, RevisionStatus
 from shotfs.cache.streams import Streams
 from shotfs.cache.verify import Verifier
-from shotfs.config.models import CacheSettings, NetworkSettings
+from shotfs.config.network_models import NetworkSettings
+from shotfs.config.storage_models import CacheSettings
 from shotfs.digest import Digest
 from shotfs.errors import ShotfsError
 from shotfs.observe.metrics import Metrics

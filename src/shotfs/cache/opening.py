@@ -10,7 +10,8 @@ import trio
 from shotfs.cache.directory import own_directory
 from shotfs.cache.engine import Cache
 from shotfs.cache.scheduling import OriginLimits
-from shotfs.config.models import CacheSettings, NetworkSettings
+from shotfs.config.network_models import NetworkSettings
+from shotfs.config.storage_models import CacheSettings
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision
 

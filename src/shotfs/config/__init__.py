@@ -2,17 +2,15 @@
 
 from shotfs.config.loading import PATH_DEFAULT, PATH_VARIABLE, Loaded, load
 from shotfs.config.models import (
-    CacheSettings,
     ControlSettings,
     LogSettings,
     MountSettings,
-    NetworkSettings,
     NodeSettings,
-    OriginSettings,
     Settings,
     ShowSettings,
-    SpoolSettings,
 )
+from shotfs.config.network_models import NetworkSettings, OriginSettings
+from shotfs.config.storage_models import CacheSettings, SpoolSettings
 from shotfs.config.units import format_duration, format_size, parse_duration, parse_size
 
 __all__ = [

@@ -12,8 +12,10 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from shotfs.config.models import OriginSettings, Section, ShowSettings
+from shotfs.config.models import ShowSettings
+from shotfs.config.network_models import OriginSettings
 from shotfs.config.overrides import section_models, variable_for
+from shotfs.config.section import Section
 from shotfs.config.units import Seconds, SizeBytes, format_size
 
 

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shotfs.config.models import Section, Settings, ShowSettings
+from shotfs.config.models import Settings, ShowSettings
 from shotfs.config.naming import nearest
+from shotfs.config.section import Section
 from shotfs.errors import Problem
 
 PREFIX = "SHOTFS_"

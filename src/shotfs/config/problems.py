@@ -14,10 +14,12 @@ from pydantic_core import ErrorDetails
 
 from shotfs.config.document import Document
 from shotfs.config.mistake import Mistake
-from shotfs.config.models import OriginSettings, Section, Settings, ShowSettings
+from shotfs.config.models import Settings, ShowSettings
 from shotfs.config.naming import nearest
+from shotfs.config.network_models import OriginSettings
 from shotfs.config.overrides import section_models
 from shotfs.config.positions import KeyPath
+from shotfs.config.section import Section
 from shotfs.config.units import format_size
 from shotfs.errors import Problem
 
@@ -31,6 +33,7 @@ _TYPES = {
     "finite_number": ("a finite number is expected", "write a number"),
     "string_type": ("a text is expected", 'put the value in "quotes"'),
     "string_unicode": ("this is not Unicode text", "remove what is not UTF-8"),
+    "list_type": ("a list is expected", 'put the value in [brackets], also a single one: ["..."]'),
     "dict_type": ("a table is expected", "write it as [section] with its fields below"),
     "model_type": ("a table is expected", "write it as [section] with its fields below"),
 }

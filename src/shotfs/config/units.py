@@ -15,6 +15,10 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from shotfs.config.mistake import Mistake
 
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
 SIZE_BYTES_MAX = 2**60
 """The largest size that is accepted (1 EiB): beyond it somebody has mistyped."""
 

@@ -15,7 +15,8 @@ import pytest
 import trio
 
 from shotfs.cache import Cache, CachedFile, open_cache
-from shotfs.config.models import CacheSettings, NetworkSettings
+from shotfs.config.network_models import NetworkSettings
+from shotfs.config.storage_models import CacheSettings
 from shotfs.digest import Buffer, Checksums, digest_bytes
 from shotfs.errors import ObjectNotFound, RevisionChanged, TierTimeout
 from shotfs.observe.metrics import Metrics

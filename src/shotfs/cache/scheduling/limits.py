@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shotfs.config.models import NetworkSettings, OriginSettings, Settings
+from shotfs.config.models import Settings
+from shotfs.config.network_models import NetworkSettings, OriginSettings
 from shotfs.config.rates import Rate
 
 MIB = 1024 * 1024
