@@ -165,6 +165,13 @@ def test_without_the_default_file_the_defaults_apply(
         (f"[shows.{'a' * 256}]\nspec='x'\n", 1, f"shows.{'a' * 256}", "too long", "255 bytes"),
         ("cache = 1\n", 1, "cache", "a table is expected", "[section]"),
         ("shows = 1\n", 1, "shows", "a table is expected", "[section]"),
+        (
+            '[origins."gs://b"]\nbandwidth = "20 MiB"\n',
+            2,
+            'origins."gs://b".bandwidth',
+            "a list is expected",
+            "[brackets]",
+        ),
         ("[mount]\nread_only = 'yes'\n", 2, "mount.read_only", "true or false", "without quotes"),
         ("[mount]\nread_only = 1\n", 2, "mount.read_only", "true or false", "without quotes"),
         ("[cache]\nfiles_max = '9'\n", 2, "cache.files_max", "whole number", "digits only"),
