@@ -79,7 +79,7 @@ def _flat(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def human(name: str, value: Any) -> str:
     """Return a value in the unit that its name ends with, for people."""
-    if value is None or value == {} or value == []:
+    if value is None or value in ("", {}, []):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

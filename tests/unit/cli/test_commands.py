@@ -147,6 +147,8 @@ def test_error_of_the_service_becomes_message_and_exit_code(service: FakeService
         ("files", 3, "3"),
         ("read_only", False, "no"),
         ("mountpoint", None, "-"),
+        ("cache.full", "", "-"),
+        ("evictions", 0, "0"),
         ("names", ["a", "b"], "a, b"),
     ],
 )
