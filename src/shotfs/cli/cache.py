@@ -84,7 +84,15 @@ def _size_of(what: list[str]) -> int | None:
     """Return the size that *what* is; None if it is paths."""
     from shotfs.config import parse_size
 
-    if len(what) > 1 or "/" in what[0]:
+    if len(what) > 1:
+        for one in what:
+            if _is_size(one):
+                raise typer.BadParameter(
+                    f"name a size or paths, not both; a file of the name {one} is ./{one}",
+                    param_hint="SIZE|PATH",
+                )
+        return None
+    if "/" in what[0]:
         return None
     try:
         return parse_size(what[0])
@@ -93,3 +101,13 @@ def _size_of(what: list[str]) -> int | None:
             f"{exc}; a path begins with a show or the mount point, like ant/render",
             param_hint="SIZE|PATH",
         ) from exc
+
+
+def _is_size(text: str) -> bool:
+    from shotfs.config import parse_size
+
+    try:
+        parse_size(text)
+    except ValueError:
+        return False
+    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ from shotfs.cli.status import ConfigOption, JsonOption, size, socket_of
 
 if TYPE_CHECKING:
     from shotfs.control.client import Client
+
+ORDERS = ("digest", "size", "used")
 
 PAGE = 1_000
 """Rows that are asked for at once: the service never holds more of an answer in memory."""
@@ -23,8 +25,12 @@ def ls(
         str | None, typer.Argument(metavar="[PATH]", help="Only what is at or below it.")
     ] = None,
     sort: Annotated[
-        Literal["digest", "size", "used"],
-        typer.Option("--sort", help="size: the largest first; used: the latest first."),
+        str,
+        typer.Option(
+            "--sort",
+            metavar="|".join(ORDERS),
+            help="size: the largest first; used: the latest first.",
+        ),
     ] = "used",
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=0, help="Rows at most; 0: all.")
@@ -42,6 +48,10 @@ def ls(
     from shotfs.cli.shown_paths import within_mount
     from shotfs.control.client import Client
 
+    if sort not in ORDERS:
+        raise typer.BadParameter(
+            f"there is no order {sort!r}; use digest, size or used", param_hint="--sort"
+        )
     with Client(socket_of(config)) as client:
         below = "" if path is None else within_mount(client, path, or_mount=True)
         rows = _rows(client, below, sort, limit)

@@ -47,8 +47,9 @@ def pin(
 ) -> None:
     """Pin what a shot needs: it is never evicted, from when it is here.
 
-    A pin is of a file as its origin has it now, and survives restarts. All files are pinned, or
-    none. --fetch goes on in the service if this command is ended.
+    A pin is of a file as its origin has it now, and survives restarts. If PATH cannot be listed
+    or has too many files, nothing is pinned; after an error later, run it again: what is pinned
+    already stays so. --fetch goes on in the service if this command is ended.
 
     Exit code 1: not everything could be fetched.
 
@@ -88,9 +89,10 @@ def unpin(
     with Client(socket_of(config)) as client:
         inside = [within_mount(client, path) for path in paths or ()]
         count = client.unpin(inside, owner)
-    output.emit(
-        {"files": count}, as_json, lambda: f"{output.counted(count, 'pin')} of {owner} removed"
-    )
+    if count or as_json:
+        output.emit(
+            {"files": count}, as_json, lambda: f"{output.counted(count, 'pin')} of {owner} removed"
+        )
     if not count:
         output.fail(
             f"{owner} has no such pin", output.ExitCode.NOT_IN_ORDER, fix="shotfs cache pins"
@@ -108,15 +110,20 @@ def pins(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List pins: whose, until when, and whether the file is here.
+    """List pins, by owner and path: whose, until when, and whether the file is here.
 
     Example: shotfs cache pins --owner xy_010
     """
     from shotfs.control.client import Client
 
     with Client(socket_of(config)) as client:
-        rows = list(_rows(client, owner, limit))
+        rows = sorted(_rows(client, owner, limit), key=lambda row: (row["owner"], _place(row)))
     output.emit({"pins": rows}, as_json, lambda: _table(rows, owner))
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """Return the path of what is pinned; where its origin has it, if no path is."""
+    return str(row["path"] or f"{row['tier']}/{row['key']}")
 
 
 def _seconds(text: str) -> float:
@@ -189,7 +196,7 @@ def _table(rows: list[Mapping[str, Any]], owner: str) -> RenderableType:
             "unpinned" if until is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(until)),
             "yes" if row["cached"] else "no",
             size(row["size_bytes"]),
-            row["path"] or f"{row['tier']}/{row['key']}",
+            _place(row),
         )
         table.add_row(*(Text(output.printable(cell)) for cell in cells))
     return table

@@ -39,6 +39,15 @@ def test_ls_asks_page_by_page_and_prints_a_document_a_line(service: FakeService)
     ]
 
 
+def test_ls_of_an_order_that_is_none_says_which_there_are(configuration: Path) -> None:
+    done = shotfs("cache", "ls", "--sort", "bogus")
+    assert done.exit_code == 2
+    assert "there is no order 'bogus'" in done.output
+    for order in ("digest", "size", "used"):
+        assert order in done.output
+    assert "Value error" not in done.output
+
+
 def test_ls_ends_at_its_limit(service: FakeService) -> None:
     report = json.loads(shotfs("cache", "ls", "--json", "--limit", "1200").stdout)
     assert len(report["entries"]) == 1200
@@ -74,6 +83,8 @@ def test_unpin_says_how_many_and_fails_if_none(service: FakeService) -> None:
     none = shotfs("cache", "unpin", "ant/x", "--owner", "nobody")
     assert none.exit_code == 1
     assert "fix: shotfs cache pins" in none.output
+    assert "0 pins" not in none.output
+    assert none.stdout == ""
 
 
 def test_pins_shows_all_pages(service: FakeService) -> None:
@@ -85,12 +96,39 @@ def test_pins_shows_all_pages(service: FakeService) -> None:
     assert "unpinned" in text
 
 
+def test_pins_are_sorted_by_owner_and_path(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins = [("kim", "ant/b"), ("ann", None), ("kim", "ant/a"), ("ann", "ant/z")]
+    rows = [
+        {"owner": owner, "path": path, "tier": "gs://b", "key": "k", "size_bytes": 1,
+         "until_s": None, "cached": True}
+        for owner, path in pins
+    ]  # fmt: skip
+    monkeypatch.setattr("shotfs.cli.cache_pins._rows", lambda *_: iter(rows))
+    text = shotfs("cache", "pins").stdout.splitlines()[1:]
+    assert [(line.split()[0], line.split()[-1]) for line in text] == [
+        ("ann", "ant/z"),
+        ("ann", "gs://b/k"),
+        ("kim", "ant/a"),
+        ("kim", "ant/b"),
+    ]
+
+
 def test_evict_takes_a_size_or_paths(service: FakeService) -> None:
     text = shotfs("cache", "evict", "/shows/ant/a", "ant/b", "--limit", "5").stdout
     assert "open    1" in text
     assert service.calls == [("evict_paths", ["ant/a", "ant/b"], 5)]
     assert shotfs("cache", "evict", "2KiB").exit_code == 0
     assert service.calls[-1] == ("evict", 2048)
+
+
+@pytest.mark.parametrize("what", [("20GiB", "ant/x"), ("ant/x", "20GiB"), ("1GiB", "2GiB")])
+def test_evict_takes_no_size_beside_paths(service: FakeService, what: tuple[str, str]) -> None:
+    done = shotfs("cache", "evict", *what)
+    assert done.exit_code == 2
+    assert "a size or paths, not both" in done.output
+    assert service.calls == []
 
 
 def test_evict_of_a_word_says_what_a_path_is(configuration: Path) -> None:
