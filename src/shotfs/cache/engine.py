@@ -473,10 +473,12 @@ class Cache:
                 affected[identity_of(file.revision)] = file.revision
         await self._evictor.remove([digest])
         # Also where the index cannot be written: a row without its blob is found by its reader.
-        await trio.to_thread.run_sync(self._blobs.remove, digest, limiter=self._disk)
-        if self._on_damaged is not None:
-            for revision in affected.values():
-                self._on_damaged(revision)
+        try:
+            await trio.to_thread.run_sync(self._blobs.remove, digest, limiter=self._disk)
+        finally:
+            if self._on_damaged is not None:
+                for revision in affected.values():
+                    self._on_damaged(revision)
 
     def _busy(self) -> bool:
         """Whether somebody wants the disk: bytes come in, or files were opened since last asked."""

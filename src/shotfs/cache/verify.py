@@ -119,7 +119,8 @@ class Verifier:
 
     Args:
         blobs: where they are.
-        drop: makes a corrupt blob disappear, whoever has it open; given its digest and origins.
+        drop: makes a corrupt blob disappear, whoever has it open; given its digest and origins;
+            OSError: it is still on the disk.
         totals: bytes and files of the cache now.
         metrics: where to count.
         nursery: where a `Verification` runs.
@@ -236,19 +237,25 @@ class Verifier:
         return part
 
     async def found_corrupt(self, one: Checked, finder: str, *, drop: bool) -> CorruptBlob:
-        """Report a corrupt blob, and drop it if asked to."""
+        """Report a corrupt blob, and drop it if asked to. Without its row it is not served."""
         origins = await trio.to_thread.run_sync(
             self._blobs.origins, one.digest, limiter=self._thread
         )
         self._metrics.cache_corrupt_blobs[finder].inc()
+        failure = ""
+        if drop:
+            try:
+                with trio.CancelScope(shield=True):
+                    await self._drop(one.digest, origins)
+            except OSError as error:
+                failure = str(error)
+        dropped = drop and not failure
         log.error(
             "a blob is corrupt",
             extra={
-                "digest": one.digest, "reason": one.reason, "found_by": finder, "dropped": drop,
+                "digest": one.digest, "reason": one.reason, "found_by": finder,
+                "dropped": dropped, "drop_failure": failure,
                 "origins": [f"{origin.tier}/{origin.key}" for origin in origins],
             },
         )  # fmt: skip
-        if drop:
-            with trio.CancelScope(shield=True):
-                await self._drop(one.digest, origins)
-        return CorruptBlob(one.digest, one.size_bytes, one.reason, origins, drop)
+        return CorruptBlob(one.digest, one.size_bytes, one.reason, origins, dropped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ import trio
 from trio.testing import MockClock
 
 from shotfs.cache import Cache
+from shotfs.cache.blobs import BlobStore
 from shotfs.cache.scrub import DAY_S, Scrub
 from shotfs.cache.verify import State, Verification
 from shotfs.digest import Checksums, Digest, digest_bytes
@@ -298,6 +300,53 @@ async def test_a_damaged_position_begins_a_new_pass(
             await trio.sleep(PASS_S / 10)
             assert 0.05 < scrub.now.share < 0.2
     assert json.loads((tmp_path / "scrub.json").read_text())["after"] == scrub.now.after
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that does not let blobs go."""
+
+    def refuse(*_: Any) -> bool:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(BlobStore, "remove", refuse)
+
+
+@pytest.mark.usefixtures("stuck")
+async def test_s06_the_scrub_goes_on_after_a_corrupt_blob_that_cannot_be_unlinked(
+    tier: FakeTier,
+    tmp_path: Path,
+    mock_clock: MockClock,
+    jump: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    metrics, wall = Metrics(), _Wall()
+    async with cache_in(tmp_path / "c", metrics=metrics) as cache:
+        contents = await _filled(cache, tier)
+        _damage(cache, contents[0])
+        jump()
+        async with _scrubbing(cache, tmp_path, wall, metrics):
+            await _passed(metrics, 1)
+    found = [one for one in caplog.records if one.message == "a blob is corrupt"]
+    assert len(found) == 1
+    assert not vars(found[0])["dropped"]
+
+
+@pytest.mark.usefixtures("stuck")
+async def test_s06_a_corrupt_blob_that_cannot_be_unlinked_is_reported_as_not_dropped(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    content = content_of(64 * KIB)
+    revision = tier.add("a", content)
+    damaged: list[Revision] = []
+    async with cache_in(tmp_path / "c", on_damaged=damaged.append) as cache:
+        await keep(cache, tier, revision)
+        await settled(cache)
+        _damage(cache, content)
+        run = await _verify(cache, repair=True)
+        assert (run.state, run.corrupt[0].dropped) == (State.DONE, False)
+        assert [one.identity for one in damaged] == [revision.identity]
+        assert await read_all(cache, tier, revision) == content
 
 
 @pytest.mark.parametrize("jump_s", [-400 * DAY_S, -3600.0, 400 * DAY_S])
