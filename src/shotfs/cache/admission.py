@@ -160,18 +160,25 @@ class Admission:
 
     async def _find_room(self, size_bytes: int, *, files: int) -> bool:
         """Reserve room; nothing is awaited after it was. False: there is none."""
-        evictor, fits = self._parts.evictor, not self._parts.room.never_fits(size_bytes)
-        if fits:
-            # Unfinished files that nobody reads go before any blob does.
-            await self._parts.partials.drop_for(size_bytes, files=files)
-            if await evictor.make_room(size_bytes, files=files):
-                return True
-            # Blobs without a row yet cannot be chosen to go.
-            await self.flush()
-            if await evictor.make_room(size_bytes, files=files):
-                return True
-        self.unkept += 1
-        return False
+        try:
+            found = await self._free_room(size_bytes, files=files)
+        except OSError as error:
+            log.warning("cannot ask the disk what is free", extra={"reason": str(error)})
+            found = False
+        self.unkept += not found
+        return found
+
+    async def _free_room(self, size_bytes: int, *, files: int) -> bool:
+        evictor = self._parts.evictor
+        if self._parts.room.never_fits(size_bytes):
+            return False
+        # Unfinished files that nobody reads go before any blob does.
+        await self._parts.partials.drop_for(size_bytes, files=files)
+        if await evictor.make_room(size_bytes, files=files):
+            return True
+        # Blobs without a row yet cannot be chosen to go.
+        await self.flush()
+        return await evictor.make_room(size_bytes, files=files)
 
     async def _go_on(self, stream: Stream, partial: Partial) -> Descriptor | None:
         number = await self._open(partial)

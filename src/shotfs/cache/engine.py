@@ -123,8 +123,8 @@ class Cache:
         self._evictor = Evictor(
             EvictorParts(
                 policy=POLICIES[settings.eviction], database=self._holdings.database,
-                blobs=self._blobs, room=self._room,
-                disk=self._disk, metrics=metrics, leases=self._holdings.leases.snapshot,
+                blobs=self._blobs, room=self._room, disk=self._disk, metrics=metrics,
+                leases=self._holdings.leases.snapshot, on_left=self._holdings.left_behind,
                 on_condemned=self._holdings.hot.drop_blob, on_totals=self._holdings.count,
             )
         )  # fmt: skip
@@ -135,8 +135,7 @@ class Cache:
                 evictor=self._evictor, room=self._room, hot=self._holdings.hot,
                 leases=self._holdings.leases, disk=self._disk,
                 hashing=trio.CapacityLimiter(HASH_THREADS), metrics=metrics, nursery=nursery,
-                on_totals=self._holdings.count,
-                on_corrupt=on_corrupt,
+                on_totals=self._holdings.count, on_corrupt=on_corrupt,
             )
         )  # fmt: skip
         self._batches = Batches(

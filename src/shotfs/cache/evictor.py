@@ -65,7 +65,10 @@ class EvictionResult:
 
 @dataclass(frozen=True, slots=True)
 class EvictorParts:
-    """What the evictor works with; `leases` answers from memory."""
+    """What the evictor works with; `leases` answers from memory.
+
+    `on_left`: called when good blobs lost their rows and could not be unlinked.
+    """
 
     policy: Policy
     database: Database
@@ -76,6 +79,7 @@ class EvictorParts:
     leases: Callable[[], frozenset[Digest]]
     on_condemned: Callable[[Digest], None]
     on_totals: Callable[[Totals], None]
+    on_left: Callable[[], None]
 
 
 class Evictor:
@@ -173,13 +177,14 @@ class Evictor:
         removable = await self._parts.database.call(Index.removable, chosen)
         busy = self._parts.leases() | frozenset(self._condemned)
         victims = [one for one in removable if one.digest not in busy]
-        result = await self._remove(victims, evicted=False)
+        result = await self._remove(victims, evicted=False, good=True)
         return [one.digest for one in victims] if result.files else []
 
     async def remove(self, digests: Iterable[Digest]) -> EvictionResult:
         """Remove these blobs, whoever has them open: they are bad, or gone already."""
         chosen = [one for one in dict.fromkeys(digests) if one not in self._condemned]
-        return await self._remove([Victim(digest, 0) for digest in chosen], evicted=False)
+        victims = [Victim(digest, 0) for digest in chosen]
+        return await self._remove(victims, evicted=False, good=False)
 
     async def _restore_floor(self, give_up: Callable[[], Awaitable[None]]) -> None:
         missing = self._parts.room.floor_missing()
@@ -216,7 +221,7 @@ class Evictor:
         # Files may have been opened while the thread was choosing.
         leased = parts.leases() | frozenset(self._condemned)
         chosen = [one for one in victims if one.digest not in leased]
-        result = await self._remove(chosen, evicted=True)
+        result = await self._remove(chosen, evicted=True, good=True)
         if chosen and not result.files:
             return None  # the index cannot be written: the next round would choose the same
         self.evicted_files += result.files
@@ -242,7 +247,7 @@ class Evictor:
     def _look_at_floor(self) -> None:
         self._floor_reached.set()
 
-    async def _remove(self, victims: list[Victim], *, evicted: bool) -> EvictionResult:
+    async def _remove(self, victims: list[Victim], *, evicted: bool, good: bool) -> EvictionResult:
         digests = [victim.digest for victim in victims]
         gone = trio.Event()
         for digest in digests:
@@ -251,7 +256,7 @@ class Evictor:
         try:
             # Cancelled halfway, rows and files would differ until the next scan.
             with trio.CancelScope(shield=True):
-                result = await self._remove_condemned(victims, digests, evicted=evicted)
+                result = await self._remove_condemned(victims, digests, evicted=evicted, good=good)
         finally:
             for digest in digests:
                 del self._condemned[digest]
@@ -259,7 +264,7 @@ class Evictor:
         return result
 
     async def _remove_condemned(
-        self, victims: list[Victim], digests: list[Digest], *, evicted: bool
+        self, victims: list[Victim], digests: list[Digest], *, evicted: bool, good: bool
     ) -> EvictionResult:
         parts = self._parts
         try:
@@ -268,13 +273,20 @@ class Evictor:
             log.warning("cannot evict", extra={"reason": error.message})
             return EvictionResult(0, 0)
         parts.on_totals(totals)
-        await trio.to_thread.run_sync(_unlink_all, parts.blobs, digests, limiter=parts.disk)
+        left = await trio.to_thread.run_sync(_unlink_all, parts.blobs, digests, limiter=parts.disk)
+        if left and good:
+            # The next start counts them again. Bad ones it had better not find.
+            parts.on_left()
         return EvictionResult(len(victims), sum(victim.size_bytes for victim in victims))
 
 
-def _unlink_all(blobs: BlobStore, digests: list[Digest]) -> None:
+def _unlink_all(blobs: BlobStore, digests: list[Digest]) -> int:
+    """Unlink them; return how many could not be."""
+    left = 0
     for digest in digests:
         try:
             blobs.remove(digest)
         except OSError as error:
             log.warning("cannot unlink a blob", extra={"digest": digest, "reason": str(error)})
+            left += 1
+    return left

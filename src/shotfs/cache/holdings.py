@@ -33,7 +33,8 @@ class Holdings:
     Attributes:
         hot: rows that memory knows.
         leases: blobs that are open.
-        rebuilds_unfinished: scans for blobs without a row that have not ended.
+        rebuilds_unfinished: scans for blobs without a row that have not ended, or are left to
+            the next start.
         totals: of the index, as they were last told.
     """
 
@@ -209,6 +210,10 @@ class Holdings:
         self._totals_serial = -1
         self.rebuilds_unfinished += 1
         self._nursery.start_soon(self._rebuild)
+
+    def left_behind(self) -> None:
+        """Have the next start look for blobs without a row: some could not be unlinked."""
+        self.rebuilds_unfinished += 1
 
     async def _rebuild(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -12,13 +13,24 @@ import pytest
 import trio
 import trio.testing
 
+from shotfs.cache.access import Fill
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.evictor import FLOOR_INTERVAL_S
 from shotfs.cache.index import Index, Totals
 from shotfs.digest import digest_bytes
 from shotfs.errors import CacheError
-from tests.unit.cache.fakes import KIB, FakeTier, cache_in, content_of, keep, read_all
+from shotfs.tiers.base import Span
+from tests.unit.cache.fakes import (
+    KIB,
+    MIB,
+    FakeTier,
+    cache_in,
+    content_of,
+    keep,
+    read_all,
+    settled,
+)
 from tests.unit.cache.test_database import Gate, new_row, open_index
 
 
@@ -194,3 +206,42 @@ async def test_s08_an_adopted_file_whose_row_cannot_be_written_is_found_later(
         with trio.fail_after(10):
             while cache.stats().files != 2:
                 await trio.lowlevel.checkpoint()
+
+
+async def test_s08_a_good_blob_that_cannot_be_unlinked_is_counted_by_the_next_start(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cache_in(tmp_path) as cache:
+        await keep(cache, tier, tier.add("a", content_of(3 * KIB)))
+        await keep(cache, tier, tier.add("b", content_of(KIB, 1)))
+        while cache._holdings.rebuilds_unfinished:
+            await trio.lowlevel.checkpoint()
+        monkeypatch.setattr(BlobStore, "remove", no_disk)
+        await cache.drop([digest_bytes(content_of(3 * KIB))])
+        assert cache.stats().files == 1
+    monkeypatch.undo()
+    async with cache_in(tmp_path) as cache:
+        with trio.fail_after(10):
+            while cache.stats().files != 2:
+                await trio.lowlevel.checkpoint()
+
+
+async def test_s07_a_disk_that_cannot_say_what_is_free_leaves_no_partial_open(
+    tier: FakeTier, tmp_path: Path
+) -> None:
+    content = content_of(40 * MIB)
+    revision = tier.add("f", content)
+    async with cache_in(tmp_path, free_bytes_min=KIB) as cache:
+        file = await cache.open(tier, revision, fill=Fill.RANGES)
+        await file.read(Span(0, 10))
+        file.close()
+        await settled(cache)
+        assert (await cache.status_of(revision)).state == "partial"
+        free_bytes, cache._room.free_bytes = cache._room.free_bytes, no_disk
+        before = len(os.listdir("/proc/self/fd"))
+        file = await cache.open(tier, revision, fill=Fill.WHOLE)
+        assert await file.read(Span(0, 10)) == content[:10]
+        file.close()
+        cache._room.free_bytes = free_bytes
+        await settled(cache)
+        assert len(os.listdir("/proc/self/fd")) == before
