@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from shotfs.control.client import Client
 from tests.fuse.node import ShotfsNode, wait_until
 from tests.servers.faults import Fault
 from tests.servers.handles import GcsBucket
@@ -85,3 +87,45 @@ def test_s05_a_file_that_was_never_closed_is_not_published_by_a_graceful_stop(
     wait_until((origin / SHOT / closed.name).exists)
     assert sorted(path.name for path in (origin / SHOT).iterdir()) == ["beauty.1001.exr"]
     assert not (directory / "beauty.1002.exr").exists()
+
+
+def test_a_stop_that_comes_after_umount_finds_no_session_and_does_no_harm(
+    gcs_node: ShotfsNode,
+) -> None:
+    # `shotfs unmount` does both, one after the other: outputs and listings must still be kept.
+    gcs_node.unmount()
+    program = (
+        "import sys, trio\n"
+        "from shotfs.fuse.operations import Operations\n"
+        "abandon_all = Operations.abandon_all\n"
+        "async def late(self):\n"
+        "    print('closed', flush=True)\n"
+        "    await trio.to_thread.run_sync(sys.stdin.readline)\n"
+        "    await trio.sleep(0.2)\n"
+        "    await abandon_all(self)\n"
+        "Operations.abandon_all = late\n"
+        "from shotfs.cli.main import main\n"
+        "main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "mount", "--foreground", str(gcs_node.mountpoint)],
+        env={**os.environ, "SHOTFS_CONFIG": str(gcs_node.config)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as service:
+        assert service.stdin is not None
+        assert service.stdout is not None
+        try:
+            wait_until(lambda: _mounted(gcs_node))
+            os.listdir(gcs_node.show)
+            subprocess.run(["umount", str(gcs_node.mountpoint)], check=True)
+            assert service.stdout.readline() == "closed\n"
+            with Client(gcs_node.socket) as client:
+                client.stop(drain=False, deadline_s=0.0)
+            service.stdin.write("\n")
+            service.stdin.close()
+            assert service.wait(20) == 0
+            assert os.listdir(gcs_node.directory / "cache/listings")
+        finally:
+            service.kill()

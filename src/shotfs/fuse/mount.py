@@ -89,6 +89,8 @@ class Mount:
                 task_status.started()
         finally:
             self._descriptor = -1
+            # From here on the library has no session: whoever calls it for one ends the process.
+            self._ending.set()
             with trio.CancelScope(shield=True):
                 # In a thread: it waits for the kernel, which may wait for an answer of ours.
                 await trio.to_thread.run_sync(pyfuse3.close)
@@ -104,6 +106,8 @@ class Mount:
     async def drop_pages(self, identities: Sequence[int]) -> None:
         """Make the kernel forget the content of these files, and their names: it was wrong."""
         for node in self.operations.known_inodes(identities):
+            if self._ending.is_set():
+                return
             try:
                 # In a thread: it may wait for a read that waits for an answer of ours.
                 await trio.to_thread.run_sync(pyfuse3.invalidate_inode, InodeT(node.number))
