@@ -136,6 +136,11 @@ def _emulator(request: pytest.FixtureRequest) -> Place:
     )
 
 
+def noise(size_bytes: int) -> bytes:
+    """Return random content. Its end is none: the emulator drops a carriage return there."""
+    return os.urandom(size_bytes - 1) + b"."
+
+
 def write_file(root: Path, key: str, data: bytes) -> None:
     """Replace a file with another mtime than before, in whole seconds as HTTP tells them."""
     path = root / key

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from shotfs.errors import TierError
 from shotfs.tiers.base import Revision, Span, Tier, small_reader
-from tests.contract.places import READABLE_VARIANTS, Place, at
+from tests.contract.places import READABLE_VARIANTS, Place, at, noise
 
 
 async def fill(place: Place, tier: Tier, names: list[str]) -> tuple[list[Revision], list[bytes]]:
-    contents = [os.urandom(1000 + number) for number in range(len(names))]
+    contents = [noise(1000 + number) for number in range(len(names))]
     for name, content in zip(names, contents, strict=True):
         place.write(name, content)
     return [await tier.stat(name) for name in names], contents

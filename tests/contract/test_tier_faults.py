@@ -28,13 +28,13 @@ from shotfs.errors import (
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision, Span, Tier
 from shotfs.tiers.registry import open_tier
-from tests.contract.places import NETWORK, PART_BYTES, write_file
+from tests.contract.places import NETWORK, PART_BYTES, noise, write_file
 from tests.servers.faults import Fault
 from tests.servers.gcs import GcsServer
 from tests.servers.handles import EmulatorBucket, GcsBucket, HttpRoot
 from tests.servers.http import HttpFeatures, HttpServer
 
-DATA = os.urandom(400_000)
+DATA = noise(400_000)
 ENGINES = pytest.mark.parametrize("engine", ["auto", "fsspec"])
 
 
@@ -196,7 +196,7 @@ async def test_s07_a_read_that_stands_still_is_tried_again(
 async def test_s07_a_long_read_that_stands_still_is_not_waited_for_by_its_length(
     gcs: GcsBucket, engine: str
 ) -> None:
-    data = os.urandom(3_000_000)
+    data = noise(3_000_000)
     gcs.put("a", data)
     async with opened(gcs, origin={"engine": engine}, progress_timeout_s=0.4) as tier:
         revision = await tier.stat("a")
@@ -206,7 +206,7 @@ async def test_s07_a_long_read_that_stands_still_is_not_waited_for_by_its_length
 
 
 async def test_s07_an_upload_that_gets_no_answer_is_tried_again(gcs: GcsBucket) -> None:
-    data = os.urandom(1_000_000)
+    data = noise(1_000_000)
     async with opened(gcs, progress_timeout_s=0.4) as tier:
         await tier.check()
         fault = gcs.fault(Fault("stall", operation="insert"))
