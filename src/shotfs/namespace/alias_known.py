@@ -1,12 +1,12 @@
-"""What is known of one alias: the last line of its history, and for how long that counts."""
+"""What is known of aliases: the last line of a history, and for how long that counts."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from shotfs.digest import Checksums
-from shotfs.errors import RecordInvalid
+from shotfs.errors import RecordInvalid, TierError
 from shotfs.namespace.alias_document import Move, parse_time
 from shotfs.pathspec import AliasMatch
 from shotfs.tiers.base import Revision
@@ -70,6 +70,33 @@ def pointer_of(known: Known, match: AliasMatch) -> Pointer | None:
     if target in (".", ".."):
         return None
     return Pointer(version, target, parse_time(known.move.at), known.revision)
+
+
+@dataclass(slots=True)
+class Listed:
+    """The aliases of one directory while they are looked at.
+
+    Attributes:
+        pointers: where they point, those that point somewhere.
+        names: by origin, of those whose objects say where they point, be it nowhere.
+        problems: why others are not known.
+    """
+
+    pointers: dict[str, Pointer] = field(default_factory=dict)
+    names: dict[str, set[str]] = field(default_factory=dict)
+    problems: list[TierError] = field(default_factory=list)
+
+    def add(self, name: str, match: AliasMatch, known: Known) -> None:
+        """Add what is known of one alias.
+
+        Raises:
+            RecordInvalid: its object is damaged.
+        """
+        pointer = pointer_of(known, match)
+        if known.move is not None:
+            self.names.setdefault(match.origin, set()).add(name)
+        if pointer is not None:
+            self.pointers[name] = pointer
 
 
 def dump(known: Known) -> bytes:

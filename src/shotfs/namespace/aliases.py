@@ -12,7 +12,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 
 import trio
@@ -28,20 +27,21 @@ from shotfs.namespace.alias_document import (
     BYTES_MAX,
     TEXT_MAX,
     Move,
-    decode,
     encode,
     is_name,
     parse_time,
     time_text,
 )
-from shotfs.namespace.alias_known import Known, Pointer, dump, pointer_of, restore
+from shotfs.namespace.alias_known import Known, Listed, Pointer, pointer_of
+from shotfs.namespace.alias_objects import decoded, read_history
+from shotfs.namespace.alias_records import AliasRecords
 from shotfs.namespace.listing import Listing, ListingCache, list_origin
 from shotfs.namespace.own_objects import put_own, read_own, stat_own
 from shotfs.namespace.records import Records
 from shotfs.namespace.single_flight import SingleFlight
 from shotfs.namespace.tier_pool import TierSource, tier_name
 from shotfs.pathspec import RESERVED, AliasMatch
-from shotfs.tiers.base import Revision, Tier
+from shotfs.tiers.base import Revision
 
 __all__ = ["DIRECTORY", "UNSET", "AliasOf", "Aliases", "Pointer", "Unset"]
 
@@ -59,9 +59,6 @@ UNREACHABLE_PAUSE_S = 5.0
 READS_AT_ONCE = 16
 """Alias objects of one listing that are read at the same time."""
 
-DECODED_INLINE_BYTES_MAX = 128 * 1024
-"""The largest alias object that is decoded in the event loop; that takes about 2 ms."""
-
 MOVE_ATTEMPTS = 10
 """How often a move is tried again because somebody else moved the alias meanwhile."""
 
@@ -78,14 +75,6 @@ UNSET = Unset.UNSET
 
 AliasOf = Callable[[str], AliasMatch | None]
 """From a path, relative to the show, to what the specification says of it as an alias."""
-
-
-@dataclass(slots=True)
-class _Listed:
-    """The aliases of one directory while they are looked at."""
-
-    pointers: dict[str, Pointer] = field(default_factory=dict)
-    problems: list[TierError] = field(default_factory=list)
 
 
 class Aliases:
@@ -115,15 +104,15 @@ class Aliases:
         view: str = "",
     ) -> None:
         self._tiers = tiers
-        self._records = records
+        self._records = AliasRecords(records, view)
         self._now_s = monotonic_s
         self._wall_s = wall_s
         self._choose = choose
-        self._view = view
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._questions: SingleFlight[str, Known] = SingleFlight(nursery)
-        self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
+        self._lists: SingleFlight[str, tuple[Listing, int]] = SingleFlight(nursery)
         self._listings = ListingCache()
+        self._moves = 0
         # Grows with each specification: what was asked under an earlier one is not remembered.
         self._era = 0
 
@@ -150,12 +139,7 @@ class Aliases:
             TierError: its origin had to be asked and could not answer, and never did before.
             RecordInvalid: its object is damaged.
         """
-        known = self._known.get(path)
-        if known is not None and not _is_of(known, match):
-            del self._known[path]
-            known = None
-        if known is None:
-            known = await self._recall(path, match)
+        known = await self._last_known(path, match)
         if known is not None and self._now_s() < known.until_s:
             return pointer_of(known, match)
         listing = self._fresh_listing(path, match.negative_ttl_s)
@@ -184,7 +168,7 @@ class Aliases:
 
         Raises: as `find`.
         """
-        known = self._known.get(path) or await self._recall(path, match)
+        known = self._known.get(path) or await self._last_known(path, match)
         before = None if known is None or known.damaged else pointer_of(known, match)
         return before, pointer_of(await self._ask_once(path, match), match)
 
@@ -217,21 +201,28 @@ class Aliases:
         Raises:
             TierError: an origin had to be asked and could not answer.
         """
-        listing = self._listings.get(path)
-        if listing is None:
-            listing = await self._list_once(path, rest, origins)
-        elif self._now_s() - listing.listed_s >= ttl_s:
-            try:
+        listing, moves = self._listings.get(path), -1
+        try:
+            if listing is None:
+                listing, moves = await self._list_once(path, rest, origins)
+            elif self._now_s() - listing.listed_s >= ttl_s:
                 with trio.move_on_after(KNOWN_ALIAS_WAIT_S):
-                    listing = await self._list_once(path, rest, origins)
-            except TierUnavailable as exc:
-                log.info("aliases as listed before: %s", exc.message, extra={"path": path})
-        return await self._pointers(path, rest, listing, alias_of)
+                    listing, moves = await self._list_once(path, rest, origins)
+        except TierUnavailable as exc:
+            log.info("aliases as listed before: %s", exc.message, extra={"path": path})
+            if listing is None:
+                kept = await self._kept(path, rest, origins, alias_of)
+                if kept is None:
+                    raise
+                return kept
+        listed = await self._pointers(path, rest, listing, alias_of)
+        if moves == self._moves and not listed.problems:
+            names = {origin: sorted(listed.names.get(origin, ())) for origin in origins}
+            await self._records.keep_names(path, names)
+        return listed.pointers
 
-    async def _pointers(
-        self, path: str, rest: str, listing: Listing, alias_of: AliasOf
-    ) -> Mapping[str, Pointer]:
-        listed = _Listed()
+    async def _pointers(self, path: str, rest: str, listing: Listing, alias_of: AliasOf) -> Listed:
+        listed = Listed()
         limiter = trio.CapacityLimiter(READS_AT_ONCE)
         async with trio.open_nursery() as nursery:
             for part in listing.parts:
@@ -250,9 +241,31 @@ class Aliases:
                         listed,
                         (limiter, file_name),
                     )
-        if listed.problems and not listed.pointers:
-            raise listed.problems[0]
-        return listed.pointers
+        unknown = next((one for one in listed.problems if isinstance(one, TierUnavailable)), None)
+        if unknown is not None or (listed.problems and not listed.pointers):
+            raise unknown or listed.problems[0]  # half a listing would be a wrong answer
+        return listed
+
+    async def _kept(
+        self, path: str, rest: str, origins: Sequence[str], alias_of: AliasOf
+    ) -> Mapping[str, Pointer] | None:
+        """Return the aliases as listed by an earlier run; None if not all of them are known."""
+        names = await self._records.names(path)
+        if names is None or not set(origins) <= set(names):
+            return None
+        found: dict[str, Pointer] = {}
+        for origin in origins:
+            for name in names[origin]:
+                match = alias_of(f"{rest}/{name}" if rest else name)
+                if match is None or match.origin != origin:
+                    continue
+                known = await self._last_known(f"{path}/{name}", match)
+                if known is None:
+                    return None
+                pointer = None if known.damaged is not None else pointer_of(known, match)
+                if pointer is not None:
+                    found[name] = pointer
+        return found
 
     async def _learn(
         self,
@@ -260,29 +273,18 @@ class Aliases:
         match: AliasMatch,
         revision: Revision,
         listed_s: float,
-        listed: _Listed,
+        listed: Listed,
         turn: tuple[trio.CapacityLimiter, str],
     ) -> None:
         """Put what a listing says of one alias into *listed*; read it if it was moved."""
         try:
             known = self._known.get(path)
             if known is None or (known.asked_s < listed_s and known.revision != revision):
-                era, before = self._era, known
-                known = await self._read(match, revision, listed_s)
-                newer = self._known.get(path)
-                if era != self._era:
-                    log.debug("read under an earlier specification", extra={"path": path})
-                elif newer is before or newer is None or newer.asked_s < listed_s:
-                    self._remember(path, known)
-                    await self._keep(path, match, known, before)
-                else:
-                    known = newer  # moved from here meanwhile
+                known = await self._read_listed(path, match, revision, listed_s)
             elif known.asked_s < listed_s:
                 known = known.asked_again(listed_s, match)
                 self._remember(path, known)
-            pointer = pointer_of(known, match)
-            if pointer is not None:
-                listed.pointers[path.rpartition("/")[2]] = pointer
+            listed.add(path.rpartition("/")[2], match, known)
         except RecordInvalid as exc:
             # One damaged alias must not hide the directory.
             log.warning("alias is not shown: %s", exc.message, extra={"path": path})
@@ -290,6 +292,28 @@ class Aliases:
             listed.problems.append(exc)
         finally:
             turn[0].release_on_behalf_of(turn[1])
+
+    async def _read_listed(
+        self, path: str, match: AliasMatch, revision: Revision, listed_s: float
+    ) -> Known:
+        """Read an alias that was listed; if its origin has gone meanwhile, what it said last."""
+        era, before = self._era, self._known.get(path)
+        try:
+            known = await self._read(match, revision, listed_s)
+        except TierUnavailable:
+            last = await self._last_known(path, match)
+            if last is None:
+                raise
+            return last
+        newer = self._known.get(path)
+        if era != self._era:
+            log.debug("read under an earlier specification", extra={"path": path})
+        elif newer is before or newer is None or newer.asked_s < listed_s:
+            self._remember(path, known)
+            await self._records.keep(path, match, known, before)
+        else:
+            return newer  # moved from here meanwhile
+        return known
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -313,7 +337,7 @@ class Aliases:
         if newer is not None and newer is not before and newer.asked_s >= asked_s:
             return newer  # moved from here while the origin was thinking
         self._remember(path, known)
-        await self._keep(path, match, known, before)
+        await self._records.keep(path, match, known, before)
         return known
 
     async def _read(self, match: AliasMatch, revision: Revision, asked_s: float) -> Known:
@@ -324,17 +348,18 @@ class Aliases:
         data, revision = found
         damaged = None
         try:
-            move = self._choose(await _decoded(data, f"{tier.name}/{match.key}"))
+            move = self._choose(await decoded(data, f"{tier.name}/{match.key}"))
         except RecordInvalid as exc:
             move, damaged = None, str(exc)
         known = Known(move, revision, asked_s, asked_s, damaged)
         return known.asked_again(asked_s, match)
 
-    async def _list_once(self, path: str, rest: str, origins: Sequence[str]) -> Listing:
+    async def _list_once(self, path: str, rest: str, origins: Sequence[str]) -> tuple[Listing, int]:
         return await self._lists.do(path, lambda: self._list(path, rest, origins))
 
-    async def _list(self, path: str, rest: str, origins: Sequence[str]) -> Listing:
-        listed_s, listed_at_s = self._now_s(), self._wall_s()
+    async def _list(self, path: str, rest: str, origins: Sequence[str]) -> tuple[Listing, int]:
+        """Return the listing, and how many moves there were when it began."""
+        listed_s, listed_at_s, moves = self._now_s(), self._wall_s(), self._moves
         prefix = f"{DIRECTORY}/{rest}" if rest else DIRECTORY
         parts = []
         for origin in origins:
@@ -343,7 +368,7 @@ class Aliases:
                 parts.append(await list_origin(tier, origin, prefix))
         listing = Listing(tuple(parts), listed_s, listed_at_s)
         self._listings.put(path, listing)
-        return listing
+        return listing, moves
 
     def _fresh_listing(self, path: str, ttl_s: float) -> Listing | None:
         listing = self._listings.get(path.rpartition("/")[0])
@@ -358,27 +383,18 @@ class Aliases:
         if len(self._known) > ALIASES_MAX:
             self._known.popitem(last=False)
 
-    # --- what outlives a restart -----------------------------------------------------------------
-
-    async def _recall(self, path: str, match: AliasMatch) -> Known | None:
-        """Return what an earlier run learned; worth something only if the origin is away."""
-        data = await self._records.read(self._record(match))
-        known = None if data is None else restore(data)
+    async def _last_known(self, path: str, match: AliasMatch) -> Known | None:
+        """Return what was learned last, be it by an earlier run, which counts as long ago."""
+        known = self._known.get(path)
+        # Not what was learned where an earlier specification said that the alias is.
+        if known and known.revision and known.revision.tier != tier_name(match.origin):
+            del self._known[path]
+        elif known is not None:
+            return known
+        known = await self._records.recall(match)
         if known is not None:
             self._known.setdefault(path, known)
         return self._known.get(path)
-
-    async def _keep(self, path: str, match: AliasMatch, known: Known, before: Known | None) -> None:
-        if known.damaged is not None or (before and before.revision == known.revision):
-            return
-        if known.move is not None and known.revision is not None:
-            await self._records.write(self._record(match), dump(known))
-        elif before is not None:
-            log.info("alias is gone", extra={"path": path})
-            await self._records.forget(self._record(match))
-
-    def _record(self, match: AliasMatch) -> str:
-        return f"alias {self._view} {match.origin} {match.key}"
 
     # --- history and moving ----------------------------------------------------------------------
 
@@ -389,7 +405,7 @@ class Aliases:
             TierError: the origin could not answer.
             RecordInvalid: the object is damaged.
         """
-        history, _ = await self._current(await self._tiers.get(match.origin), match)
+        history, _ = await read_history(await self._tiers.get(match.origin), match.key)
         return history
 
     async def move(
@@ -426,7 +442,7 @@ class Aliases:
         tier = await self._tiers.get(match.origin)
         mine: Move | None = None
         for _ in range(MOVE_ATTEMPTS):
-            history, revision = await self._current(tier, match)
+            history, revision = await read_history(tier, match.key)
             last = history[-1] if history else None
             if mine in history:
                 # An answer was lost. Others may have moved it on since; that is their last word.
@@ -463,9 +479,11 @@ class Aliases:
         ttl_s = match.negative_ttl_s if move.version is None else match.ttl_s
         known = Known(move, revision, now_s, now_s + ttl_s)
         before = self._known.get(path)
+        self._moves += 1
         self._remember(path, known)
         self._listings.forget(path.rpartition("/")[0])
-        await self._keep(path, match, known, before)
+        await self._records.keep(path, match, known, before)
+        await self._records.add_name(path, match.origin)
         return move
 
     def _next_time(self, after: str) -> str:
@@ -474,26 +492,6 @@ class Aliases:
         if time_text(now_s) <= after:
             now_s = parse_time(after) + 1e-6
         return time_text(now_s)
-
-    async def _current(
-        self, tier: Tier, match: AliasMatch
-    ) -> tuple[tuple[Move, ...], Revision | None]:
-        revision = await stat_own(tier, match.key)
-        found = None if revision is None else await read_own(tier, revision, bytes_max=BYTES_MAX)
-        if found is None:
-            return (), None
-        return await _decoded(found[0], f"{tier.name}/{match.key}"), found[1]
-
-
-async def _decoded(data: bytes, where: str) -> tuple[Move, ...]:
-    if len(data) <= DECODED_INLINE_BYTES_MAX:
-        return decode(data, where)
-    return await trio.to_thread.run_sync(decode, data, where)
-
-
-def _is_of(known: Known, match: AliasMatch) -> bool:
-    """Whether it was learned where the specification says now that the alias is."""
-    return known.revision is None or known.revision.tier == tier_name(match.origin)
 
 
 def _file_name(path: str) -> str:

@@ -243,3 +243,16 @@ async def test_s07_aliases_and_their_targets_survive_a_restart_without_the_origi
     async with open_version_node(tmp_path / "d", origin, clock) as node:
         assert await link(node) == "xy_010_v005"
         assert await node.read(FRAME) == b"pixels"
+
+
+async def test_s07_a_directory_that_holds_aliases_is_listed_after_a_restart_without_the_origin(
+    tmp_path: Path, site: Site
+) -> None:
+    async with open_version_node(tmp_path / "d", site.origin, site.clock) as node:
+        await node.make(FRAME)
+        await node.seal()
+        listed = await node.names("ant/render")
+        assert "xy_010_latest" in listed
+    site.origin.go_down()
+    async with open_version_node(tmp_path / "d", site.origin, site.clock) as node:
+        assert await node.names("ant/render") == listed
