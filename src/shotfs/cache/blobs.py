@@ -113,6 +113,13 @@ class BlobStore:
             return False
         return True
 
+    def size_bytes(self, digest: Digest) -> int:
+        """Return what a blob takes of the disk; 0: it is gone, or the disk does not say."""
+        try:
+            return os.stat(self.path(digest)).st_size
+        except OSError:
+            return 0
+
     def subdirectories(self) -> list[str]:
         """Return the names of the directories that hold blobs, at most 256, sorted."""
         return sorted(entry.name for entry in os.scandir(self._directory) if entry.is_dir())

@@ -67,7 +67,7 @@ class EvictionResult:
 class EvictorParts:
     """What the evictor works with; `leases` answers from memory.
 
-    `on_left`: called when good blobs lost their rows and could not be unlinked.
+    `on_left`: called when good blobs are still there without a row: neither disk nor index obey.
     """
 
     policy: Policy
@@ -177,14 +177,14 @@ class Evictor:
         removable = await self._parts.database.call(Index.removable, chosen)
         busy = self._parts.leases() | frozenset(self._condemned)
         victims = [one for one in removable if one.digest not in busy]
-        result = await self._remove(victims, evicted=False, good=True)
-        return [one.digest for one in victims] if result.files else []
+        gone = await self._remove(victims, evicted=False, good=True)
+        return [one.digest for one in gone]
 
     async def remove(self, digests: Iterable[Digest]) -> EvictionResult:
         """Remove these blobs, whoever has them open: they are bad, or gone already."""
         chosen = [one for one in dict.fromkeys(digests) if one not in self._condemned]
         victims = [Victim(digest, 0) for digest in chosen]
-        return await self._remove(victims, evicted=False, good=False)
+        return _result(await self._remove(victims, evicted=False, good=False))
 
     async def _restore_floor(self, give_up: Callable[[], Awaitable[None]]) -> None:
         missing = self._parts.room.floor_missing()
@@ -221,9 +221,9 @@ class Evictor:
         # Files may have been opened while the thread was choosing.
         leased = parts.leases() | frozenset(self._condemned)
         chosen = [one for one in victims if one.digest not in leased]
-        result = await self._remove(chosen, evicted=True, good=True)
+        result = _result(await self._remove(chosen, evicted=True, good=True))
         if chosen and not result.files:
-            return None  # the index cannot be written: the next round would choose the same
+            return None  # index or disk cannot be written: the next round would do no better
         self.evicted_files += result.files
         parts.metrics.cache_evictions.inc(result.files)
         return result
@@ -247,46 +247,75 @@ class Evictor:
     def _look_at_floor(self) -> None:
         self._floor_reached.set()
 
-    async def _remove(self, victims: list[Victim], *, evicted: bool, good: bool) -> EvictionResult:
+    async def _remove(self, victims: list[Victim], *, evicted: bool, good: bool) -> list[Victim]:
+        """Remove rows and blobs; return which are gone."""
         digests = [victim.digest for victim in victims]
-        gone = trio.Event()
+        ended = trio.Event()
         for digest in digests:
-            self._condemned[digest] = gone
+            self._condemned[digest] = ended
             self._parts.on_condemned(digest)
         try:
             # Cancelled halfway, rows and files would differ until the next scan.
             with trio.CancelScope(shield=True):
-                result = await self._remove_condemned(victims, digests, evicted=evicted, good=good)
+                gone = await self._remove_condemned(victims, digests, evicted=evicted, good=good)
         finally:
             for digest in digests:
                 del self._condemned[digest]
-            gone.set()
-        return result
+            ended.set()
+        return gone
 
     async def _remove_condemned(
         self, victims: list[Victim], digests: list[Digest], *, evicted: bool, good: bool
-    ) -> EvictionResult:
+    ) -> list[Victim]:
         parts = self._parts
         try:
             totals = await parts.database.call(Index.remove, digests, evicted=evicted)
         except IndexUnavailable as error:
             log.warning("cannot evict", extra={"reason": error.message})
-            return EvictionResult(0, 0)
+            return []
         parts.on_totals(totals)
-        left = await trio.to_thread.run_sync(_unlink_all, parts.blobs, digests, limiter=parts.disk)
-        if left and good:
-            # The next start counts them again. Bad ones it had better not find.
-            parts.on_left()
-        return EvictionResult(len(victims), sum(victim.size_bytes for victim in victims))
+        left = await trio.to_thread.run_sync(_unlink_all, parts.blobs, victims, limiter=parts.disk)
+        if left:
+            await self._count_left(left, good=good)
+        there = {one.digest for one in left}
+        return [one for one in victims if one.digest not in there]
 
+    async def _count_left(self, left: list[Victim], *, good: bool) -> None:
+        """Give blobs that are still on the disk their rows back: they take their room.
 
-def _unlink_all(blobs: BlobStore, digests: list[Digest]) -> int:
-    """Unlink them; return how many could not be."""
-    left = 0
-    for digest in digests:
+        Their bytes are in doubt: whoever opens one has it hashed first, bad ones go again then.
+        """
         try:
-            blobs.remove(digest)
+            totals = await self._parts.database.call(_count_again, left)
+        except IndexUnavailable as error:
+            log.warning("cannot count what was not unlinked", extra={"reason": error.message})
+            if good:
+                # The next start counts them again. Bad ones it had better not find.
+                self._parts.on_left()
+        else:
+            self._parts.on_totals(totals)
+
+
+def _result(gone: list[Victim]) -> EvictionResult:
+    return EvictionResult(len(gone), sum(one.size_bytes for one in gone))
+
+
+def _unlink_all(blobs: BlobStore, victims: list[Victim]) -> list[Victim]:
+    """Unlink them; return those that are still there, with what they take of the disk."""
+    left = []
+    for victim in victims:
+        try:
+            blobs.remove(victim.digest)
         except OSError as error:
-            log.warning("cannot unlink a blob", extra={"digest": digest, "reason": str(error)})
-            left += 1
+            log.warning(
+                "cannot unlink a blob", extra={"digest": victim.digest, "reason": str(error)}
+            )
+            left.append(Victim(victim.digest, victim.size_bytes or blobs.size_bytes(victim.digest)))
     return left
+
+
+def _count_again(index: Index, left: list[Victim]) -> Totals:
+    with index.together():
+        for one in left:
+            index.adopt_found(one.digest, one.size_bytes, (), sound=False)
+    return index.current()

@@ -16,7 +16,7 @@ import trio.testing
 from shotfs.cache.access import Fill
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.database import Database, IndexUnavailable
-from shotfs.cache.evictor import FLOOR_INTERVAL_S
+from shotfs.cache.evictor import FLOOR_INTERVAL_S, EvictionResult
 from shotfs.cache.index import Index, Totals
 from shotfs.digest import digest_bytes
 from shotfs.errors import CacheError
@@ -41,6 +41,10 @@ def tier() -> FakeTier:
 
 def damaged(*_: Any) -> None:
     raise sqlite3.DatabaseError("database disk image is malformed")
+
+
+def full(*_: Any, **__: Any) -> Any:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 async def test_an_index_that_proves_damaged_among_rows_behind_is_rebuilt_as_any(
@@ -162,9 +166,6 @@ async def test_s07_a_disk_that_cannot_say_what_is_free_ends_no_mount(
 async def test_s08_blobs_that_cannot_leave_the_index_hold_nobody_up(
     tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any, **__: Any) -> Any:
-        raise sqlite3.OperationalError("database or disk is full")
-
     async with cache_in(tmp_path, bytes_max=4 * KIB) as cache:
         await keep(cache, tier, tier.add("a", content_of(3 * KIB)))
         monkeypatch.setattr(Index, "remove", full)
@@ -188,9 +189,6 @@ async def test_a_blob_that_is_dropped_under_two_names_is_dropped_once(
 async def test_s08_an_adopted_file_whose_row_cannot_be_written_is_found_later(
     tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any, **__: Any) -> Any:
-        raise sqlite3.OperationalError("database or disk is full")
-
     content = content_of(3 * KIB)
     spool, revision = tmp_path / "out.exr", tier.add("out", content)
     spool.write_bytes(content)
@@ -208,21 +206,48 @@ async def test_s08_an_adopted_file_whose_row_cannot_be_written_is_found_later(
                 await trio.lowlevel.checkpoint()
 
 
-async def test_s08_a_good_blob_that_cannot_be_unlinked_is_counted_by_the_next_start(
+async def test_s08_a_blob_that_cannot_be_unlinked_goes_on_being_counted(
+    tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [content_of(3 * KIB), content_of(KIB, 1)]
+    async with cache_in(tmp_path) as cache:
+        revisions = [tier.add(str(at), one) for at, one in enumerate(contents)]
+        for revision in revisions:
+            await keep(cache, tier, revision)
+        while cache._holdings.rebuilds_unfinished:
+            await trio.lowlevel.checkpoint()
+        monkeypatch.setattr(BlobStore, "remove", no_disk)
+        assert await cache.drop([digest_bytes(contents[0])]) == []
+        assert (cache.stats().files, cache.stats().bytes) == (2, 4 * KIB)
+        assert await cache.evict() == EvictionResult(0, 0)
+        assert await cache._evictor.remove([digest_bytes(contents[1])]) == EvictionResult(0, 0)
+        assert (cache.stats().files, cache.stats().bytes) == (2, 4 * KIB)
+        # It may be bad, so it is hashed before it is served; what is good needs no fetch.
+        tier.reads.clear()
+        assert await read_all(cache, tier, revisions[0]) == contents[0]
+        assert not tier.reads
+    async with cache_in(tmp_path) as cache:
+        assert (cache.stats().files, cache.stats().bytes) == (2, 4 * KIB)
+        monkeypatch.undo()
+        assert await cache.evict() == EvictionResult(2, 4 * KIB)
+        assert (cache.stats().files, cache.stats().bytes) == (0, 0)
+
+
+async def test_s08_a_blob_that_can_neither_be_unlinked_nor_counted_is_found_by_the_next_start(
     tier: FakeTier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with cache_in(tmp_path) as cache:
         await keep(cache, tier, tier.add("a", content_of(3 * KIB)))
-        await keep(cache, tier, tier.add("b", content_of(KIB, 1)))
         while cache._holdings.rebuilds_unfinished:
             await trio.lowlevel.checkpoint()
         monkeypatch.setattr(BlobStore, "remove", no_disk)
+        monkeypatch.setattr(Index, "adopt_found", full)
         await cache.drop([digest_bytes(content_of(3 * KIB))])
-        assert cache.stats().files == 1
+        assert cache.stats().files == 0
     monkeypatch.undo()
     async with cache_in(tmp_path) as cache:
         with trio.fail_after(10):
-            while cache.stats().files != 2:
+            while cache.stats().files != 1:
                 await trio.lowlevel.checkpoint()
 
 
