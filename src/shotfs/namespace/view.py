@@ -132,6 +132,10 @@ class View:
                 log.warning("mutable paths of %s are %s", origin, known.value)
         return known
 
+    def known_mode(self, origin: str) -> Mode | None:
+        """Return how the mutable paths of *origin* are seen; None: it was not asked yet."""
+        return self._modes.get(origin)
+
     async def _ask_mode(self, origin: str, tiers: TierSource) -> Mode:
         tier = await tiers.get(origin)
         try:

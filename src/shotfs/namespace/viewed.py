@@ -251,9 +251,14 @@ class ViewedNamespace:
         return await self._live.must_guess(match)
 
     def has_listing(self, path: str, match: DirectoryMatch) -> bool:
-        """As `Namespace.has_listing`, of either side."""
-        past = past_match(match, match.origins)
-        return self._live.has_listing(path, match) or self._past.has_listing(path, past)
+        """As `Namespace.has_listing`, of each side that `listing` would ask."""
+        sides = self._known_split(match)
+        if sides is None:
+            return False
+        past, live = sides
+        if past and not self._past.has_listing(path, past_match(match, past)):
+            return False
+        return not live or self._live.has_listing(path, match)
 
     async def listing(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
         """As `Namespace.listing`; each file comes from the side that it belongs to."""
@@ -300,15 +305,24 @@ class ViewedNamespace:
 
     async def _split(self, match: DirectoryMatch) -> tuple[list[str], list[str]]:
         """Return the origins of a directory whose past, and those whose present may be shown."""
+        if _is_mutable(match):
+            for origin in match.origins:
+                await self._view.mode(origin, self._tiers)
+        sides = self._known_split(match)
+        assert sides is not None
+        return sides
+
+    def _known_split(self, match: DirectoryMatch) -> tuple[list[str], list[str]] | None:
+        """As `_split`, from memory; None: an origin was not asked yet how it is seen."""
         past: list[str] = []
         live: list[str] = []
-        settled = Immutable.ON_CLOSE in match.immutable
-        mutable = not settled or len(match.immutable) > 1
         for origin in match.origins:
-            mode = await self._view.mode(origin, self._tiers) if mutable else Mode.LIVE
+            mode = self._view.known_mode(origin) if _is_mutable(match) else Mode.LIVE
+            if mode is None:
+                return None
             if mode is Mode.PAST:
                 past.append(origin)
-            if settled or mode is Mode.LIVE:
+            if Immutable.ON_CLOSE in match.immutable or mode is Mode.LIVE:
                 live.append(origin)
         return past, live
 
@@ -369,3 +383,8 @@ class ViewedNamespace:
 
 def _steady_policy(policy: Policy) -> Policy:
     return replace(policy, immutable=Immutable.ON_CLOSE, ttl_s=math.inf, negative_ttl_s=math.inf)
+
+
+def _is_mutable(match: DirectoryMatch) -> bool:
+    """Whether a directory may hold files that change."""
+    return match.immutable != {Immutable.ON_CLOSE}

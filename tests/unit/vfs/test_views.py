@@ -161,6 +161,37 @@ async def test_a_directory_of_both_kinds_asks_both_and_shows_each_once(site: Sit
         assert await world.names("ant/reports/done") == ["x.md"]
 
 
+async def test_a_listing_of_both_kinds_is_known_only_while_both_sides_know_theirs(
+    site: Site,
+) -> None:
+    site.document = json.loads(json.dumps(DOCUMENT))
+    site.document["templates"]["reports"] = {
+        "path": "reports/{name}.txt", "immutable": "on-close",
+    }  # fmt: skip
+    site.document["templates"]["drafts"] = {"path": "reports/{name}.tmp.md", "scratch": []}
+    site.origin.versioned = site.second.versioned = True
+    site.origin.add("reports/a.tmp.md", b"old")
+    site.origin.add("config/look.json", b"old")
+    show(site, site.origin.clock_ns)
+    async with site.open() as world:
+        namespace = world.fs._finder.namespace
+
+        def known(path: str) -> bool:
+            match = world.fs._finder.match(path)
+            assert match is not None
+            return namespace.has_listing(path, match)
+
+        assert not known("ant/reports")
+        await world.names("ant/reports")
+        await world.names("ant/config")
+        assert known("ant/reports")
+        assert known("ant/config")
+        # What is past counts for ever, today's files are asked for again: a crawler waits then.
+        world.clock.advance(86400)
+        assert not known("ant/reports")
+        assert known("ant/config")
+
+
 async def test_a_version_that_was_sealed_later_is_open_in_a_view(site: Site) -> None:
     site.document = VERSIONED
     site.origin.versioned = site.second.versioned = True
