@@ -157,6 +157,7 @@ def cache_in(
     deadline_s: float = 60.0,
     on_corrupt: Any = None,
     on_damaged: Any = None,
+    limits_of: Any = None,
     **settings: Any,
 ) -> AbstractAsyncContextManager[Cache]:
     """Open a cache in *directory* with limits that do not matter, unless they are given."""
@@ -169,6 +170,7 @@ def cache_in(
         deadline_s=deadline_s,
         on_corrupt=on_corrupt,
         on_damaged=on_damaged,
+        limits_of=limits_of,
     )
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pytest
 import trio
 import trio.testing
 
-from shotfs.cache import Cache, FetchClass, batches
+from shotfs.cache import Asker, Cache, FetchClass, batches
 from shotfs.cache.batches import BATCH_FILES_MAX, FILE_BYTES_MAX, LANES_MAX
 from shotfs.cache.blobs import BlobStore
+from shotfs.cache.scheduling import OriginLimits
 from shotfs.digest import Buffer, digest_bytes
-from shotfs.errors import AccessDenied, CacheFull, TierUnavailable
+from shotfs.errors import AccessDenied, CacheFull, EgressSpent, TierUnavailable
 from shotfs.tiers.base import Revision, Span
 from tests.unit.cache.fakes import KIB, FakeTier, cache_in, content_of, read_all
 
@@ -368,3 +370,50 @@ async def test_s07_a_reader_waits_for_a_batch_that_stands_still_for_moments_only
         await trio.testing.wait_all_tasks_blocked()
         mock_clock.jump(batches.GIVE_WAY_S)
     assert contents == [tier.objects["s0"][1]]
+
+
+async def test_files_of_different_jobs_are_in_different_batches_and_counted_for_their_own(
+    tmp_path: Path,
+) -> None:
+    tier = SmallTier()
+    revisions = tier.add_many(4 * BATCH_FILES_MAX)
+    jobs = {one.key: f"job-{at % 3}" for at, one in enumerate(revisions)}
+    limits = OriginLimits(account="a", egress_job_bytes_max=10 * 1024 * KIB)
+    async with cache_in(tmp_path, limits_of=lambda _: limits) as cache:
+        tier.batch_gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for revision in revisions:
+                asker = Asker(0, "prewarm", jobs[revision.key])
+                nursery.start_soon(partial(cache.fetch, tier, revision, asker=asker))
+            await trio.testing.wait_all_tasks_blocked()
+            tier.batch_gate.set()
+        assert all(len({jobs[key] for key in batch}) == 1 for batch in tier.batches)
+        assert len(tier.batches) < len(revisions) / 2, (
+            "jobs that alternate are batched all the same"
+        )
+        counted = cache._scheduler._egress._accounts["a"].jobs
+        assert counted == {
+            job: sum(one.size_bytes for one in revisions if jobs[one.key] == job)
+            for job in set(jobs.values())
+        }
+
+
+async def test_a_job_whose_budget_is_spent_keeps_no_other_from_its_small_files(
+    tmp_path: Path,
+) -> None:
+    tier = SmallTier()
+    revisions = tier.add_many(2 * BATCH_FILES_MAX)
+    limits = OriginLimits(account="a", egress_job_bytes_max=32 * KIB, egress_warn_share=1.0)
+    got: list[str] = []
+
+    async def fetch(revision: Revision, job: str) -> None:
+        with contextlib.suppress(EgressSpent):
+            await cache.fetch(tier, revision, asker=Asker(0, "prewarm", job))
+            got.append(job)
+
+    async with cache_in(tmp_path, limits_of=lambda _: limits) as cache:
+        cache._scheduler._egress.count("a", limits, 32 * KIB, "spent")
+        async with trio.open_nursery() as nursery:
+            for at, revision in enumerate(revisions):
+                nursery.start_soon(fetch, revision, ("spent", "other")[at % 2])
+        assert got == ["other"] * BATCH_FILES_MAX
