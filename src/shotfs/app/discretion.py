@@ -36,12 +36,15 @@ def owned_by(peer: Peer) -> Owns:
 def masked(report: Any, owns: Owns) -> Any:
     """Return *report* with every process that *owns* does not accept made anonymous.
 
-    A process is a mapping with exactly the keys of `cache.Asker`, wherever it is.
+    A process is a mapping with exactly the keys of `cache.Asker`, wherever it is. The job that has
+    used most of a budget (`cache.scheduling.EgressUse`) has no owner that is known: its name is
+    left out, the numbers are for everybody.
     """
     if isinstance(report, Mapping):
         if report.keys() == SOMEBODY_ELSE.keys():
             return report if owns(report) or not any(report.values()) else dict(SOMEBODY_ELSE)
-        return {key: masked(value, owns) for key, value in report.items()}
+        told = {key: masked(value, owns) for key, value in report.items()}
+        return told | {"job": ""} if "job_bytes" in told else told
     if isinstance(report, list | tuple):
         return [masked(one, owns) for one in report]
     return report

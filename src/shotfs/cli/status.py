@@ -102,12 +102,10 @@ def _is_bytes(name: str) -> bool:
 
 
 def size(size_bytes: float) -> str:
-    """Return a size as people say it: ``12.3 GiB``. (`config.format_size` is exact instead.)"""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(size_bytes) < 1024:
-            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1024
-    return f"{size_bytes:.1f} PiB"
+    """Return a size as people say it: ``12.3 GiB``."""
+    from shotfs.config.units import rounded_size
+
+    return rounded_size(size_bytes)
 
 
 def duration(seconds: float) -> str:

@@ -81,6 +81,15 @@ def format_size(size_bytes: int) -> str:
     return f"{count} {unit}"
 
 
+def rounded_size(size_bytes: float) -> str:
+    """Return a size as people say it: ``12.3 GiB``. `format_size` is exact instead."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size_bytes) < 1024:
+            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} PiB"
+
+
 def parse_duration(value: object) -> float:
     """Return *value* in seconds.
 

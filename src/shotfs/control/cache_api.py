@@ -37,6 +37,7 @@ from shotfs.control.requests import (
     flag_of,
     path_of,
     peer_of,
+    query_of,
     read_body,
     route,
     text_of,
@@ -93,7 +94,7 @@ class _Endpoints:
         return answer(await self._service.top(peer=peer, admin=right >= Right.CHANGE))
 
     async def entries(self, request: Request) -> Response:
-        asked = request.query_params
+        asked = query_of(request)
         page = await self._service.entries(
             clean_path(text_of("path", asked.get("path"), default="")),
             text_of("after", asked.get("after"), default=""),
@@ -131,7 +132,7 @@ class _Endpoints:
         return answer({"files": await self._service.unpin(_paths_of(body), owner=owner)})
 
     async def pins(self, request: Request) -> Response:
-        asked = request.query_params
+        asked = query_of(request)
         page = await self._service.pins(
             text_of("owner", asked.get("owner"), default=""),
             text_of("after", asked.get("after"), default=""),
@@ -140,7 +141,7 @@ class _Endpoints:
         return await answer_aside(page)
 
     async def fetching(self, request: Request) -> Response:
-        number = whole_number("number", request.query_params.get("number", ""), 2**63 - 1)
+        number = whole_number("number", query_of(request).get("number", ""), 2**63 - 1)
         return answer(self._service.fetching(number))
 
     async def evict(self, request: Request) -> Response:
@@ -178,7 +179,7 @@ class _Endpoints:
 
 
 def _page_of(request: Request) -> int:
-    limit = whole_number("limit", request.query_params.get("limit", "1000"), PAGE_MAX)
+    limit = whole_number("limit", query_of(request).get("limit", "1000"), PAGE_MAX)
     return max(1, limit)
 
 

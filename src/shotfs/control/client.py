@@ -234,7 +234,14 @@ class Client:
         timeout = httpx.Timeout(timeout_s, connect=self._timeout_s)
         try:
             self._knock()
-            response = self._http.request(method, path, json=body, timeout=timeout)
+            response = self._http.request(
+                method,
+                path,
+                # ASCII: names that are not UTF-8 come as lone surrogates, which have no UTF-8.
+                content=None if body is None else json.dumps(body).encode("ascii"),
+                headers={"Content-Type": "application/json"},
+                timeout=timeout,
+            )
         except httpx.TimeoutException as exc:
             raise DeadlineExceeded(
                 f"the service on {self._socket} did not answer within {timeout_s:g} s",

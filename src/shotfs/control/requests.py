@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from enum import Enum
 from typing import Any
+from urllib.parse import parse_qsl
 
 import trio
 from starlette.exceptions import HTTPException
@@ -137,7 +138,13 @@ def path_of(request: Request) -> str:
     Raises:
         InvalidArgument: it names none, or one that is no path.
     """
-    return clean_path(text_of("path", request.query_params.get("path")))
+    return clean_path(text_of("path", query_of(request).get("path")))
+
+
+def query_of(request: Request) -> Mapping[str, str]:
+    """Return the query of *request*; names that are not UTF-8 are as `os.fsdecode` has them."""
+    query = request.scope["query_string"].decode("latin-1")
+    return dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
 
 
 def peer_of(request: Request) -> tuple[Peer, Right]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shotfs.cache.inspect import RangeReport, StreamReport
-from shotfs.config.units import format_size
+from shotfs.config.units import rounded_size
 
 if TYPE_CHECKING:
     from shotfs.vfs.path_reports import PathReport
@@ -79,12 +79,12 @@ def _of_limits(report: PathReport) -> Iterator[str]:
     if limits is None:
         return
     if limits.bandwidth_bytes_per_s is not None:
-        rate = format_size(limits.bandwidth_bytes_per_s)
+        rate = rounded_size(limits.bandwidth_bytes_per_s)
         yield f"the bandwidth of its origin is limited to {rate}/s at this time of day"
     use = limits.egress
     if use is not None and use.state != "ok":
         spent = "is spent" if use.state == "spent" else "is nearly spent: prewarming has stopped"
-        read = format_size(use.day_bytes)
+        read = rounded_size(use.day_bytes)
         yield f"the egress budget of {use.account} {spent} ({read} read in 24 hours)"
 
 
@@ -124,6 +124,6 @@ def _of_wait(wait: RangeReport, stream: StreamReport) -> str:
         behind = f"behind {request.ahead} requests" if request.ahead else "next in line"
         return (
             f"{span} wait for a turn at the origin, {behind}"
-            f" ({request.fetch_class}, {format_size(request.length_bytes)})"
+            f" ({request.fetch_class}, {rounded_size(request.length_bytes)})"
         )
     return f"{span} are waited for since {wait.since_s:.1f} s"

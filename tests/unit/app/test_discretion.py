@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from shotfs.app.discretion import SOMEBODY_ELSE, masked, own_part, owned_by
+from shotfs.cache.inspect import LimitReport
+from shotfs.cache.scheduling import EgressUse
 from shotfs.control.access import Peer
 from tests.unit.control.fake_reports import MAYA, top_report, why_report
 
@@ -25,6 +28,13 @@ def test_s12_every_process_of_others_is_masked_wherever_it_stands() -> None:
     assert told["waiting"][0]["asker"] == MAYA
     assert "nuke" not in str(told)
     assert told["reasons"] == why_report()["reasons"]
+
+
+def test_s12_the_job_that_has_read_most_is_not_named() -> None:
+    use = EgressUse("gs://b", 900, 1000, "warning", "jobs/anna/1", 800, 1000)
+    limits = dataclasses.asdict(LimitReport(None, use))
+    told = masked(why_report(limits=limits), is_maya)
+    assert told["limits"]["egress"] == {**limits["egress"], "job": ""}
 
 
 def test_nobody_stays_nobody() -> None:

@@ -76,6 +76,18 @@ def test_why_asks_for_the_path_below_the_mount(service: FakeService) -> None:
     assert [call[1] for call in service.calls] == [PATH, PATH]
 
 
+def test_why_of_a_name_that_is_not_utf_8_asks_for_that_name(service: FakeService) -> None:
+    name = "ant/render/caf\udce9.exr"  # as the kernel gives it in Latin-1
+    assert json.loads(shotfs("why", name, "--json").stdout)["path"] == name
+    assert [call[1] for call in service.calls] == [name]
+    done = shotfs("why", name)
+    assert done.exit_code == 0
+    assert "caf\\udce9.exr" in done.output
+    done = shotfs("cache", "unpin", name, "--owner", "anna")
+    assert done.exit_code == 0, done.output
+    assert [name] in [list(call[1]) for call in service.calls if call[0] == "unpin"]
+
+
 def test_why_of_a_path_elsewhere_says_where_the_mount_is(service: FakeService) -> None:
     done = shotfs("why", "/etc/passwd")
     assert done.exit_code == 1

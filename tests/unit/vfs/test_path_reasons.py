@@ -86,7 +86,7 @@ def test_an_origin_that_is_gone_comes_before_everything() -> None:
 def test_limits_that_hold_a_file_up_are_told(state: str, text: str) -> None:
     use = EgressUse("gs://b", 900 * MIB, 1000 * MIB, state, "", 0, None)
     found = reasons(replace(streaming(), limits=LimitReport(5 * MIB, use)))
-    assert "limited to 5 MiB/s at this time of day" in found[1]
+    assert "limited to 5.0 MiB/s at this time of day" in found[1]
     assert text in found[2]
 
 

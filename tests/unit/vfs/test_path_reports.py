@@ -64,6 +64,7 @@ async def test_an_output_is_in_the_spool(world: World) -> None:
         ("ant/no/such/place", "impossible"),
         ("bee/x", "impossible"),
         ("ant/library/../x", "impossible"),
+        ("ant/render/caf\udce9.exr", "impossible"),
     ],
 )
 async def test_every_other_path_has_an_answer(world: World, path: str, kind: str) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shotfs.cache.scheduling.limits import MIB, OriginLimits
-from shotfs.config.units import format_size
+from shotfs.config.units import format_size, rounded_size
 from shotfs.errors import EgressSpent
 
 log = logging.getLogger(__name__)
@@ -134,8 +134,8 @@ class Egress:
         day, day_max = self._day_bytes(found), limits.egress_day_bytes_max
         if day_max is not None and day + length_bytes > share * day_max:
             error = _spent(
-                f"{account}: this node has read {_about(day)} of the {format_size(day_max)} that it"
-                f" may read in 24 hours{of_share}",
+                f"{account}: this node has read {rounded_size(day)} of the {format_size(day_max)}"
+                f" that it may read in 24 hours{of_share}",
                 account, "egress_bytes_per_day_max",
                 f"wait (some is free again in {self._next_release_s(found) / 3600:.1f} h)",
             )  # fmt: skip
@@ -143,8 +143,8 @@ class Egress:
         of_job, job_max = found.jobs.get(job[:JOB_BYTES_MAX], 0), limits.egress_job_bytes_max
         if job and job_max is not None and of_job + length_bytes > share * job_max:
             error = _spent(
-                f"{account}: job {job} has read {_about(of_job)} of the {format_size(job_max)} that"
-                f" a job may read on this node{of_share}",
+                f"{account}: job {job} has read {rounded_size(of_job)} of the {format_size(job_max)}"
+                f" that a job may read on this node{of_share}",
                 account, "egress_bytes_per_job_max", "look what the job reads",
             )  # fmt: skip
             return self._tell(found, f"{job}{of_share}", error)
@@ -299,10 +299,3 @@ class Egress:
 
 def _spent(message: str, account: str, key: str, instead: str) -> EgressSpent:
     return EgressSpent(message, fix=f'raise origins."{account}".{key}, or {instead}')
-
-
-def _about(count: int) -> str:
-    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} B"
