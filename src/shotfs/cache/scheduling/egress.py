@@ -143,8 +143,8 @@ class Egress:
         of_job, job_max = found.jobs.get(job[:JOB_BYTES_MAX], 0), limits.egress_job_bytes_max
         if job and job_max is not None and of_job + length_bytes > share * job_max:
             error = _spent(
-                f"{account}: job {job} has read {rounded_size(of_job)} of the {format_size(job_max)}"
-                f" that a job may read on this node{of_share}",
+                f"{account}: job {job} has read {rounded_size(of_job)} of the"
+                f" {format_size(job_max)} that a job may read on this node{of_share}",
                 account, "egress_bytes_per_job_max", "look what the job reads",
             )  # fmt: skip
             return self._tell(found, f"{job}{of_share}", error)
