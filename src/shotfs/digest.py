@@ -10,6 +10,7 @@ import hashlib
 import mmap
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -68,7 +69,12 @@ def digest_bytes(data: Buffer) -> Digest:
 
 
 def hash_file(
-    descriptor: int, size_bytes: int, *, md5: bool = False, crc32c: bool = False
+    descriptor: int,
+    size_bytes: int,
+    *,
+    md5: bool = False,
+    crc32c: bool = False,
+    on_block: Callable[[], None] | None = None,
 ) -> Checksums:
     """Return the digest of the first *size_bytes* of *descriptor*, in one pass over the bytes.
 
@@ -77,6 +83,7 @@ def hash_file(
         size_bytes: how many bytes to hash from offset 0.
         md5: also compute md5 (0.6 GB/s; the digest alone runs at memory speed).
         crc32c: also compute crc32c.
+        on_block: called after each `HASH_BLOCK_BYTES`; what it raises ends the pass.
 
     Raises:
         EOFError: the file is shorter than *size_bytes*.
@@ -101,6 +108,8 @@ def hash_file(
         if crc_hash is not None:
             crc_hash.update(bytes(view[:count]))
         offset += count
+        if on_block is not None:
+            on_block()
     return Checksums(
         xxh128=Digest(digest.hexdigest()),
         md5=md5_hash.hexdigest() if md5_hash is not None else None,

@@ -209,6 +209,13 @@ class CacheFull(CacheError):
     errno = _errno.ENOSPC
 
 
+class CacheStalled(CacheError):
+    """The cache's disk made no progress for the deadline."""
+
+    errno = _errno.ETIMEDOUT
+    retryable = True
+
+
 class DigestMismatch(CacheError):
     """The bytes that arrived are not the bytes that were promised."""
 

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial as bind
 
 import trio
 
@@ -22,13 +23,16 @@ from shotfs.cache.blobs import FSYNC_BYTES_MIN, BlobStore, copy_file
 from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.evictor import Evictor
+from shotfs.cache.failures import disk_stalled
+from shotfs.cache.hashing import Hashing
 from shotfs.cache.index import Index, NewRow, Row, Totals, identity_of
-from shotfs.cache.landing import hash_path, hash_written, land, mismatch, move_in, unlink
+from shotfs.cache.landing import hash_partial, hash_path, land, mismatch, move_in, unlink
 from shotfs.cache.memory import HotRows, Leases
 from shotfs.cache.partials import Partial, Partials, make_file, open_file
 from shotfs.cache.room import Room
 from shotfs.cache.stream import Stream
 from shotfs.digest import Buffer, Checksums, Digest, digest_bytes
+from shotfs.errors import CacheStalled
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision
 
@@ -47,7 +51,7 @@ class AdmissionParts:
     hot: HotRows
     leases: Leases
     disk: trio.CapacityLimiter
-    hashing: trio.CapacityLimiter
+    hashing: Hashing
     metrics: Metrics
     nursery: trio.Nursery
     on_totals: Callable[[Totals], None]
@@ -60,6 +64,11 @@ SAVE_S = 2.0
 
 RECORDING_MAX = 512
 """Blobs whose rows are being written; more than that, and new content waits for the index."""
+
+
+SYNC_BYTES_PER_S_MIN = 8 * 1024 * 1024
+"""How long bringing a file to the disk may take beyond the deadline: fsync tells of no progress,
+and what it waits for may be as large as memory."""
 
 
 @dataclass(slots=True, eq=False)
@@ -250,22 +259,22 @@ class Admission:
         Raises:
             OSError, CacheError: it cannot be kept.
         """
-        revision = stream.revision
-        assert stream.descriptor is not None
-        with stream.descriptor.using() as number:
-            found = await trio.to_thread.run_sync(
-                hash_written, number, revision, limiter=self._parts.hashing
-            )
+        revision, progress = stream.revision, stream.verification
+        partial = self._coming[stream].partial
+        assert partial is not None
+        found = await self._parts.hashing.run(
+            partial.path, bind(hash_partial, partial.path, revision), progress
+        )
         wrong = mismatch(found, revision.checksums)
         if wrong is not None:
             self._report(stream, wrong)
             return None
         digest = found.xxh128
         assert digest is not None
-        partial = self._coming[stream].partial
-        assert partial is not None
         with self._leased(stream, digest), trio.CancelScope(shield=True):
             async with partial.lock:
+                if _is_synced(revision):
+                    progress.step(silent_s=revision.size_bytes / SYNC_BYTES_PER_S_MIN)
                 await self._move_in(partial.path, digest, revision, sync=_is_synced(revision))
                 partial.gone = True
                 if partial.blocks:
@@ -296,14 +305,25 @@ class Admission:
         return len(self._recording)
 
     async def recorded(self, digest: Digest) -> None:
-        """Return when the blob has its row, or gets none."""
+        """Return when the blob has its row, or gets none.
+
+        Raises:
+            CacheStalled: the disk of the index does not answer.
+        """
+        limit_s = self._parts.hashing.deadline_s
+        with trio.move_on_after(limit_s) as scope:
+            await self._recorded(digest)
+        if scope.cancelled_caught:
+            raise disk_stalled(f"the row of {digest}", limit_s)
+
+    async def _recorded(self, digest: Digest) -> None:
         while digest in self._recording:
             await self._recording[digest].wait()
 
     async def flush(self) -> None:
         """Return when every blob of now has its row, or gets none."""
         for digest in tuple(self._recording):
-            await self.recorded(digest)
+            await self._recorded(digest)
 
     # --- other ways in ---------------------------------------------------------------------------
 
@@ -327,22 +347,6 @@ class Admission:
             parts.room.release(size_bytes, 0)
         return adopted
 
-    async def prove(self, row: Row) -> bool:
-        """Hash a blob that a power cut may have damaged; False: it is gone or wrong."""
-        path = self._parts.blobs.path(row.digest)
-        try:
-            found = await trio.to_thread.run_sync(
-                hash_path, path, row.size_bytes, limiter=self._parts.hashing
-            )
-        except OSError:
-            return False
-        if found != row.digest:
-            self._count_failure()
-            log.error("a blob was damaged while the machine was off", extra={"path": path})
-            return False
-        await self._parts.database.call(Index.prove, row.digest)
-        return True
-
     async def _adopt(
         self, path: str, digest: Digest, revision: Revision, *, same_disk: bool
     ) -> bool:
@@ -351,18 +355,18 @@ class Admission:
             if not same_disk:
                 source = parts.partials.new_path()
                 await trio.to_thread.run_sync(copy_file, path, source, limiter=self._parts.disk)
-            found = await trio.to_thread.run_sync(
-                hash_path, source, revision.size_bytes, limiter=self._parts.hashing
+            found = await parts.hashing.run_or_stall(
+                source, bind(hash_path, source, revision.size_bytes)
             )
             if found != digest:
-                self._count_failure()
+                self.count_failure()
                 log.error("a published file changed before it was adopted", extra={"path": path})
                 return False
             await self._move_in(source, digest, revision, sync=True)
             row = NewRow(identity_of(revision), Checksums(xxh128=digest), revision.size_bytes, True)
             parts.on_totals(await parts.database.call_behind(Index.admit, [row]))
             parts.hot.put(row.identity, Row(digest, row.size_bytes, proven=True))
-        except (OSError, IndexUnavailable) as error:
+        except (OSError, IndexUnavailable, CacheStalled) as error:
             log.warning("cannot adopt a file", extra={"path": path, "reason": str(error)})
             return False
         finally:
@@ -433,7 +437,7 @@ class Admission:
 
     def _report(self, stream: Stream, wrong: str) -> None:
         revision = stream.revision
-        self._count_failure()
+        self.count_failure()
         log.error(
             "content does not match what the origin promises",
             extra={
@@ -444,7 +448,8 @@ class Admission:
         if self._parts.on_corrupt is not None:
             self._parts.on_corrupt(revision)
 
-    def _count_failure(self) -> None:
+    def count_failure(self) -> None:
+        """Count content that was wrong."""
         self.verify_failures += 1
         self._parts.metrics.cache_verify_failures.inc()
 

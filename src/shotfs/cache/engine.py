@@ -23,6 +23,7 @@ from shotfs.cache.directory import CacheDirectory, boot_identity
 from shotfs.cache.eviction import POLICIES
 from shotfs.cache.evictor import EvictionResult, Evictor, EvictorParts
 from shotfs.cache.files import CachedFile
+from shotfs.cache.hashing import Hashing
 from shotfs.cache.holdings import Holdings
 from shotfs.cache.index import Entry, EntryOrder, Index, Pin, identity_of
 from shotfs.cache.inspect import Inspector
@@ -30,6 +31,7 @@ from shotfs.cache.keeper import Fetching
 from shotfs.cache.partials import Partials
 from shotfs.cache.phase import ENDED
 from shotfs.cache.pins import PAGE_PINS, Pins
+from shotfs.cache.proving import ProofParts, Proofs
 from shotfs.cache.reader import Reader
 from shotfs.cache.rebuild import scan_blobs
 from shotfs.cache.room import Room
@@ -57,11 +59,7 @@ from shotfs.tiers.base import Revision, Span, Tier
 
 log = logging.getLogger(__name__)
 
-FLUSH_S = 20.0
-"""How long closing waits for the disk; without it, recent blobs are hashed after a power cut."""
-
 DISK_THREADS = 8
-HASH_THREADS = 2
 
 
 class Cache:
@@ -90,6 +88,7 @@ class Cache:
         self._metrics = metrics
         self._deadline_s = deadline_s
         self._disk = trio.CapacityLimiter(DISK_THREADS)
+        self._hashing = Hashing(deadline_s)
         self._blobs = BlobStore(directory.blobs)
         self._room = Room(
             settings.bytes_max, settings.files_max, settings.free_bytes_min, directory.free_bytes
@@ -111,11 +110,7 @@ class Cache:
             metrics=metrics,
             hedges=HedgeBudget(network.hedge_budget, network.memory_bytes_max // 8),
         )
-        fetching = Fetching(
-            scheduler=self._scheduler,
-            deadline_s=deadline_s,
-        )
-        self._streams = Streams(fetching, nursery)
+        self._streams = Streams(Fetching(self._scheduler, deadline_s), nursery)
         self._partials = Partials(directory.partials, self._room, self._disk, boot_identity())
         self.uploads = UploadTurns(self._scheduler, network.upload_part_bytes)
         self._windows = WindowBudget(network.memory_bytes_max // 4)
@@ -134,8 +129,15 @@ class Cache:
                 partials=self._partials, blobs=self._blobs, database=self._holdings.database,
                 evictor=self._evictor, room=self._room, hot=self._holdings.hot,
                 leases=self._holdings.leases, disk=self._disk,
-                hashing=trio.CapacityLimiter(HASH_THREADS), metrics=metrics, nursery=nursery,
+                hashing=self._hashing, metrics=metrics, nursery=nursery,
                 on_totals=self._holdings.count, on_corrupt=on_corrupt,
+            )
+        )  # fmt: skip
+        self._proofs = Proofs(
+            ProofParts(
+                blobs=self._blobs, database=self._holdings.database, evictor=self._evictor,
+                hot=self._holdings.hot, leases=self._holdings.leases, hashing=self._hashing,
+                nursery=nursery, on_damaged=self._admission.count_failure,
             )
         )  # fmt: skip
         self._batches = Batches(
@@ -168,6 +170,7 @@ class Cache:
         await self._egress_keeper.start()
         self._nursery.start_soon(self._egress_keeper.keep_for_ever)
         self._nursery.start_soon(self._admission.save_forever)
+        self._nursery.start_soon(self._hashing.watch)
         self._nursery.start_soon(self._evictor.keep_floor, self._streams.keep_nothing)
         self._nursery.start_soon(self._pins.expire_forever)
         if self._settings.scrub_days:
@@ -181,26 +184,19 @@ class Cache:
             )
             self._nursery.start_soon(scrub.run)
 
-    async def stop(self) -> None:
-        """Cancel fetches, write what memory holds, close the index, mark the directory clean."""
+    async def stop(self) -> bool:
+        """Cancel fetches, write what memory holds, close the index.
+
+        Returns:
+            Whether each blob has its row; else the next start must look for those without.
+        """
         with trio.CancelScope(shield=True):
             await self._batches.stop()
             await self._streams.stop()
             await self._egress_keeper.flush()
             await self._admission.flush()
             await self._holdings.stop()
-            await self._mark_clean()
-
-    async def _mark_clean(self) -> None:
-        if self._holdings.rebuilds_unfinished:
-            return  # the next start must look for blobs without a row again
-        try:
-            with trio.move_on_after(FLUSH_S) as scope:
-                await trio.to_thread.run_sync(self._directory.flush, abandon_on_cancel=True)
-            if not scope.cancelled_caught:
-                await trio.to_thread.run_sync(self._directory.mark_clean)
-        except OSError as error:
-            log.warning("cannot mark the cache clean", extra={"reason": str(error)})
+        return not self._holdings.rebuilds_unfinished
 
     # --- the interface ---------------------------------------------------------------------------
 
@@ -222,6 +218,9 @@ class Cache:
             revision: what to open, and nothing else ever.
             asker: who opens it.
             fill: whether the rest is fetched too when a part was read.
+
+        Raises:
+            CacheStalled: it has to be hashed first, after a power cut, and the disk hangs.
         """
         reader = Reader(AccessPattern(revision.size_bytes), asker, fill)
         return await self._open(tier, revision, reader)
@@ -235,7 +234,7 @@ class Cache:
         if row is None and identity not in self._streams:
             row = await holdings.find(identity, revision, self._evictor.condemned)
         if row is not None and not row.proven:
-            row = await holdings.prove(identity, row, self._admission, self._evictor)
+            row = await self._proofs.prove(identity, row)
         # Nothing is awaited from here to the lease.
         file = CachedFile(self, tier, revision, reader)
         self._open_files.add(file)

@@ -10,6 +10,7 @@ import trio
 from shotfs.errors import (
     CacheError,
     CacheFull,
+    CacheStalled,
     DigestMismatch,
     RevisionChanged,
     ShotfsError,
@@ -79,6 +80,19 @@ def no_progress(revision: Revision, span: Span, limit_s: float) -> TierTimeout:
         f"{revision.tier}/{revision.key}: no byte of"
         f" [{span.start}, {span.stop}) came within {limit_s:g} s",
         fix="see `shotfs status`; mount.request_deadline_s is the limit",
+    )
+
+
+def disk_stalled(what: str, limit_s: float) -> CacheStalled:
+    """Return the error for a file that the cache's disk does not give or take.
+
+    Args:
+        what: key or path of the file.
+        limit_s: for how long nothing happened.
+    """
+    return CacheStalled(
+        f"{what}: the cache's disk made no progress within {limit_s:g} s",
+        fix="look at the disk of cache.directory; mount.request_deadline_s is the limit",
     )
 
 

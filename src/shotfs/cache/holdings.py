@@ -10,10 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from shotfs.cache.admission import Admission
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.database import Database, IndexUnavailable
-from shotfs.cache.evictor import Evictor
 from shotfs.cache.index import Entry, EntryOrder, Index, Row, Totals, check_cursor
 from shotfs.cache.memory import HotRows, Leases, Touches
 from shotfs.cache.rebuild import adopt_unknown_blobs
@@ -59,7 +57,6 @@ class Holdings:
         self._metrics = metrics
         self._nursery = nursery
         self._touches = Touches()
-        self._proving: dict[Digest, trio.Event] = {}
         self._totals_serial = -1
 
     async def start(self, trim: Callable[[], Awaitable[None]], *, was_clean: bool) -> None:
@@ -109,30 +106,6 @@ class Holdings:
             return hot
         self.hot.put(identity, row)
         return row
-
-    async def prove(
-        self, identity: str, row: Row, admission: Admission, evictor: Evictor
-    ) -> Row | None:
-        """Return the row once the blob was hashed; None: it was bad and is gone."""
-        if row.digest in self._proving:
-            await self._proving[row.digest].wait()
-            now = self.hot.find(identity)
-            return now if now is not None and now.proven else None
-        done = self._proving[row.digest] = trio.Event()
-        self.leases.add(row.digest)
-        try:
-            if await admission.prove(row):
-                proven = Row(row.digest, row.size_bytes, proven=True)
-                self.hot.put(identity, proven)
-                return proven
-            await evictor.remove([row.digest])
-        except IndexUnavailable as error:
-            log.warning("cannot record a proof", extra={"reason": error.message})
-        finally:
-            self.leases.remove(row.digest)
-            del self._proving[row.digest]
-            done.set()
-        return None
 
     async def digest_of(self, identity: str) -> Digest | None:
         """Return the digest that was seen for a revision, whether its blob is here or not."""

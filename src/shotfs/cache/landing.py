@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable
 
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.partials import make_file
-from shotfs.digest import Buffer, Checksums, Digest, digest_bytes, hash_file
+from shotfs.digest import Buffer, Checksums, Digest, hash_file
 from shotfs.tiers.base import Revision
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,9 @@ def unlink(path: str) -> None:
             log.warning("cannot unlink", extra={"path": path, "reason": str(error)})
 
 
-def hash_written(number: int, revision: Revision) -> Checksums:
+def hash_written(
+    number: int, revision: Revision, on_block: Callable[[], None] | None = None
+) -> Checksums:
     """Hash what is on the disk, with every checksum that the tier promises."""
     promised = revision.checksums
     try:
@@ -58,19 +61,32 @@ def hash_written(number: int, revision: Revision) -> Checksums:
             revision.size_bytes,
             md5=promised.md5 is not None,
             crc32c=promised.crc32c is not None,
+            on_block=on_block,
         )
     except EOFError:
         # Shorter than promised: as wrong as any other content. No digest equals this one's.
         return Checksums()
 
 
-def hash_path(path: str, size_bytes: int) -> Digest | None:
+def hash_partial(path: str, revision: Revision, on_block: Callable[[], None]) -> Checksums:
+    """Hash a complete partial as `hash_written` does, by a descriptor of its own.
+
+    So it needs nobody who keeps one open for a thread that the disk may hold for ever.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return hash_written(number, revision, on_block)
+    finally:
+        os.close(number)
+
+
+def hash_path(path: str, size_bytes: int, on_block: Callable[[], None]) -> Digest | None:
     """Return the digest of a file; None: it has another size."""
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if os.fstat(number).st_size != size_bytes:
             return None
-        return hash_file(number, size_bytes).xxh128 if size_bytes else digest_bytes(b"")
+        return hash_file(number, size_bytes, on_block=on_block).xxh128
     finally:
         os.close(number)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
 
-from shotfs.cache.directory import own_directory
+from shotfs.cache.directory import CacheDirectory, own_directory
 from shotfs.cache.engine import Cache
 from shotfs.cache.scheduling import OriginLimits
 from shotfs.config.network_models import NetworkSettings
@@ -15,7 +16,12 @@ from shotfs.config.storage_models import CacheSettings
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision
 
+log = logging.getLogger(__name__)
+
 DEADLINE_S = 60.0
+
+FLUSH_S = 20.0
+"""How long closing waits for the disk; without it, recent blobs are hashed after a power cut."""
 
 
 @asynccontextmanager
@@ -58,8 +64,21 @@ async def open_cache(
             try:
                 yield cache
             finally:
-                await cache.stop()
+                if await cache.stop():
+                    await _mark_clean(directory)
                 nursery.cancel_scope.cancel()
         # The tasks have ended and nothing uses the files any more.
     finally:
         directory.release()
+
+
+async def _mark_clean(directory: CacheDirectory) -> None:
+    """Bring everything to the disk and say so; without it, the next owner looks for himself."""
+    with trio.CancelScope(shield=True):
+        try:
+            with trio.move_on_after(FLUSH_S) as scope:
+                await trio.to_thread.run_sync(directory.flush, abandon_on_cancel=True)
+            if not scope.cancelled_caught:
+                await trio.to_thread.run_sync(directory.mark_clean)
+        except OSError as error:
+            log.warning("cannot mark the cache clean", extra={"reason": str(error)})

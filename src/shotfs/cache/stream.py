@@ -19,7 +19,8 @@ from shotfs.cache.access import AccessPattern
 from shotfs.cache.asker import NOBODY
 from shotfs.cache.blocks import BlockMap, Run
 from shotfs.cache.descriptor import Descriptor
-from shotfs.cache.failures import changed, failure_of, no_progress, no_room, wrong_bytes
+from shotfs.cache.failures import changed, failure_of, no_room, wrong_bytes
+from shotfs.cache.hashing import Progress
 from shotfs.cache.keeper import Fetching, Keeper
 from shotfs.cache.phase import ENDED, Event, Phase, transition
 from shotfs.cache.rate import RateMeter
@@ -41,7 +42,6 @@ SMALL_BYTES_MAX = 1024 * 1024
 """A file up to this size is fetched into memory and verified before its first byte is served: it
 costs a fraction of a millisecond, and nobody ever sees wrong bytes of a small file."""
 
-
 _FINISHER = Reader(AccessPattern(0), fetch_class=FetchClass.LOOKAHEAD)
 """In whose name a file is finished that everybody has closed."""
 
@@ -56,6 +56,7 @@ class Stream:
         attempt: 1, or 2 after the first bytes were wrong.
         digest: None until COMPLETE.
         error: why it failed.
+        verification: whether its hash gets ahead, while VERIFYING.
         finished: set when `run` has ended and everything was given back.
         descriptor: of the file; None before the first STREAMING, when it was given up, and for
             small files.
@@ -92,6 +93,7 @@ class Stream:
         self.digest: Digest | None = None
         self.error: ShotfsError | None = None
         self.descriptor: Descriptor | None = None
+        self.verification = Progress()
         self.finished = trio.Event()
         self.small = revision.size_bytes <= SMALL_BYTES_MAX
         pace = fetching.scheduler.pace(revision.tier)
@@ -229,6 +231,7 @@ class Stream:
 
         Raises:
             CacheFull: it is not kept.
+            CacheStalled: the disk made no progress while it was hashed.
             As `wait_for` otherwise.
         """
         fetch_class = reader.fetch_class
@@ -297,19 +300,14 @@ class Stream:
         self._requests.pump()
 
     async def _progress(self, waiter: Waiter) -> None:
-        """Return when something happened that concerns *waiter*.
-
-        Raises:
-            TierTimeout: nothing of his blocks came for the deadline.
-        """
+        """Return when something happened that concerns *waiter*; raises if nothing did."""
         limit_s = self._fetching.deadline_s
-        verifying = self.phase is Phase.VERIFYING and not self.small
-        if verifying or waiter.fetch_class is not FetchClass.DEMAND:
-            # At the speed of the disk, however large it is; and who queues behind readers may
-            # have to wait for long: his requests have deadlines of their own.
-            limit_s = math.inf
-        if not await waiter.progress(limit_s):
-            raise no_progress(self.revision, waiter.span, limit_s)
+        if self.phase is Phase.VERIFYING and not self.small:
+            await waiter.verified(self.verification, self.revision, limit_s)
+        elif waiter.fetch_class is FetchClass.DEMAND:
+            await waiter.bytes_came(self.revision, limit_s)
+        else:  # who queues behind readers may wait for long: his requests have deadlines
+            await waiter.bytes_came(self.revision, math.inf)
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -375,6 +373,7 @@ class Stream:
 
     def _move(self, event: Event) -> None:
         self.phase = transition(self.phase, event)
+        self.verification.step()
         self._turn.set()
         self._waiters.wake()
 

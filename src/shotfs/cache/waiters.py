@@ -10,10 +10,12 @@ import trio
 
 from shotfs.cache.asker import Asker
 from shotfs.cache.blocks import Run
+from shotfs.cache.failures import disk_stalled, no_progress
+from shotfs.cache.hashing import Progress
 from shotfs.cache.reader import Reader
 from shotfs.cache.scheduling import FetchClass
 from shotfs.errors import ShotfsError
-from shotfs.tiers.base import Span
+from shotfs.tiers.base import Revision, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,27 @@ class Waiter:
         """Whether he waits for a part of *run*."""
         return self.run.first < run.stop and run.first < self.run.stop
 
-    async def progress(self, limit_s: float) -> bool:
-        """Return True when something happened that concerns him, False after *limit_s*."""
+    async def bytes_came(self, revision: Revision, limit_s: float) -> None:
+        """Return when something happened that concerns him.
+
+        Raises:
+            TierTimeout: nothing did for *limit_s*.
+        """
         with trio.move_on_after(limit_s) as scope:
             await self._woken.wait()
         self._woken = trio.Event()
-        return not scope.cancelled_caught
+        if scope.cancelled_caught:
+            raise no_progress(revision, self.span, limit_s)
+
+    async def verified(self, work: Progress, revision: Revision, limit_s: float) -> None:
+        """Return when something happened, however long *work* takes while it moves.
+
+        Raises:
+            CacheStalled: it stood still for *limit_s*.
+        """
+        if not await work.wait(self._woken, limit_s):
+            raise disk_stalled(f"{revision.tier}/{revision.key}", limit_s)
+        self._woken = trio.Event()
 
     def wake(self) -> None:
         """Have him look again."""
