@@ -22,6 +22,10 @@ pytestmark = pytest.mark.kernel
 SLACK_S = 5.0
 """What a busy machine may add to a deadline."""
 
+PATIENCE_S = 20.0
+"""What a busy machine may take where nothing is waited for. What must not be waited for takes
+longer."""
+
 
 SHOT = "render/xy_1_100_030_00_v005"
 
@@ -254,16 +258,19 @@ def test_refresh_shows_what_somebody_else_did_and_takes_nothing_away_in_an_outag
 
 
 def test_s07_cached_files_stay_fast_while_their_directory_cannot_be_asked_about(
-    new_gcs_node: NewGcsNode, gcs: GcsBucket
+    new_node: NewNode, gcs: GcsBucket
 ) -> None:
     gcs.put(f"ant/{SHOT}/beauty.1001.exr", b"frame")
-    node = new_gcs_node().mount()
+    node = new_node(
+        f"gs://{gcs.bucket}/ant",
+        settings=f"{gcs_settings(gcs)}[network]\nmetadata_timeout_s = {2 * PATIENCE_S}\n",
+    ).mount()
     assert (node.show / SHOT / "beauty.1001.exr").read_bytes() == b"frame"
     node.remount()
     stall = gcs.fault(Fault("stall", operation="list", times=None, bucket=gcs.bucket))
     started = time.monotonic()
     assert (node.show / SHOT / "beauty.1001.exr").read_bytes() == b"frame"
-    assert time.monotonic() - started < REQUEST_DEADLINE_S / 2
+    assert time.monotonic() - started < PATIENCE_S, "it waited for the listing"
     assert stall.hits >= 1
 
 

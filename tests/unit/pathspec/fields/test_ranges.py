@@ -66,9 +66,9 @@ def test_sub_frames_read_back(frames: set[Decimal]) -> None:
 
 
 def test_wide_gap_is_told_without_counting_through_it() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     assert missing([1, 10**12, 10**12 + 2]) == f"2-{10**12 - 1},{10**12 + 1}"
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_traps_of_fileseq() -> None:

@@ -53,13 +53,13 @@ def test_aliases_share_and_merge_keys_yield_to_own_ones() -> None:
 
 
 def test_alias_bomb_costs_no_more_than_its_text() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     top = read_source(BOMB, "s.yml")
     assert isinstance(top.value, dict)
     assert len(top.value) == 13
     with pytest.raises(ImportInvalid):
         convert("tk-core", "paths:\n  t: *x\n" + BOMB, source="s.yml")
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 REFUSED = [
