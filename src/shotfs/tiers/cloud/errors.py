@@ -31,10 +31,15 @@ from shotfs.errors import (
 from shotfs.tiers.cloud.origin import Origin
 
 _TEXT_CHARACTERS_MAX = 300
-_STATUS = re.compile(r"non-2xx status code: (\d{3})[^:]*:?\s*(.*)")
+_STATUS = re.compile(r"non-2xx status code: (\d{3})[^:]*:?\s*(.*)", re.DOTALL)
 _KIND = re.compile(r"\bkind: (Connect|Timeout|Interrupted|Decode|Request|Unknown)\b")
 
-_BUSY_REASONS = ("rateLimitExceeded", "userRateLimitExceeded", "SlowDown", "RequestTimeout")
+# S3's 400 and 503, GCS's 403 and 429. Only in the place of a code: the page of a load balancer may
+# have such words, and that the store is asked too often is the store's to say.
+_BUSY_CODE = re.compile(
+    r"(?:^\s*|<Code>\s*|\"reason\":\s*\")"
+    r"(?:rateLimitExceeded|userRateLimitExceeded|SlowDown|RequestTimeout)\b"
+)
 _CORRUPT_REASONS = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody")
 _DENIED_REASONS = (
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
@@ -154,10 +159,10 @@ def from_status(origin: Origin, what: str, status: int, text: str) -> ShotfsErro
     """Return the error for an HTTP status of 400 and more.
 
     404 and 412 mean different things to different requests: adapters that can tell more decide
-    before they come here.
+    before they come here. What is busy is an answer, what is unavailable counts for the breaker.
     """
     said = f"HTTP {status} {text}".strip()
-    if any(reason in text for reason in _BUSY_REASONS):
+    if _BUSY_CODE.search(text):
         return busy(what, said)
     if any(reason in text for reason in _CORRUPT_REASONS):
         return corrupt(what, said)
@@ -260,6 +265,8 @@ def from_obstore(exc: Exception, origin: Origin, what: str) -> ShotfsError:
     """
     text = str(exc)
     first = text.partition("\n")[0]
+    # The body of an answer has lines of its own: S3's begins with one for XML.
+    said = text.partition("\n\nDebug source:")[0]
     name = type(exc).__name__
     if isinstance(exc, FileNotFoundError):
         return ObjectNotFound(f"{what} does not exist: {shortened(first)}")
@@ -271,7 +278,7 @@ def from_obstore(exc: Exception, origin: Origin, what: str) -> ShotfsError:
         return EngineUnfit(f"{what}: {shortened(first)}")
     if "NotPartial" in text or name == "InvalidPathError":
         return EngineUnfit(f"{what}: {shortened(first)}")
-    status = _STATUS.search(first)
+    status = _STATUS.search(said)
     if status is not None:
         if status[1] == "501":
             return EngineUnfit(f"{what}: {shortened(first)}")
