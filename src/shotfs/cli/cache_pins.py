@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -117,8 +118,13 @@ def pins(
     from shotfs.control.client import Client
 
     with Client(socket_of(config)) as client:
-        rows = sorted(_rows(client, owner, limit), key=lambda row: (row["owner"], _place(row)))
+        # Of all pins: the service has them in the order of numbers that mean nothing to people.
+        rows = heapq.nsmallest(limit, _rows(client, owner), key=_order)
     output.emit({"pins": rows}, as_json, lambda: _table(rows, owner))
+
+
+def _order(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return row["owner"], _place(row), row["tier"], row["key"]
 
 
 def _place(row: Mapping[str, Any]) -> str:
@@ -158,12 +164,11 @@ def _wait(client: Client, number: int) -> dict[str, Any]:
     return report
 
 
-def _rows(client: Client, owner: str, limit: int) -> Iterator[Mapping[str, Any]]:
+def _rows(client: Client, owner: str) -> Iterator[Mapping[str, Any]]:
     after: str | None = ""
-    while after is not None and limit > 0:
-        page = client.pins(owner, after=after, limit=min(PAGE, limit))
+    while after is not None:
+        page = client.pins(owner, after=after, limit=PAGE)
         yield from page["pins"]
-        limit -= len(page["pins"])
         after = page["after"]
 
 

@@ -70,7 +70,10 @@ def _minute(hours: str, minutes: str) -> int:
 
 
 def _bytes_per_s(text: str) -> int:
-    rate = parse_size(text.strip().removesuffix("/s"))
+    try:
+        rate = parse_size(text.strip().removesuffix("/s"))
+    except Mistake:
+        raise Mistake(f"{text[:40]!r} is not a bandwidth", f"write {RATE_EXAMPLES}") from None
     if rate < RATE_BYTES_PER_S_MIN:
         raise Mistake("less than 64 KiB a second lets every read time out", "write 64 KiB or more")
     return rate

@@ -113,6 +113,11 @@ def test_pins_are_sorted_by_owner_and_path(
         ("kim", "ant/a"),
         ("kim", "ant/b"),
     ]
+    assert [
+        line.split()[-1] for line in shotfs("cache", "pins", "--limit", "2").stdout.splitlines()[1:]
+    ] == [line.split()[-1] for line in text[:2]], (
+        "the first ones of this order, whatever the order of the service is"
+    )
 
 
 def test_evict_takes_a_size_or_paths(service: FakeService) -> None:
