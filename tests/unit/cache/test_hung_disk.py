@@ -299,6 +299,7 @@ async def test_s07_hashes_that_hang_give_their_places_to_other_files(
         assert await read_all(cache, tier, other) == content_of(3 * MIB)
         assert not late.ended.is_set()
         await pass_time(mock_clock, 1 / STUCK_PARTS + 2 / LOOKS)
+        await disk.reached(hashes=2 + len(stuck))
         await late.ended.wait()
         assert late.result == digest_bytes(content_of(3 * MIB))
         assert not any(one.ended.is_set() for one in hung)
