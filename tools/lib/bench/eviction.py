@@ -1,21 +1,17 @@
 """Hit ratios of eviction policies on recorded and synthetic traces of opens.
 
-A trace is a gzip file of lines ``NAME SIZE`` in the order of the opens, names shortened to numbers,
-sizes in bytes; lines that begin with ``#`` say how it was recorded. The policies are those of
+`bench.opens` reads the traces, `bench.record` records one. The policies are those of
 `shotfs.cache.eviction`, over queues in memory; FIFO and Belady's (the file whose next use is the
 farthest goes first, which needs to know the future and is close to the best) are for comparison.
+A file counts with its whole size, also where an open read a part: up to 64 MiB the rest follows.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import heapq
 import json
-import os
 import random
-import re
-import signal
 import subprocess
 import sys
 from collections import OrderedDict, defaultdict, deque
@@ -23,9 +19,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 from rich.console import Console
 from rich.table import Table
+from running import interrupts, processes, service
 
+from bench import opens, record, usage
 from shotfs.cache.eviction import Lru, Policy, S3Fifo
 from shotfs.cache.eviction.replay import ReplayCache
 
@@ -108,6 +107,7 @@ SYSTEMS: dict[str, Callable[[Trace, int], Ratio]] = {
     "lru": policy(Lru()),
     "s3-fifo": policy(S3Fifo()),
     "s3-fifo, 2 uses": policy(S3Fifo(promoted_uses=2)),
+    "s3-fifo, small 1/4": policy(S3Fifo(small_parts=4)),
     "belady": Belady().replay,
 }
 
@@ -119,11 +119,9 @@ def _ratio(hits: int, hit_bytes: int, trace: Trace) -> Ratio:
 # --- traces --------------------------------------------------------------------------------------
 
 
-def load(path: Path) -> Trace:
-    """Read a recorded trace."""
-    with gzip.open(path, "rt") as lines:
-        pairs = (line.split() for line in lines if not line.startswith("#"))
-        return [(name, int(size)) for name, size in pairs]
+def sizes_of(opened: Iterable[opens.Opened]) -> Trace:
+    """Return the part of a recorded trace that is replayed."""
+    return [(one.name, one.size_bytes) for one in opened]
 
 
 def zipf_and_scans(seed: int = 4) -> Trace:
@@ -156,81 +154,50 @@ SYNTHETIC = {
 }
 
 
-_OPENED = re.compile(
-    r'open(?:at)?\((?:AT_FDCWD|\d+)?(?:<[^>]*>)?,? ?"[^"]*", ([A-Z_|]+).*\) = \d+<(/[^>]*)>'
-)
-
-
-def record(name: str, below: str, seconds: float, command: Sequence[str]) -> None:
-    """Record which files below a directory *command* opens for reading, with strace.
-
-    Args:
-        name: of the trace.
-        below: other files do not count.
-        seconds: after which the command is stopped.
-        command: what runs.
-    """
-    listing = Path(f".bench/{name}.strace")
-    listing.parent.mkdir(exist_ok=True)
-    strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-e", "trace=open,openat"]
-    with subprocess.Popen([*strace, "-o", str(listing), *command], start_new_session=True) as run:
-        try:
-            run.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(run.pid, signal.SIGTERM)
-    title = f"opens for reading below {below}, at most {seconds:g} s of: {' '.join(command)}"
-    keep(name, title, _opens(listing, below))
-    listing.unlink()
-
-
-def _opens(listing: Path, below: str) -> Trace:
-    opened: Trace = []
-    for line in listing.read_text(errors="replace").splitlines():
-        found = _OPENED.search(line)
-        if found is None or "O_DIRECTORY" in found[1] or not found[2].startswith(below):
-            continue
-        if "O_WRONLY" not in found[1] and os.path.isfile(found[2]):
-            opened.append((found[2], os.path.getsize(found[2])))
-    return opened
-
-
-def keep(name: str, title: str, opened: Trace) -> None:
-    """Write a trace beside the others, with numbers for names."""
-    TRACES.mkdir(exist_ok=True)
-    numbers: dict[str, int] = {}
-    with gzip.GzipFile(TRACES / f"{name}.trace.gz", "wb", mtime=0) as target:
-        target.write(f"# {title}\n".encode())
-        for path, size in opened:
-            number = numbers.setdefault(path, len(numbers))
-            target.write(f"{number} {size}\n".encode())
-    print(f"{name}: {len(opened)} opens of {len(numbers)} files")
-
-
-def main() -> None:
-    """Replay all traces, or record one."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the figures there too")
-    parser.add_argument("--record", metavar="NAME", help="record COMMAND as a trace instead")
-    parser.add_argument("--below", default="/", help="with --record: files below this directory")
-    parser.add_argument("--seconds", type=float, default=120, help="with --record: at most so long")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+def main() -> int:
+    """Replay all traces, or record one; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tools/bench/eviction", description=__doc__)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there too")
+    parser.add_argument(
+        "--record", metavar="DIR", type=Path,
+        help="record a trace into DIR through a mount (two minutes) and replay it, no other",
+    )  # fmt: skip
     arguments = parser.parse_args()
-    if arguments.record:
-        if not arguments.command:
-            sys.exit("tools/bench/eviction --record needs a command")
-        record(arguments.record, arguments.below, arguments.seconds, arguments.command)
-        return
-    traces = {path.name.partition(".")[0]: load(path) for path in sorted(TRACES.glob("*.gz"))}
-    traces |= {name: make() for name, make in SYNTHETIC.items()}
-    figures = replay_all(traces)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
+    interrupts.install()
+    try:
+        figures = replay_all(traces_of(arguments.record))
+        if arguments.json:
+            arguments.json.write_text(json.dumps(figures, indent=1))
+    except interrupts.Interrupted as interrupted:
+        print(f"{interrupted}: unmounted and stopped everything")
+        return interrupted.exit_code
+    except (
+        opens.BadTrace, processes.StartFailed, service.ServiceFailed, usage.ProgramFailed,
+        subprocess.SubprocessError, httpx.HTTPError, OSError,
+    ) as failure:  # fmt: skip
+        print(f"tools/bench/eviction failed: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def traces_of(directory: Path | None) -> dict[str, Trace]:
+    """Return all traces by name; or record one into *directory* and return that alone."""
+    paths = [record.record(directory)] if directory else sorted(TRACES.glob("*.trace.gz"))
+    recorded = {path.name.partition(".")[0]: opens.load(path) for path in paths}
+    if record.NAME in recorded:
+        without = opens.without_repeats(recorded[record.NAME])
+        recorded[f"{record.NAME}, without repeats"] = without
+    traces = {name: sizes_of(opened) for name, opened in recorded.items()}
+    if directory is None:
+        traces |= {name: make() for name, make in SYNTHETIC.items()}
+    return traces
 
 
 def replay_all(traces: dict[str, Trace]) -> list[dict[str, object]]:
     """Print a table of hit ratios, files / bytes in percent; return the figures."""
-    table = Table("trace", "files", "bytes", "cache", *SYSTEMS)
+    table = Table("trace", "opens", "files", "bytes", "cache", *SYSTEMS)
     figures: list[dict[str, object]] = []
+    all_ratios: dict[str, list[Ratio]] = {system: [] for system in SYSTEMS}
     for name, trace in traces.items():
         sizes = dict(trace)
         total = sum(sizes.values())
@@ -238,18 +205,28 @@ def replay_all(traces: dict[str, Trace]) -> list[dict[str, object]]:
             ratios = {system: replay(trace, total // part) for system, replay in SYSTEMS.items()}
             table.add_row(
                 name,
-                str(len(sizes)),
+                f"{len(trace):,}",
+                f"{len(sizes):,}",
                 f"{total / 2**20:,.0f} MiB",
                 f"{100 / part:.0f} %",
                 *shown(ratios.values()),
             )
             for system, ratio in ratios.items():
+                all_ratios[system].append(ratio)
                 figures.append(
                     {"trace": name, "cache_part": 1 / part, "system": system,
                      "object_hit_ratio": ratio.files, "byte_hit_ratio": ratio.bytes}
                 )  # fmt: skip
-    Console(width=150).print(table)
+    table.add_section()
+    table.add_row("mean", "", "", "", "", *shown(map(mean, all_ratios.values())))
+    Console(width=180).print(table)
     return figures
+
+
+def mean(ratios: Sequence[Ratio]) -> Ratio:
+    """Return the mean of both ratios."""
+    count = len(ratios)
+    return Ratio(sum(one.files for one in ratios) / count, sum(one.bytes for one in ratios) / count)
 
 
 def shown(ratios: Iterable[Ratio]) -> list[str]:
@@ -258,4 +235,4 @@ def shown(ratios: Iterable[Ratio]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,7 +21,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -137,8 +137,8 @@ async def _lines() -> AsyncGenerator[bytes, None]:
                 yield line
 
 
-async def main(config: str, mountpoint: str) -> None:
-    """Mount, serve and listen until the input ends."""
+async def serve(config: str, mountpoint: str, work: Callable[[Node], Awaitable[None]]) -> None:
+    """Mount read-only, say so on the standard output, and serve until *work* ends."""
     loaded = load(config, os.environ)
     metrics = Metrics()
     async with open_node(loaded, metrics, read_only=True) as node, trio.open_nursery() as nursery:
@@ -151,9 +151,14 @@ async def main(config: str, mountpoint: str) -> None:
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
         print(json.dumps({"pid": os.getpid()}), flush=True)
-        await Told(node).run()
+        await work(node)
         mount.stop()
         nursery.cancel_scope.cancel()
+
+
+async def main(config: str, mountpoint: str) -> None:
+    """Mount, serve and listen until the input ends."""
+    await serve(config, mountpoint, lambda node: Told(node).run())
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ Differences, all because files are of 1 KB to 40 GB and a full visit must be sho
 - shares are of what is here, in bytes if bytes are missing, else in files (the paper has objects
   of one size); a file larger than the small queue's share enters it all the same and is the next
   to go;
-- one more use leads to the main queue, not two: a use is an open, not a request for a page, and on
-  no trace of `tools/bench/eviction` was two better;
+- one more use leads to the main queue, not two: a use is an open, not a request for a page; what
+  `tools/bench/eviction` measured of both is in ADR 0016;
 - after `EXAMINED_MAX` blobs the oldest goes whatever its uses;
 - the ghost list has as many names as the cache has files (the paper: as the main queue has).
 """

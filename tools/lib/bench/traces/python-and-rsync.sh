@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What python-and-rsync.trace.gz was recorded of, from the project's root: programs that open the
 # same modules again and again, and copies of a large tree between them.
-#   tools/bench/eviction --below "$PWD" --seconds 150 --record python-and-rsync bash tools/lib/bench/traces/python-and-rsync.sh
+# Recorded with strace (files below the project, 150 s), not through a mount: opens, no reads.
 set -eu
 out=$(mktemp -d)
 for part in '[a-c]*' '[d-i]*' '[j-p]*' '[q-z]*'; do
