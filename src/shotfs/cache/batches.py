@@ -230,9 +230,17 @@ class Batches:
             if row is None or self._parts.evictor.condemned(row.digest):
                 missing.append(item)
             elif row.proven:
+                if row.linked:
+                    self._parts.nursery.start_soon(self._name_origin, row.digest, item.revision)
                 self._parts.hot.put(item.identity, row)
                 item.digest = row.digest
         return missing
+
+    async def _name_origin(self, digest: Digest, revision: Revision) -> None:
+        """Let the blob name a revision that was linked to it; see `Holdings.find`."""
+        await trio.to_thread.run_sync(
+            self._parts.blobs.add_origin, digest, revision, limiter=self._parts.disk
+        )
 
     async def _bring(
         self, origin: str, queue: _Queue, batch: list[_Item], items: list[_Item]

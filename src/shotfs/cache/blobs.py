@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -55,6 +56,7 @@ class BlobStore:
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._told = False
+        self._origins_lock = threading.Lock()
 
     def path(self, digest: Digest) -> str:
         """Return where the blob is, or would be."""
@@ -144,6 +146,29 @@ class BlobStore:
         The oldest are left out where there are more than `ORIGINS_BYTES_MAX` hold.
         """
         return _origins_of(self.path(digest))
+
+    def add_origin(self, digest: Digest, revision: Revision) -> None:
+        """Note that the blob is the content of *revision*, too.
+
+        What fails is logged: the note serves only who rebuilds an index.
+        """
+        path = self.path(digest)
+        try:
+            with self._origins_lock:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    # Only root may set attributes of a file that its mode lets nobody write.
+                    os.fchmod(descriptor, 0o600)
+                    try:
+                        self._set_origins(descriptor, (*_origins_of(path), revision))
+                    finally:
+                        os.fchmod(descriptor, 0o400)
+                finally:
+                    os.close(descriptor)
+        except FileNotFoundError:
+            return  # evicted meanwhile
+        except OSError as error:
+            log.warning("cannot note an origin", extra={"path": path, "reason": str(error)})
 
     def scan(self, subdirectory: str) -> Iterator[FoundBlob]:
         """Yield the blobs of one subdirectory; unlink what is no blob."""

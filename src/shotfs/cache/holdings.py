@@ -100,12 +100,18 @@ class Holdings:
         except IndexUnavailable as error:
             log.warning("cannot ask the index", extra={"reason": error.message})
             return None
+        if row is not None and row.linked:
+            self._nursery.start_soon(self._name_origin, row.digest, revision)
         # It may have been admitted, or condemned, while the thread was looking.
         hot = self.hot.find(identity)
         if hot is not None or row is None or condemned(row.digest):
             return hot
         self.hot.put(identity, row)
         return row
+
+    async def _name_origin(self, digest: Digest, revision: Revision) -> None:
+        """Let the blob name a revision too, so that a rebuilt index knows of it."""
+        await trio.to_thread.run_sync(self._blobs.add_origin, digest, revision, limiter=self._disk)
 
     async def digest_of(self, identity: str) -> Digest | None:
         """Return the digest that was seen for a revision, whether its blob is here or not."""

@@ -31,6 +31,7 @@ from tests.unit.cache.fakes import (
     read_all,
     settled,
 )
+from tests.unit.cache.test_batches import SmallTier
 from tests.unit.cache.test_database import Gate, new_row, open_index
 
 
@@ -270,3 +271,33 @@ async def test_s07_a_disk_that_cannot_say_what_is_free_leaves_no_partial_open(
         cache._room.free_bytes = free_bytes
         await settled(cache)
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("batched", [False, True])
+async def test_s07_a_revision_that_was_linked_without_a_fetch_is_known_to_a_rebuilt_index(
+    tmp_path: Path, *, batched: bool
+) -> None:
+    tier = SmallTier()
+    content = content_of(3 * KIB)
+    first, copy = tier.add("first", content), tier.add("copy", content)
+    blob = tmp_path / "blobs" / digest_bytes(content)[:2] / digest_bytes(content)
+    async with cache_in(tmp_path) as cache:
+        await keep(cache, tier, first)
+        tier.reads.clear()
+        if batched:
+            await cache.fetch(tier, copy)
+        else:
+            assert await read_all(cache, tier, copy) == content
+        assert not tier.reads
+        assert not tier.batches
+        with trio.fail_after(10):
+            while len(cache._blobs.origins(digest_bytes(content))) != 2:
+                await trio.lowlevel.checkpoint()
+    assert blob.stat().st_mode & 0o777 == 0o400
+    shutil.rmtree(tmp_path / "index")
+    async with cache_in(tmp_path) as cache:
+        with trio.fail_after(10):
+            while cache._holdings.rebuilds_unfinished:
+                await trio.lowlevel.checkpoint()
+        for revision in (first, copy):
+            assert await cache.digest_of(revision) == digest_bytes(content)

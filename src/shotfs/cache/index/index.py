@@ -78,7 +78,7 @@ class Index:
             return None
         with self._rows.change():
             self._remember(identity, digest)
-        return self._row(digest, blob[0], blob[1])
+        return replace(self._row(digest, blob[0], blob[1]), linked=True)
 
     def digest_of(self, identity: str) -> Digest | None:
         """Return the digest that was seen for a revision, whether its blob is here or not."""

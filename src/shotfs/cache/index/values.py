@@ -25,11 +25,19 @@ class PinsFull(CacheError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A blob that is here. `proven`: nothing has happened since its bytes were verified."""
+    """A blob that is here.
+
+    Attributes:
+        digest: of its content.
+        size_bytes: likewise.
+        proven: nothing has happened since its bytes were verified.
+        linked: just now, to a revision that the blob itself does not name yet.
+    """
 
     digest: Digest
     size_bytes: int
     proven: bool
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
