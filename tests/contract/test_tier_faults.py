@@ -170,7 +170,8 @@ async def test_s06_the_store_refuses_an_upload_that_does_not_match_its_checksum(
 
 async def test_s07_a_stat_that_gets_no_answer_times_out(gcs: GcsBucket) -> None:
     gcs.put("a", b"1")
-    async with opened(gcs, metadata_timeout_s=0.3, attempts_max=1) as tier:
+    # A second request must not time out, also on a busy machine: it has one attempt.
+    async with opened(gcs, metadata_timeout_s=2.0, attempts_max=1) as tier:
         await tier.check()
         fault = gcs.fault(Fault("stall", operation="stat"))
         with pytest.raises(TierTimeout, match="metadata_timeout_s"):
@@ -251,7 +252,7 @@ async def test_s07_a_cancelled_read_gives_its_place_back(
                     nursery.cancel_scope.cancel()
                     await trio.lowlevel.checkpoint_if_cancelled()
         # The thread that was left behind may hold the only place until its own timeout.
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             assert bytes(await tier.read(revision, Span(0, 400_000))) == DATA
         fault.release()
 

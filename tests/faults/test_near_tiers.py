@@ -230,12 +230,13 @@ async def test_a_near_tier_that_does_not_answer_costs_its_wait_once(
 async def test_a_near_tier_that_stops_in_the_middle_is_left_for_the_origin(
     copied: Copied, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest, "READ_S", 0.3)
     near, origin = copied.tiers
     copied.put("library/large.exr", LARGE, near=LARGE)
     async with copied.open() as world:
         handle = await world.open("ant/library/large.exr")
         assert bytes(await handle.read(0, 10)) == LARGE[:10]
+        # Only now: a busy machine may take longer for what does not stand still.
+        monkeypatch.setattr(nearest, "READ_S", 0.3)
         stalled = copied.gcs.fault(
             Fault("stall_reply", bucket=copied.gcs.bucket, times=None, after_bytes=1000)
         )

@@ -163,7 +163,7 @@ def test_s07_hung_mount_is_told_apart_from_a_dead_one_in_bounded_time(
         assert state is MountpointState.UNRESPONSIVE
         with pytest.raises(MountFailed, match="did not answer") as caught:
             mountpoint.ensure_ready(str(place), timeout_s=0.5)
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 30, "both would wait for ever"
         assert "unmount --force" in str(caught.value.fix)
         assert mountpoint.mount_at(str(place)) is not None
 
