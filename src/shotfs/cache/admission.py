@@ -26,7 +26,7 @@ from shotfs.cache.evictor import Evictor
 from shotfs.cache.failures import disk_stalled
 from shotfs.cache.hashing import Hashing
 from shotfs.cache.index import Index, NewRow, Row, Totals, identity_of
-from shotfs.cache.landing import hash_partial, hash_path, land, mismatch, move_in, unlink
+from shotfs.cache.landing import hash_partial, hash_path, land, mismatch, move_in, move_out, unlink
 from shotfs.cache.memory import HotRows, Leases
 from shotfs.cache.partials import Partial, Partials, make_file, open_file
 from shotfs.cache.room import Room
@@ -362,9 +362,19 @@ class Admission:
                 self.count_failure()
                 log.error("a published file changed before it was adopted", extra={"path": path})
                 return False
+            await parts.evictor.wait_gone(digest)
+            was_here = parts.blobs.exists(digest)
             await self._move_in(source, digest, revision, sync=True)
             row = NewRow(identity_of(revision), Checksums(xxh128=digest), revision.size_bytes, True)
-            parts.on_totals(await parts.database.call_behind(Index.admit, [row]))
+            try:
+                parts.on_totals(await parts.database.call_behind(Index.admit, [row]))
+            except IndexUnavailable:
+                # Else it has a row of its own, or is about to.
+                if not was_here and digest not in self._recording:
+                    await trio.to_thread.run_sync(
+                        move_out, parts.blobs, digest, source, limiter=parts.disk
+                    )
+                raise
             parts.hot.put(row.identity, Row(digest, row.size_bytes, proven=True))
         except (OSError, IndexUnavailable, CacheStalled) as error:
             log.warning("cannot adopt a file", extra={"path": path, "reason": str(error)})

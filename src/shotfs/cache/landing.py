@@ -102,6 +102,13 @@ def mismatch(found: Checksums, promised: Checksums) -> str | None:
     return None
 
 
+def move_out(blobs: BlobStore, digest: Digest, target: str) -> None:
+    """Undo `move_in`: a blob without a row would be in no account."""
+    path = blobs.path(digest)
+    os.rename(path, target)
+    os.chmod(target, 0o600)
+
+
 def move_in(
     blobs: BlobStore, source: str, digest: Digest, revision: Revision, sync: bool
 ) -> None:  # positional, because it is called through run_sync
