@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shotfs.cache import Cache, CachedFile, CacheStats, FetchClass, FileState, Fill, Verification
+from shotfs.cache.index import identity_of
 from shotfs.digest import Digest, digest_bytes
 from shotfs.errors import CacheFull, DigestMismatch, RevisionChanged, TierUnavailable
 from shotfs.tiers.base import Revision, Span
@@ -23,12 +24,15 @@ from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of
 
 BYTES_MAX = 4 * MIB
 SIZES = (0, 1, 4096, 300 * KIB, MIB, MIB + 1, 2 * MIB + 5, 5 * MIB)
+OWNERS = st.sampled_from(("ann", "kim"))
+MOMENTS = st.sampled_from((1000.0, 2000.0, 3000.0))
 KEYS = st.sampled_from(("a", "b", "c", "d", "e"))
 
 
 class CacheModel(RuleBasedStateMachine):
-    """Objects change and go, files are opened, read, fetched, adopted and closed, blobs evicted and
-    damaged; the process ends in order, or in doubt and without its index.
+    """Objects change and go, files are opened, read, fetched, adopted and closed, pinned and
+    unpinned, blobs evicted and damaged; the process ends in order, or in doubt and without its
+    index. What is pinned and here stays, whatever is evicted.
     """
 
     def __init__(self) -> None:
@@ -39,6 +43,7 @@ class CacheModel(RuleBasedStateMachine):
         self.corrupted = False
         self.contents: dict[str, bytes] = {}
         self.open: list[tuple[CachedFile, bytes]] = []
+        self.pins: dict[tuple[str, str], tuple[Revision, float | None]] = {}
         self.runner = _Runner()
         self.stack = AsyncExitStack()
         try:
@@ -122,6 +127,55 @@ class CacheModel(RuleBasedStateMachine):
     def evict(self, wanted: int | None) -> None:
         self.runner.run(self.cache.evict, wanted)
 
+    # --- pins ------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.tier.objects)
+    @rule(data=st.data(), owner=OWNERS, until_s=st.one_of(st.none(), MOMENTS))
+    def pin(self, data: Any, owner: str, until_s: float | None) -> None:
+        revision = self.tier.objects[data.draw(st.sampled_from(sorted(self.tier.objects)))][0]
+        self.runner.run(self.cache.pin, revision, owner, until_s)
+        self.pins[identity_of(revision), owner] = (revision, until_s)
+
+    @precondition(lambda self: self.pins)
+    @rule(data=st.data(), owner=OWNERS)
+    def unpin(self, data: Any, owner: str) -> None:
+        revision, _ = self.pins[data.draw(st.sampled_from(sorted(self.pins)))]
+        found = self.runner.run(self.cache.unpin, revision, owner)
+        assert found == ((identity_of(revision), owner) in self.pins)
+        self.pins.pop((identity_of(revision), owner), None)
+
+    @rule(now_s=MOMENTS)
+    def expire(self, now_s: float) -> None:
+        self.runner.run(self.cache._pins.expire, now_s)
+        for key, (_, until_s) in tuple(self.pins.items()):
+            if until_s is not None and until_s <= now_s:
+                del self.pins[key]
+
+    @rule()
+    def pins_are_known(self) -> None:
+        found = {(one.identity, one.owner): one.until_s for one in self.runner.run(self.cache.pins)}
+        assert found == {key: until_s for key, (_, until_s) in self.pins.items()}
+
+    @rule(wanted=st.one_of(st.none(), st.integers(1, 2 * MIB)), drop=st.booleans())
+    def evict_round_what_is_pinned(self, wanted: int | None, drop: bool) -> None:
+        """What is pinned and here is here afterwards, whoever asks for it to go."""
+        before = self.runner.run(self._pinned_here)
+        if drop:
+            gone = self.runner.run(self.cache.drop, before)
+            assert not gone
+        self.runner.run(self.cache.evict, wanted)
+        assert set(before) <= {Digest(path.name) for path in self._on_disk()}
+
+    async def _pinned_here(self) -> list[Digest]:
+        here = {path.name for path in self._on_disk()}
+        found = []
+        for revision, _ in self.pins.values():
+            if await self.cache.known(revision):
+                digest = await self.cache.digest_of(revision)
+                if digest in here:
+                    found.append(digest)
+        return found
+
     @rule()
     def corrupt_next(self) -> None:
         self.tier.corrupt = 1
@@ -195,6 +249,7 @@ class CacheModel(RuleBasedStateMachine):
         (self.directory / "c/clean").unlink(missing_ok=True)
         if index_lost:
             shutil.rmtree(self.directory / "c/index")
+            self.pins.clear()  # they are rows
         self.cache = self.runner.run(self._start)
         # Blobs without a row count when the scan has found them, and as many others go.
         self.runner.run(self._rebuilt)
