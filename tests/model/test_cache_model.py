@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 import tempfile
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +130,15 @@ class CacheModel(RuleBasedStateMachine):
     # --- pins ------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.tier.objects)
-    @rule(data=st.data(), owner=OWNERS, until_s=st.one_of(st.none(), MOMENTS))
-    def pin(self, data: Any, owner: str, until_s: float | None) -> None:
+    @rule(data=st.data(), owner=OWNERS, until_s=st.one_of(st.none(), MOMENTS), evict=st.booleans())
+    def pin(self, data: Any, owner: str, until_s: float | None, evict: bool) -> None:
+        """Pin what is here or not, and look with *evict* whether it stays."""
         revision = self.tier.objects[data.draw(st.sampled_from(sorted(self.tier.objects)))][0]
         self.runner.run(self.cache.pin, revision, owner, until_s)
         self.pins[identity_of(revision), owner] = (revision, until_s)
+        if evict:
+            self._fetch_if_it_fits(revision)
+            self._evict_round_what_is_pinned(None, drop=True)
 
     @precondition(lambda self: self.pins)
     @rule(data=st.data(), owner=OWNERS)
@@ -156,8 +160,12 @@ class CacheModel(RuleBasedStateMachine):
         found = {(one.identity, one.owner): one.until_s for one in self.runner.run(self.cache.pins)}
         assert found == {key: until_s for key, (_, until_s) in self.pins.items()}
 
+    @precondition(lambda self: self.pins)
     @rule(wanted=st.one_of(st.none(), st.integers(1, 2 * MIB)), drop=st.booleans())
     def evict_round_what_is_pinned(self, wanted: int | None, drop: bool) -> None:
+        self._evict_round_what_is_pinned(wanted, drop=drop)
+
+    def _evict_round_what_is_pinned(self, wanted: int | None, *, drop: bool) -> None:
         """What is pinned and here is here afterwards, whoever asks for it to go."""
         before = self.runner.run(self._pinned_here)
         if drop:
@@ -165,6 +173,10 @@ class CacheModel(RuleBasedStateMachine):
             assert not gone
         self.runner.run(self.cache.evict, wanted)
         assert set(before) <= {Digest(path.name) for path in self._on_disk()}
+
+    def _fetch_if_it_fits(self, revision: Revision) -> None:
+        with suppress(CacheFull, DigestMismatch):
+            self.runner.run(self._fetch, revision, FetchClass.PREWARM)
 
     async def _pinned_here(self) -> list[Digest]:
         here = {path.name for path in self._on_disk()}
