@@ -289,8 +289,7 @@ class Batches:
             ]
             if come:
                 moved = sum(len(one.content) for one in come)
-                # As one of them would have taken alone.
-                slot.record(moved, (trio.current_time() - began) / len(come))
+                slot.record(moved, trio.current_time() - began, requests=len(come))
                 # The slot is held until the memory is free again.
                 await self._keep(come)
 

@@ -125,3 +125,94 @@ async def test_a_link_of_100_mb_a_second_with_20_ms_is_filled(
         for _ in range(scheduler.pace("a").parallel()):
             nursery.start_soon(fetch)
     assert arrived / (trio.current_time() - began) >= 0.95 * 100e6
+
+
+def connections_found(one: PaceMeter, link: float, connection: float) -> list[int | None]:
+    """Fetch with as many connections as are of use; return how many those were, step by step."""
+    found = []
+    for _ in range(20):
+        found.append(one.pace().connections())
+        at_once = min(found[-1] or 12, 12)
+        for _ in range(at_once):
+            rate = min(connection, link / at_once)
+            one.add(8 * MIB, 0.005 + 8 * MIB / rate, 0.005, at_once)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("link", "connection", "most"),
+    [
+        (1200e6, 100e6, 12),  # a cloud: only many connections fill the link
+        (800e6, 800e6, 4),  # a server in the same rack: one nearly does
+        (800e6, 200e6, 7),
+    ],
+)
+def test_as_many_connections_are_of_use_as_fill_the_link(
+    link: float, connection: float, most: int
+) -> None:
+    one = meter()
+    assert one.pace().connections() is None
+    for _ in range(4):
+        one.add(MIB, 0.005 + MIB / connection, 0.005, 1)
+    found = [min(count or 12, 12) for count in connections_found(one, link, connection)]
+    assert min(found[10:]) * connection >= min(link, 12 * connection)
+    assert max(found[10:]) == most
+
+
+def test_a_measure_of_before_an_origin_became_slow_leaves_some_connections_and_is_forgotten() -> (
+    None
+):
+    one = meter()
+    for _ in range(4):
+        one.add(8 * MIB, 8 * MIB / 500e6, 0.0, 1)
+    assert set(connections_found(one, 1e12, 10e6)[10:]) == {4}
+    for _ in range(5000):
+        one.add(8 * MIB, 8 * MIB / 10e6, 0.0, 4)
+    assert one.pace().connections() is None
+
+
+async def test_large_requests_of_prewarms_are_no_more_than_are_of_use() -> None:
+    scheduler = FetchScheduler(lambda _: OriginLimits(), 1 << 40)
+
+    async def hold(fetch_class: FetchClass, length: int) -> None:
+        async with scheduler.slot("gs://a", length, fetch_class):
+            await trio.sleep_forever()
+
+    async def most(fetch_class: FetchClass, length: int) -> int:
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(hold, fetch_class, length)
+            await trio.testing.wait_all_tasks_blocked()
+            count = len(scheduler.under_way())
+            nursery.cancel_scope.cancel()
+        return count
+
+    assert await most(FetchClass.PREWARM, 8 * MIB) == 12
+    for _ in range(4):
+        async with scheduler.slot("gs://a", 8 * MIB, FetchClass.PREWARM) as slot:
+            slot.record(8 * MIB, 0.02)
+    assert await most(FetchClass.PREWARM, 8 * MIB) == 4
+    assert await most(FetchClass.PREWARM, MIB) == 12
+    assert await most(FetchClass.LOOKAHEAD, 8 * MIB) == 12
+    assert await most(FetchClass.DEMAND, 8 * MIB) == 16
+
+
+async def test_requests_that_are_joined_by_others_were_not_alone() -> None:
+    scheduler = FetchScheduler(lambda _: OriginLimits(), 1 << 40)
+    async with scheduler.slot("gs://a", 8 * MIB, FetchClass.PREWARM) as first:
+        async with (
+            scheduler.slot("gs://a", 8 * MIB, FetchClass.PREWARM),
+            scheduler.slot("gs://a", 8 * MIB, FetchClass.PREWARM),
+        ):
+            pass
+        first.record(8 * MIB, 0.02)
+    assert first.at_once == 3
+    assert scheduler.pace("gs://a").alone_bytes_per_s is None
+
+
+async def test_small_files_of_one_visit_count_one_by_one() -> None:
+    scheduler = FetchScheduler(lambda _: OriginLimits(), 1 << 40)
+    async with scheduler.slot("gs://a", MIB, FetchClass.PREWARM) as slot:
+        slot.record(16 * 32 * 1024, 0.016, requests=16)
+    assert scheduler.pace("gs://a").latency_s == pytest.approx(0.001)
+    assert scheduler.pace("gs://a").alone_bytes_per_s is None

@@ -112,6 +112,8 @@ class Line:
         self.remove(slot, slot.fetch_class)
         self.under_way[slot] = None
         self.bytes_in_flight += slot.length_bytes
+        for one in self.under_way:
+            one.joined_by(len(self.under_way))
         slot.grant(len(self.under_way))
 
     def end(self, slot: Slot) -> None:

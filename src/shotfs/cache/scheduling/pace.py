@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from shotfs.cache.scheduling.bandwidth import REQUEST_S as SHAPED_REQUEST_S
@@ -39,6 +39,20 @@ PARALLEL_MIN = 2
 PARALLEL_MAX = 8
 """Requests of one file at once: with 8 MiB each, enough for 10 Gbit/s at 50 ms."""
 
+ALONE_AT_ONCE = 2
+ALONE_SAMPLES = 16
+"""The last requests that had the link to themselves, or nearly."""
+
+ALONE_REQUESTS_MAX = 4096
+"""So many requests later it is not known any more what one of them does alone."""
+
+CONNECTIONS_MIN = 4
+"""At least so many large requests of a prewarm at once: however wrong a measure is by now, an
+origin is asked for enough to find out."""
+
+CONNECTIONS_SPARE = 1.5
+"""So many times what fills the link, so that a link that has become faster is noticed."""
+
 HEDGE_SAMPLES = 64
 HEDGE_SAMPLES_MIN = 20
 """Fewer have no 95th percentile."""
@@ -55,6 +69,8 @@ class Pace:
         latency_s: median time to the first byte, in seconds.
         bytes_per_s: median speed of one connection after it, beside the others of the moment.
         together_bytes_per_s: median speed of all its connections; None before it was measured.
+        alone_bytes_per_s: median speed of a connection that had the link to itself; None: nobody
+            knows.
         range_bytes_max: the largest request that the configuration allows, in bytes.
         parallel_max: the most requests of one file at once that it allows.
         slow_after_s: by size class, after how many seconds a request is slow.
@@ -63,6 +79,7 @@ class Pace:
     latency_s: float
     bytes_per_s: float
     together_bytes_per_s: float | None
+    alone_bytes_per_s: float | None
     range_bytes_max: int
     parallel_max: int
     slow_after_s: dict[int, float]
@@ -86,6 +103,17 @@ class Pace:
         fill = math.ceil(self.together_bytes_per_s * last_s / RANGE_BYTES_MIN)
         return max(min(PARALLEL_MIN, self.parallel_max), min(fill, self.parallel_max))
 
+    def connections(self) -> int | None:
+        """Return how many large requests at once fill the link; None: not known yet.
+
+        What all move together over what one moves alone, and some more. Beyond that they only wait
+        for each other and for the processors of this node, and what somebody blocks on with them.
+        """
+        if self.together_bytes_per_s is None or self.alone_bytes_per_s is None:
+            return None
+        fill = self.together_bytes_per_s / self.alone_bytes_per_s
+        return max(CONNECTIONS_MIN, math.ceil(CONNECTIONS_SPARE * fill) + 1)
+
     def hedge_after_s(self, length_bytes: int) -> float | None:
         """Return when a request of this length is slow, in seconds; None: not known yet."""
         return self.slow_after_s.get(_size_class(length_bytes))
@@ -99,6 +127,8 @@ class PaceMeter:
         self._first_s: deque[float] = deque(maxlen=SAMPLES)
         self._rates: deque[float] = deque(maxlen=SAMPLES)
         self._together: deque[float] = deque(maxlen=SAMPLES)
+        self._alone: deque[float] = deque(maxlen=ALONE_SAMPLES)
+        self._since_alone = 0
         self._took_s: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=HEDGE_SAMPLES))
         self._pace: Pace | None = None
 
@@ -111,7 +141,7 @@ class PaceMeter:
             length_bytes: how much it fetched.
             seconds: how long it took.
             first_byte_s: when its first byte came, in seconds; None: nobody knows.
-            at_once: how many requests of this origin were under way, itself included.
+            at_once: how many requests of this origin were under way, itself included, at most.
         """
         if length_bytes <= 0 or seconds <= 0:
             return
@@ -123,8 +153,18 @@ class PaceMeter:
             self._first_s.append(seconds)
         if length_bytes >= RATE_BYTES_MIN:
             moving_s = seconds - min(first_byte_s or 0.0, 0.9 * seconds)
-            self._rates.append(length_bytes / moving_s)
+            rate = length_bytes / moving_s
+            self._rates.append(rate)
+            self._note_alone(rate, at_once)
             self._together.append(length_bytes / seconds * at_once)
+
+    def _note_alone(self, bytes_per_s: float, at_once: int) -> None:
+        self._since_alone += 1
+        if at_once <= ALONE_AT_ONCE:
+            self._alone.append(bytes_per_s)
+            self._since_alone = 0
+        elif self._since_alone > ALONE_REQUESTS_MAX:
+            self._alone.clear()
 
     def pace(self, bandwidth_bytes_per_s: int | None = None) -> Pace:
         """Return what was measured, or the starting values.
@@ -143,6 +183,7 @@ class PaceMeter:
             latency_s=median(self._first_s) if self._first_s else LATENCY_S,
             bytes_per_s=median(self._rates) if self._rates else BYTES_PER_S,
             together_bytes_per_s=median(self._together) if self._together else None,
+            alone_bytes_per_s=median(self._alone) if self._alone else None,
             range_bytes_max=self._limits.range_bytes_max,
             parallel_max=min(PARALLEL_MAX, self._limits.connections_max),
             slow_after_s={
@@ -156,13 +197,10 @@ class PaceMeter:
 def _within(pace: Pace, bytes_per_s: int) -> Pace:
     """Return *pace* with requests that a limited bandwidth can be shaped with."""
     whole = int(bytes_per_s * SHAPED_REQUEST_S) // RANGE_BYTES_MIN * RANGE_BYTES_MIN
-    return Pace(
-        pace.latency_s,
-        pace.bytes_per_s,
-        min(pace.together_bytes_per_s or bytes_per_s, bytes_per_s),
-        min(pace.range_bytes_max, max(RANGE_BYTES_MIN, whole)),
-        pace.parallel_max,
-        pace.slow_after_s,
+    return replace(
+        pace,
+        together_bytes_per_s=min(pace.together_bytes_per_s or bytes_per_s, bytes_per_s),
+        range_bytes_max=min(pace.range_bytes_max, max(RANGE_BYTES_MIN, whole)),
     )
 
 

@@ -17,12 +17,16 @@ from shotfs.cache.scheduling.bandwidth import Shaper, minute_of_day
 from shotfs.cache.scheduling.classes import FetchClass
 from shotfs.cache.scheduling.egress import Egress, EgressUse, moment_of
 from shotfs.cache.scheduling.hedge_budget import HedgeBudget
-from shotfs.cache.scheduling.limits import OriginLimits
+from shotfs.cache.scheduling.limits import MIB, OriginLimits
 from shotfs.cache.scheduling.line import Line
 from shotfs.cache.scheduling.pace import Pace, PaceMeter
 from shotfs.cache.scheduling.slot import Queued, Slot
 from shotfs.errors import EgressSpent
 from shotfs.observe.metrics import Metrics
+
+LATENCY_BYTES_MAX = MIB
+"""Requests up to here wait for answers rather than for bandwidth: many of them at once are of use
+also where a few large ones fill the link."""
 
 
 class FetchScheduler:
@@ -180,7 +184,8 @@ class FetchScheduler:
             self._metrics.fetch_bytes[slot.origin, slot.fetch_class.label].inc(moved)
             if slot.fetch_class is not FetchClass.PUBLISH:
                 self._meter(slot.origin).add(
-                    moved, slot.took_s, slot.first_byte_s, slot.at_once
+                    moved // slot.requests, slot.took_s / slot.requests, slot.first_byte_s,
+                    slot.at_once,
                 )  # fmt: skip
         self._grant()
 
@@ -227,7 +232,7 @@ class FetchScheduler:
         self._metrics.fetch_queue[slot.fetch_class.label].dec()
 
     def _fits(self, line: Line, slot: Slot, *, crowded: bool) -> bool:
-        if len(line.under_way) >= _connections_max_for(line, slot):
+        if len(line.under_way) >= self._connections_max_for(line, slot):
             return False
         wanted = line.bytes_in_flight + slot.length_bytes
         if line.bytes_in_flight == 0:
@@ -237,6 +242,19 @@ class FetchScheduler:
         if wanted <= self._own_bytes:
             return True
         return not crowded and self._together(slot) <= self._bytes_max_for(line, slot)
+
+    def _connections_max_for(self, line: Line, slot: Slot) -> int:
+        """How many may be under way for it to go: what is for more urgent classes stays free."""
+        all_of_them = line.limits.connections_max
+        if slot.fetch_class is FetchClass.DEMAND or line.is_due(slot):
+            return all_of_them
+        if slot.fetch_class is FetchClass.PUBLISH:
+            return max(1, all_of_them // 2)
+        rest = all_of_them - all_of_them // 4
+        if slot.fetch_class is FetchClass.LOOKAHEAD or slot.length_bytes <= LATENCY_BYTES_MAX:
+            return rest
+        useful = self._meter(line.origin).pace().connections()
+        return rest if useful is None else min(rest, useful)
 
     def _has_bandwidth(self, line: Line, slot: Slot) -> bool:
         now = trio.current_time()
@@ -294,16 +312,6 @@ class FetchScheduler:
 def _turn(head: tuple[Line, Slot]) -> tuple[bool, FetchClass, int]:
     line, slot = head
     return not line.is_due(slot), slot.fetch_class, slot.serial
-
-
-def _connections_max_for(line: Line, slot: Slot) -> int:
-    """How many may be under way for it to go: what is for more urgent classes stays free."""
-    all_of_them = line.limits.connections_max
-    if slot.fetch_class is FetchClass.DEMAND or line.is_due(slot):
-        return all_of_them
-    if slot.fetch_class is FetchClass.PUBLISH:
-        return max(1, all_of_them // 2)
-    return all_of_them - all_of_them // 4
 
 
 def _queued(slot: Slot, now: float, position: int) -> Queued:

@@ -78,13 +78,14 @@ class Slot:
         granted: whether it may go, or has gone.
         fetched_bytes: how much it fetched; None until `record`.
         first_byte_s: when its first byte came, in seconds; None: nobody has told.
-        at_once: how many requests of the origin were under way when it was granted, with it.
+        at_once: how many requests of the origin were under way with it, at most, itself included.
+        requests: how many requests it was for, one after the other.
     """
 
     __slots__ = (
         "_began", "_desk", "_refused", "_retry_at", "_scope", "_turn", "asker",
         "at_once", "fetch_class", "fetched_bytes", "first_byte_s", "granted", "length_bytes",
-        "origin", "serial", "since", "took_s", "what",
+        "origin", "requests", "serial", "since", "took_s", "what",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +111,7 @@ class Slot:
         self.took_s = 0.0
         self.first_byte_s: float | None = None
         self.at_once = 1
+        self.requests = 1
         self._began = 0.0
         self._refused: ShotfsError | None = None
         self._retry_at = math.inf
@@ -127,14 +129,19 @@ class Slot:
             self.fetch_class = fetch_class
             self._desk.moved_up(self, before)
 
-    def record(self, length_bytes: int, seconds: float) -> None:
+    def record(self, length_bytes: int, seconds: float, *, requests: int = 1) -> None:
         """Tell what the request brought, after it ended well; the last call counts.
 
         Args:
             length_bytes: how much it fetched.
             seconds: how long it took.
+            requests: how many it was in truth, alike and one after the other.
         """
-        self.fetched_bytes, self.took_s = length_bytes, seconds
+        self.fetched_bytes, self.took_s, self.requests = length_bytes, seconds, requests
+
+    def joined_by(self, at_once: int) -> None:
+        """Note that *at_once* requests of its origin are under way now, itself included."""
+        self.at_once = max(self.at_once, at_once)
 
     # --- for the scheduler -----------------------------------------------------------------------
 
