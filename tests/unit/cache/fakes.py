@@ -202,6 +202,21 @@ async def settled(cache: Cache) -> None:
         await trio.lowlevel.checkpoint()
 
 
+def open_descriptors() -> int:
+    """Return how many descriptors this process has."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def closed_down_to(count: int) -> None:
+    """Return when no more than *count* descriptors are open.
+
+    A hash that nobody wants any more ends in its thread at the next block.
+    """
+    with trio.fail_after(30):
+        while open_descriptors() > count:
+            await trio.lowlevel.checkpoint()
+
+
 async def times_out(file: CachedFile) -> None:
     """Assert that a read of the start of *file* waits until its deadline, and no longer."""
     with pytest.raises(TierTimeout) as caught:

@@ -26,8 +26,10 @@ from tests.unit.cache.fakes import (
     MIB,
     FakeTier,
     cache_in,
+    closed_down_to,
     content_of,
     keep,
+    open_descriptors,
     read_all,
     settled,
 )
@@ -289,13 +291,13 @@ async def test_s07_a_disk_that_cannot_say_what_is_free_leaves_no_partial_open(
         await settled(cache)
         assert (await cache.status_of(revision)).state == "partial"
         free_bytes, cache._room.free_bytes = cache._room.free_bytes, no_disk
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         file = await cache.open(tier, revision, fill=Fill.WHOLE)
         assert await file.read(Span(0, 10)) == content[:10]
         file.close()
         cache._room.free_bytes = free_bytes
         await settled(cache)
-        assert len(os.listdir("/proc/self/fd")) == before
+        await closed_down_to(before)
 
 
 @pytest.mark.parametrize("batched", [False, True])

@@ -14,7 +14,16 @@ from shotfs.cache import Cache, FetchClass
 from shotfs.cache.files import CachedFile
 from shotfs.errors import CacheFull, ShotfsError, TierUnavailable
 from shotfs.tiers.base import Revision, Span
-from tests.unit.cache.fakes import KIB, MIB, cache_in, content_of, read_all, settled
+from tests.unit.cache.fakes import (
+    KIB,
+    MIB,
+    cache_in,
+    closed_down_to,
+    content_of,
+    open_descriptors,
+    read_all,
+    settled,
+)
 from tests.unit.cache.test_batches import SmallTier
 
 SIZES = (0, 3 * KIB, 200 * KIB, 3 * MIB)
@@ -93,7 +102,7 @@ async def test_cancelling_anything_at_any_checkpoint_gives_everything_back(
 ) -> None:
     tier = SmallTier()
     chance = random.Random(seed)
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_descriptors()
     async with cache_in(tmp_path / "c", bytes_max=8 * MIB, files_max=10) as cache:
         jobs = Jobs(cache, tier, tmp_path, seed)
         for steps in range(40):
@@ -126,4 +135,4 @@ async def test_cancelling_anything_at_any_checkpoint_gives_everything_back(
         for revision in jobs._contents:
             found = await read_all(cache, tier, revision)
             assert found == jobs._contents[revision]
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    await closed_down_to(descriptors)

@@ -14,7 +14,18 @@ import trio
 
 from shotfs.digest import digest_bytes
 from shotfs.tiers.base import Span
-from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
+from tests.unit.cache.fakes import (
+    KIB,
+    MIB,
+    FakeTier,
+    cache_in,
+    closed_down_to,
+    content_of,
+    keep,
+    open_descriptors,
+    read_all,
+    settled,
+)
 
 FILES = 40
 PROGRAM = """
@@ -122,14 +133,14 @@ async def test_closing_at_any_checkpoint_leaves_a_cache_that_opens_whole(
     tier: FakeTier, tmp_path: Path, steps: int
 ) -> None:
     revisions = [tier.add(f"f{n}", content_of(n * 700 * KIB + 10, n)) for n in range(4)]
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_descriptors()
     async with cache_in(tmp_path / "c") as cache, trio.open_nursery() as nursery:
         for revision in revisions:
             nursery.start_soon(read_all, cache, tier, revision)
         for _ in range(steps):
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    await closed_down_to(descriptors)
     async with cache_in(tmp_path / "c") as cache:
         left = set(os.listdir(tmp_path / "c" / "partials"))
         assert left == {f"{name.partition('.')[0]}{end}" for name in left for end in ("", ".map")}

@@ -15,7 +15,18 @@ from shotfs.cache.files import CachedFile
 from shotfs.digest import Checksums, digest_bytes
 from shotfs.errors import DigestMismatch
 from shotfs.tiers.base import Span
-from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
+from tests.unit.cache.fakes import (
+    KIB,
+    MIB,
+    FakeTier,
+    cache_in,
+    closed_down_to,
+    content_of,
+    keep,
+    open_descriptors,
+    read_all,
+    settled,
+)
 
 
 @pytest.fixture
@@ -225,7 +236,7 @@ async def test_s11_a_file_that_is_closed_in_the_middle_of_a_read_lets_go_after_i
     revision = tier.add("a", content)
     contents: list[bytes] = []
     async with cache_in(tmp_path / "c") as cache:
-        descriptors = len(os.listdir("/proc/self/fd"))
+        descriptors = open_descriptors()
 
         async def read(file: CachedFile) -> None:
             contents.append(bytes(await file.read(Span(0, 10))))
@@ -249,4 +260,4 @@ async def test_s11_a_file_that_is_closed_in_the_middle_of_a_read_lets_go_after_i
         assert cache.stats().open_blobs == 1
         other.close()
         assert cache.stats().open_blobs == 0
-        assert len(os.listdir("/proc/self/fd")) == descriptors
+        await closed_down_to(descriptors)

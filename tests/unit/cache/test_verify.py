@@ -22,7 +22,18 @@ from shotfs.digest import Checksums, Digest, digest_bytes
 from shotfs.errors import CacheBusy, DigestMismatch
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision, Span
-from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all, settled
+from tests.unit.cache.fakes import (
+    KIB,
+    MIB,
+    FakeTier,
+    cache_in,
+    closed_down_to,
+    content_of,
+    keep,
+    open_descriptors,
+    read_all,
+    settled,
+)
 
 FAST = 2**40
 SIZES = (0, 1, 4095, 4096, 4097, MIB - 1, MIB, MIB + 1, 3 * MIB + 77)
@@ -155,13 +166,13 @@ async def test_one_verification_runs_at_a_time_and_it_can_be_stopped(
 
 
 async def test_closing_the_cache_ends_a_verification(tier: FakeTier, tmp_path: Path) -> None:
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_descriptors()
     async with cache_in(tmp_path / "c") as cache:
         await keep(cache, tier, tier.add("a", content_of(3 * MIB)))
         run = cache.verifier.start(repair=False, bytes_per_s=1000)
         await trio.testing.wait_all_tasks_blocked()
     assert run.state is State.STOPPED
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    await closed_down_to(descriptors)
 
 
 @pytest.fixture
