@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ import trio
 import trio.testing
 
 from shotfs.cache import Asker, Cache, FetchClass, batches
-from shotfs.cache.batches import BATCH_FILES_MAX, FILE_BYTES_MAX, LANES_MAX
+from shotfs.cache.batches import BATCH_FILES_MAX, FILE_BYTES_MAX, LANES_MAX, LANES_MIN
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.scheduling import OriginLimits
 from shotfs.digest import Buffer, digest_bytes
@@ -83,20 +83,21 @@ async def fetch_all(cache: Cache, tier: SmallTier, revisions: Sequence[Revision]
 
 async def test_small_files_come_in_batches_and_stay(tmp_path: Path) -> None:
     tier = SmallTier()
-    revisions = tier.add_many(300)
+    count = LANES_MAX * BATCH_FILES_MAX + 20
+    revisions = tier.add_many(count)
     async with cache_in(tmp_path) as cache:
         await fetch_all(cache, tier, revisions)
         assert sorted(key for batch in tier.batches for key in batch) == sorted(tier.objects)
         assert max(len(batch) for batch in tier.batches) == BATCH_FILES_MAX
         assert not tier.reads
-        assert cache.stats().files == 300
+        assert cache.stats().files == count
         assert cache.stats().bytes == sum(one.size_bytes for one in revisions)
         assert not cache.stats().bytes_reserved
         for revision in revisions[::50]:
             assert await read_all(cache, tier, revision) == tier.objects[revision.key][1]
     async with cache_in(tmp_path) as cache:
         await fetch_all(cache, tier, revisions)
-        assert sum(len(batch) for batch in tier.batches) == 300
+        assert sum(len(batch) for batch in tier.batches) == count
         assert not tier.reads
 
 
@@ -403,7 +404,7 @@ async def test_a_job_whose_budget_is_spent_keeps_no_other_from_its_small_files(
 ) -> None:
     tier = SmallTier()
     revisions = tier.add_many(2 * BATCH_FILES_MAX)
-    limits = OriginLimits(account="a", egress_job_bytes_max=32 * KIB, egress_warn_share=1.0)
+    limits = OriginLimits(account="a", egress_job_bytes_max=256 * KIB, egress_warn_share=1.0)
     got: list[str] = []
 
     async def fetch(revision: Revision, job: str) -> None:
@@ -412,8 +413,61 @@ async def test_a_job_whose_budget_is_spent_keeps_no_other_from_its_small_files(
             got.append(job)
 
     async with cache_in(tmp_path, limits_of=lambda _: limits) as cache:
-        cache._scheduler._egress.count("a", limits, 32 * KIB, "spent")
+        cache._scheduler._egress.count("a", limits, 256 * KIB, "spent")
         async with trio.open_nursery() as nursery:
             for at, revision in enumerate(revisions):
                 nursery.start_soon(fetch, revision, ("spent", "other")[at % 2])
         assert got == ["other"] * BATCH_FILES_MAX
+
+
+async def count_of(sized: Sized, expected: int) -> int:
+    """Return how many there are when nothing moves any more, *expected* at least."""
+    while len(sized) < expected:
+        await trio.lowlevel.checkpoint()
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    return len(sized)
+
+
+async def measure(cache: Cache, tier: SmallTier, latency_s: float) -> None:
+    for _ in range(32):
+        async with cache._scheduler.slot(tier.name, 1000, FetchClass.DEMAND) as slot:
+            slot.record(1000, latency_s)
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "lanes"), [(0.05, LANES_MAX), (0.007, 7), (0.0005, LANES_MIN)]
+)
+async def test_few_batches_are_under_way_where_files_come_at_once(
+    tmp_path: Path, mock_clock: trio.testing.MockClock, latency_s: float, lanes: int
+) -> None:
+    tier = SmallTier()
+    revisions = tier.add_many(2 * LANES_MAX * BATCH_FILES_MAX)
+    async with cache_in(tmp_path) as cache:
+        await measure(cache, tier, latency_s)
+        tier.batch_gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for revision in revisions:
+                nursery.start_soon(partial(cache.fetch, tier, revision))
+            assert await count_of(tier.batches, lanes) == lanes
+            tier.batch_gate.set()
+        assert cache.stats().files == len(revisions)
+
+
+async def test_batches_beyond_those_of_use_end_while_files_wait(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    tier = SmallTier()
+    revisions = tier.add_many(4 * LANES_MAX * BATCH_FILES_MAX)
+    async with cache_in(tmp_path) as cache:
+        first = tier.batch_gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for revision in revisions:
+                nursery.start_soon(partial(cache.fetch, tier, revision))
+            assert await count_of(tier.batches, LANES_MAX) == LANES_MAX
+            await measure(cache, tier, 0.0005)
+            tier.batch_gate = trio.Event()
+            first.set()
+            # Twelve come; four go on.
+            assert await count_of(tier.batches, LANES_MAX + LANES_MIN) == LANES_MAX + LANES_MIN
+            tier.batch_gate.set()
+        assert cache.stats().files == len(revisions)
