@@ -60,7 +60,7 @@ def main() -> int:
         "each cold read is of a path that nobody opened before; our cache is emptied in between",
         "shotfs verifies what it keeps: each run waits for that, its CPU counts, its time does not",
         "obstore: ranges of 8 MiB in 4 threads; small files in 32 threads; no fsync, no checks",
-        "ext4 without a journal looks at inodes that were freed lately: wait 5 minutes after deletions",
+        "ext4 without a journal looks at inodes freed lately: wait 5 minutes after deletions",
         "rclone copy: 32 transfers and checkers, with its start and its listing",
         "CPU is that of the system and of the reader, not of the server",
         "the link shares 100 MB/s fairly among its connections; TCP's handshake is not delayed",
