@@ -64,7 +64,7 @@ def main() -> int:
         "rclone copy: 32 transfers and checkers, with its start and its listing",
         "CPU is that of the system and of the reader, not of the server",
         "the link shares 100 MB/s fairly among its connections; TCP's handshake is not delayed",
-        f"{scale.rounds} rounds, systems in turn within each; sync before every run",
+        f"{scale.rounds} rounds, systems in turn within each; sync and touched memory before each",
     ]
     results.show(console)
     if arguments.json:

@@ -6,7 +6,16 @@ import os
 from contextlib import ExitStack
 
 from bench import peers, usage
-from bench.cold_site import BUCKET, LINK_BYTES_PER_S, LOOP_TIMEOUT_S, PLACE, Site, console, loop
+from bench.cold_site import (
+    BUCKET,
+    LINK_BYTES_PER_S,
+    LOOP_TIMEOUT_S,
+    PLACE,
+    Site,
+    console,
+    loop,
+    settle,
+)  # fmt: skip
 
 CROWD = 64
 
@@ -119,7 +128,7 @@ def _obstore(url: str, name: str, bucket: str = "") -> usage.Cost:
 
 def _rclone_copy(remote: list[str], name: str) -> usage.Cost:
     target = f"{PLACE}/copied"
-    os.sync()
+    settle()
     command = [*peers.rclone_copy(remote, target, PLACE), f"--include=/{name}"]
     cost = usage.run(command, log=f"{PLACE}/rclone-copy.log", timeout_s=LOOP_TIMEOUT_S)
     os.unlink(f"{target}/{name}")

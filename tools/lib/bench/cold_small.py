@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from bench import peers, usage
-from bench.cold_site import BUCKET, LOOP_TIMEOUT_S, PLACE, SMALL_BYTES, Site, ToldNode, loop
+from bench.cold_site import BUCKET, LOOP_TIMEOUT_S, PLACE, SMALL_BYTES, Site, ToldNode, loop, settle
 
 TASKS = 128
 """Files that the prewarm has under way; the scheduler decides how many requests that makes."""
@@ -50,11 +50,11 @@ def _measure(site: Site, node: ToldNode, workload: str, count: int, bucket: str)
                 remote = peers.rclone_s3(url, f"{bucket}/{group}")
             else:
                 remote = peers.rclone_http(f"{url}/{group}")
-            os.sync()
+            settle()
             command = peers.rclone_copy(remote, target, PLACE)
             add(system, usage.run(command, log=f"{PLACE}/rclone.log", timeout_s=LOOP_TIMEOUT_S))
         else:
-            os.sync()
+            settle()
             origin = f"s3://{bucket}" if bucket else url
             found = node.tell(do="fetch", origin=origin, directory=group, tasks=TASKS)
             if (found["count"], found["kept"]) != (count, count):
