@@ -51,8 +51,8 @@ LANES_MIN = 4
 LANES_MAX = 12
 """Batches of one origin at once: at most what prewarms may have of 16 connections. Far fewer where
 the origin answers at once: threads that wait for each other and not for the network cost more than
-they bring (2026-11-21, `tools/bench/cold --only small`, nginx on loopback: 4 lanes of 32 files
-4,170 files/s, 12 lanes of 16 2,600)."""
+they bring (2026-11-21, `tools/bench/cold`, 2,000 files from nginx on loopback: 4 lanes of 32 files
+4,096 files/s, 12 lanes of 16 2,595)."""
 
 LANE_LATENCY_S = 0.001
 """One lane for each of these that a file takes to come, within the limits."""

@@ -15,7 +15,7 @@ from bench.cold_site import (
     console,
     loop,
     settle,
-)  # fmt: skip
+)
 
 CROWD = 64
 

@@ -192,8 +192,8 @@ class Site:
 def settle() -> None:
     """Let each run begin alike: nothing is left to be written, and memory is at hand.
 
-    A virtual machine may have given its free pages back to the host. Who touches them first pays:
-    1 GiB into the page cache took 0.2 s, 0.5 s after ten idle seconds, 2.6 s in a new place.
+    A virtual machine may have given its free pages back to the host, and who touches them first
+    pays a multiple of what a copy costs.
     """
     os.sync()
     number = os.memfd_create("memory at hand")

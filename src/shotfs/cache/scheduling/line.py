@@ -114,7 +114,7 @@ class Line:
         self.bytes_in_flight += slot.length_bytes
         for one in self.under_way:
             one.joined_by(len(self.under_way))
-        slot.grant(len(self.under_way))
+        slot.grant()
 
     def end(self, slot: Slot) -> None:
         """A request has ended."""

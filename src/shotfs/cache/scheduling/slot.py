@@ -145,10 +145,9 @@ class Slot:
 
     # --- for the scheduler -----------------------------------------------------------------------
 
-    def grant(self, at_once: int) -> None:
-        """Let it go, as one of *at_once* of its origin."""
+    def grant(self) -> None:
+        """Let it go."""
         self.granted = True
-        self.at_once = at_once
         self.since = trio.current_time()
         self._turn.set()
 
