@@ -163,6 +163,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 read_only=read_only,
             )
             nursery.start_soon(publisher.run)
+            nursery.start_soon(spool.watch_lent)
             nursery.start_soon(recover_paths, cache, catalog, shows)
             yield Node(
                 loaded,

@@ -22,7 +22,7 @@ from shotfs.app.process import prepare_process
 from shotfs.app.service import NodeService
 from shotfs.config import Loaded
 from shotfs.control.server import serve as serve_control
-from shotfs.errors import ShotfsError
+from shotfs.errors import MountFailed, ShotfsError
 from shotfs.fuse.mount import Mount
 from shotfs.namespace import SpecWatch
 from shotfs.observe import logs, loop_lag
@@ -40,7 +40,12 @@ that start-up made took 90 ms (field notes), so they are frozen and it comes sel
 
 
 def run_mount(
-    loaded: Loaded, mountpoint: str, *, read_only: bool, ready: Callable[[], None]
+    loaded: Loaded,
+    mountpoint: str,
+    *,
+    read_only: bool,
+    zero_upcall: bool,
+    ready: Callable[[], None],
 ) -> int:
     """Mount, serve until told to stop, unmount. Blocks.
 
@@ -48,6 +53,7 @@ def run_mount(
         loaded: the configuration.
         mountpoint: absolute path of an empty directory.
         read_only: refuse every change, whatever the configuration says.
+        zero_upcall: let the kernel open files without asking, whatever the configuration says.
         ready: called when the mount serves and the control socket answers.
 
     Returns:
@@ -57,6 +63,12 @@ def run_mount(
         ShotfsError: it could not start; nothing is left mounted.
     """
     read_only = read_only or loaded.settings.mount.read_only
+    zero_upcall = zero_upcall or loaded.settings.mount.zero_upcall
+    if zero_upcall and not read_only:
+        raise MountFailed(
+            f"cannot mount {mountpoint}: files that are opened without asking cannot be written",
+            fix="mount with --read-only too (mount.read_only), or without --zero-upcall",
+        )
 
     async def serve(node: Node) -> None:
         mount = Mount(
@@ -65,6 +77,8 @@ def run_mount(
             node.metrics,
             mountpoint=mountpoint,
             read_only=read_only,
+            zero_upcall=zero_upcall,
+            backing_directory=node.settings.cache.directory,
         )
         async with trio.open_nursery() as nursery:
             specs = watch_specs(node, mount)

@@ -201,6 +201,7 @@ class NodeService:
             "open_files": self._mount.operations.open_count,
             "max_background": tuned.max_background,
             "readahead_bytes": tuned.readahead_bytes,
+            **self._mount.features(),
         }
 
 

@@ -148,6 +148,20 @@ class CachedFile:
         descriptor = self._readable(span)
         return None if descriptor is None else descriptor.read_now(span)
 
+    def blob_descriptor(self) -> int | None:
+        """Return a descriptor of the whole verified content, which lives as long as the lease.
+
+        None while the content is not in one file, or what was read of it proved to be wrong.
+        """
+        if self._closed or self._broken or self._spoiled or self.state is not FileState.COMPLETE:
+            return None
+        if self.stream is not None:
+            if self.stream.descriptor is not None or self._seen_attempt:
+                return None  # reads that are under way use the stream's own
+            self._lender.settle(self)
+        descriptor = None if self.blob is None else self._open_blob(self.blob)
+        return None if descriptor is None else descriptor.number
+
     async def read(self, span: Span) -> Buffer:
         """Return the bytes of *span*, waiting for those that are not here yet.
 

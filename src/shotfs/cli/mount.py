@@ -82,6 +82,14 @@ def mount(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Refuse every change through this mount.")
     ] = False,
+    zero_upcall: Annotated[
+        bool,
+        typer.Option(
+            "--zero-upcall",
+            help="With --read-only: let the kernel open files without asking. Fast for libraries"
+            " and published versions; nobody knows who opens what.",
+        ),
+    ] = False,
     at: AtOption = None,
     at_without_versions: WithoutVersionsOption = None,
     pin: PinOption = None,
@@ -96,10 +104,11 @@ def mount(
     Example: shotfs mount --config /etc/shotfs/shotfs.toml /shows
     """
     view = _View.of(at, at_without_versions, pin)
+    modes = _Modes(read_only, zero_upcall)
     if foreground:
-        _mount_in_foreground(mountpoint, config, view, read_only=read_only, ready_fd=ready_fd)
+        _mount_in_foreground(mountpoint, config, view, modes, ready_fd=ready_fd)
     else:
-        _mount_in_background(mountpoint, config, view, read_only=read_only, timeout_s=start_timeout)
+        _mount_in_background(mountpoint, config, view, modes, timeout_s=start_timeout)
 
 
 @app.command(name="serve")
@@ -179,6 +188,21 @@ def unmount(
         )
 
 
+class _Modes(NamedTuple):
+    """How to mount, by the command line; the configuration may say so too."""
+
+    read_only: bool
+    zero_upcall: bool
+
+    @property
+    def options(self) -> list[str]:
+        """The options that say it."""
+        return [
+            *(["--read-only"] if self.read_only else []),
+            *(["--zero-upcall"] if self.zero_upcall else []),
+        ]
+
+
 class _View(NamedTuple):
     """What the command line pins; it wins over the configuration."""
 
@@ -227,7 +251,7 @@ def _load(config: str | None, view: _View | None = None) -> Loaded:
 
 
 def _mount_in_foreground(
-    mountpoint: str, config: str | None, view: _View, *, read_only: bool, ready_fd: int | None
+    mountpoint: str, config: str | None, view: _View, modes: _Modes, *, ready_fd: int | None
 ) -> None:
     with _reporting(ready_fd) as ready:
         loaded = _load(config, view)
@@ -235,11 +259,19 @@ def _mount_in_foreground(
         from shotfs.fuse import mountpoint as mountpoints
 
         path = mountpoints.ensure_ready(mountpoint)
-        raise typer.Exit(application.run_mount(loaded, path, read_only=read_only, ready=ready))
+        raise typer.Exit(
+            application.run_mount(
+                loaded,
+                path,
+                read_only=modes.read_only,
+                zero_upcall=modes.zero_upcall,
+                ready=ready,
+            )
+        )
 
 
 def _mount_in_background(
-    mountpoint: str, config: str | None, view: _View, *, read_only: bool, timeout_s: float
+    mountpoint: str, config: str | None, view: _View, modes: _Modes, *, timeout_s: float
 ) -> None:
     from shotfs.fuse import mountpoint as mountpoints
 
@@ -247,7 +279,7 @@ def _mount_in_background(
     loaded = _load(config, view)
     path = mountpoints.ensure_ready(mountpoint)
     options = ["--foreground", *_config_arguments(config, loaded), *view.options]
-    options += ["--read-only"] if read_only else []
+    options += modes.options
     try:
         pid = _launch([*options, "--", path], loaded, timeout_s)
     except BaseException:

@@ -138,6 +138,31 @@ class MountSettings(Section):
         description="How many directories one process may list at once before listings_per_s"
         " counts: more than any scene has, so that no renderer ever waits.",
     )
+    passthrough: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Let the kernel read cached files, and write outputs, by itself at the speed of"
+        " the disk (Linux 6.9, root or CAP_SYS_ADMIN, the C helper). 'auto' where it can; 'off'"
+        " never. `shotfs status` says what is in use, and why not.",
+    )
+    passthrough_bytes_min: SizeBytes = Field(
+        default=MIB,
+        le=GIB,
+        description="Cached files from this size on are opened passthrough, in bytes. After a read"
+        " of one the kernel asks once more for its attributes, which costs small files more than"
+        " they gain.",
+    )
+    passthrough_files_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=4096,
+        description="How many files may be open passthrough at once; each holds a file open in the"
+        " kernel. More of them are opened as usual.",
+    )
+    zero_upcall: bool = Field(
+        default=False,
+        description="Have the kernel open files without asking, for libraries and published"
+        " versions: opens cost what they cost on a local disk. Needs read_only and the C helper."
+        " Nobody knows who opens what then: no opens are counted, and what is read may be evicted"
+        " meanwhile and is fetched again.",
+    )
     attribute_ttl_s_max: Seconds = Field(
         default=86400.0,
         description="The longest time, in seconds, that the kernel may keep attributes and names"

@@ -9,7 +9,7 @@ dozen background requests would be under way (field notes).
 So the answer takes a detour. While the session opens, a socket stands in the place of the device's
 descriptor; what the library writes to it is amended and passed on. Then the device gets its
 descriptor back, and nothing of this is in the way of requests. A C library that interposes
-`fuse_session_mount` (field notes) can do the same and more; it needs a compiler at installation.
+`fuse_session_mount` (field notes) could do the same; here it needs no compiler.
 
 References: struct fuse_init_in and fuse_init_out in <linux/fuse.h>.
 """
@@ -17,11 +17,13 @@ References: struct fuse_init_in and fuse_init_out in <linux/fuse.h>.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pyfuse3
 import trio
@@ -32,18 +34,51 @@ DEVICE = os.makedev(10, 229)
 PARALLEL_DIROPS = 1 << 18
 """FUSE_PARALLEL_DIROPS: look-ups and listings of one directory may be under way together."""
 
+INIT_EXT = 1 << 30
+"""FUSE_INIT_EXT: both sides have more than 32 flags."""
+
+PASSTHROUGH = 1 << (37 - 32)
+"""FUSE_PASSTHROUGH, in the second word: the kernel may read and write a file of ours by itself."""
+
+CACHE_SYMLINKS = 1 << 23
+"""FUSE_CACHE_SYMLINKS: where a symbolic link points is asked for once; it is an inode's content,
+and an alias that moves is another inode."""
+
+HANDLE_KILLPRIV_V2 = 1 << 28
+"""FUSE_HANDLE_KILLPRIV_V2: no request for `security.capability` before every write."""
+
+STACK_DEPTH = 1
+"""How many stacked file systems we are: our own files may lie on none."""
+
 REQUEST_BYTES_MAX = 2 * 1024 * 1024
 """The kernel refuses to be read with a buffer that is smaller than its largest request."""
 
 _IN_HEADER_BYTES = 40
-_IN_INIT = struct.Struct("=IIII")  # major, minor, max_readahead, flags
+_IN_INIT = struct.Struct("=IIIII")  # major, minor, max_readahead, flags, flags2
 _OUT_HEADER = struct.Struct("=IiQ")  # length, error, unique
-_OUT_INIT = struct.Struct(
-    "=IIIIHH"
-)  # major, minor, max_readahead, flags, max_background, threshold
+_OUT_INIT = struct.Struct("=IIIIHHIIHHII")
+# major, minor, max_readahead, flags, max_background, threshold, max_write, time_gran, max_pages,
+# map_alignment, flags2, max_stack_depth
 
 
-def amended(answer: bytes, request: bytes, *, max_background: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What holds for a session.
+
+    Attributes:
+        max_background: how many background requests may be under way.
+        parallel_lookups: look-ups in one directory do not wait for each other.
+        passthrough: the kernel can read and write files of ours by itself.
+    """
+
+    max_background: int
+    parallel_lookups: bool
+    passthrough: bool
+
+
+def amended(
+    answer: bytes, request: bytes, *, max_background: int, passthrough: bool
+) -> tuple[bytes, Agreed | None]:
     """Return the *answer* to FUSE_INIT with what we want of what the kernel offered in *request*.
 
     Args:
@@ -51,20 +86,29 @@ def amended(answer: bytes, request: bytes, *, max_background: int) -> bytes:
         request: the kernel's own words.
         max_background: how many background requests may be under way; the kernel slows down
             writers at 3/4 of it.
+        passthrough: ask for it, where it is offered.
+
+    Returns:
+        The answer, and what was agreed; None if the answer says no more than an error.
     """
     body = _OUT_HEADER.size
     if len(request) < _IN_HEADER_BYTES + _IN_INIT.size or len(answer) < body + _OUT_INIT.size:
-        return answer
+        return answer, None
     _, error, _ = _OUT_HEADER.unpack_from(answer)
     if error:
-        return answer
-    offered = _IN_INIT.unpack_from(request, _IN_HEADER_BYTES)[3]
-    major, minor, readahead, flags, _, _ = _OUT_INIT.unpack_from(answer, body)
-    flags |= offered & PARALLEL_DIROPS
+        return answer, None
+    _, _, _, offered, offered_2 = _IN_INIT.unpack_from(request, _IN_HEADER_BYTES)
+    fields = list(_OUT_INIT.unpack_from(answer, body))
+    fields[3] |= offered & (PARALLEL_DIROPS | CACHE_SYMLINKS | HANDLE_KILLPRIV_V2)
+    fields[4], fields[5] = max_background, max_background * 3 // 4
+    granted = passthrough and bool(offered & INIT_EXT) and bool(offered_2 & PASSTHROUGH)
+    if granted:
+        fields[3] |= INIT_EXT
+        fields[10] |= PASSTHROUGH
+        fields[11] = STACK_DEPTH
     made = bytearray(answer)
-    threshold = max_background * 3 // 4
-    _OUT_INIT.pack_into(made, body, major, minor, readahead, flags, max_background, threshold)
-    return bytes(made)
+    _OUT_INIT.pack_into(made, body, *fields)
+    return bytes(made), Agreed(max_background, bool(fields[3] & PARALLEL_DIROPS), granted)
 
 
 def device_descriptors() -> set[int]:
@@ -79,7 +123,9 @@ def device_descriptors() -> set[int]:
     return found
 
 
-async def open_session(descriptor: int, opened: trio.Event, *, max_background: int) -> None:
+async def open_session(
+    descriptor: int, opened: trio.Event, *, max_background: int, passthrough: bool
+) -> Agreed:
     """Let pyfuse3 open its session with the kernel on *descriptor*, and amend its answer.
 
     Call it after `pyfuse3.init` and before `pyfuse3.main`.
@@ -88,6 +134,10 @@ async def open_session(descriptor: int, opened: trio.Event, *, max_background: i
         descriptor: the FUSE device, as the library knows it; the same when this returns.
         opened: set by `Operations.init`, which the library calls before it answers.
         max_background: as `amended`.
+        passthrough: as `amended`.
+
+    Returns:
+        What holds for the session.
 
     Raises:
         OSError: the kernel has taken the mount away, or the library did not answer.
@@ -97,8 +147,16 @@ async def open_session(descriptor: int, opened: trio.Event, *, max_background: i
         request = os.read(device, REQUEST_BYTES_MAX)
         ours.send(request)
         await _run_until(descriptor, opened)
-        answer = ours.recv(REQUEST_BYTES_MAX)
-        os.write(device, amended(answer, request, max_background=max_background))
+        answer, agreed = amended(
+            ours.recv(REQUEST_BYTES_MAX),
+            request,
+            max_background=max_background,
+            passthrough=passthrough,
+        )
+        os.write(device, answer)
+    if agreed is None:
+        raise OSError(errno.EPROTO, "the library and the kernel do not understand each other")
+    return agreed
 
 
 @contextlib.contextmanager

@@ -27,9 +27,10 @@ class Node:
         identity: `Attributes.identity` when it was looked up.
         lookups: how many of the kernel's references are left.
         handles: open files of this inode; fstat asks the newest.
+        backing: the kernel's number of the file that it reads in place of asking us; 0: it asks.
     """
 
-    __slots__ = ("handles", "identity", "lookups", "number", "path")
+    __slots__ = ("backing", "handles", "identity", "lookups", "number", "path")
 
     def __init__(self, number: int, path: str, identity: int) -> None:
         self.number = number
@@ -37,6 +38,7 @@ class Node:
         self.identity = identity
         self.lookups = 0
         self.handles: tuple[Handle, ...] = ()
+        self.backing = 0
 
 
 class InodeTable:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyfuse3
 import trio
@@ -17,9 +18,12 @@ from pyfuse3 import InodeT
 
 from shotfs.config import MountSettings
 from shotfs.errors import MountFailed
-from shotfs.fuse import forgetting, handshake, tuning
+from shotfs.fuse import features, forgetting, handshake, tuning
+from shotfs.fuse.inode_reads import InodeReads
 from shotfs.fuse.mountpoint import ensure_ready
 from shotfs.fuse.operations import Operations
+from shotfs.fuse.passthrough import Passthrough
+from shotfs.fuse.probe import ProbeFile, read_through
 from shotfs.observe.metrics import Metrics
 from shotfs.vfs import FileSystem
 from shotfs.vfs.attributes import directory_identity
@@ -46,6 +50,11 @@ class Mount:
         metrics: counts requests.
         mountpoint: absolute path of an empty directory.
         read_only: the kernel refuses every change.
+        zero_upcall: the kernel opens files without asking, where the helper can; *read_only* then.
+        backing_directory: on the disk whose files the kernel shall read by itself.
+
+    Attributes:
+        passthrough: files that the kernel reads and writes by itself.
     """
 
     def __init__(
@@ -56,6 +65,8 @@ class Mount:
         *,
         mountpoint: str,
         read_only: bool,
+        zero_upcall: bool,
+        backing_directory: str,
     ) -> None:
         self.mountpoint = mountpoint
         self.read_only = read_only
@@ -64,11 +75,28 @@ class Mount:
         self._descriptor = -1
         self._session = trio.Event()
         self._ending = trio.Event()
+        self._backing_directory = backing_directory
+        self.passthrough = Passthrough(
+            bytes_min=settings.passthrough_bytes_min, files_max=settings.passthrough_files_max
+        )
+        self._zero_upcall_problem = features.zero_upcall_obstacle() if zero_upcall else ""
+        self._zero_upcall = zero_upcall and not self._zero_upcall_problem
+        self._inode_reads = InodeReads(filesystem) if self._zero_upcall else None
         self.operations = Operations(
             filesystem,
             metrics,
             request_deadline_s=settings.request_deadline_s,
             serving=self._session.set,
+            passthrough=self.passthrough,
+            inode_reads=self._inode_reads,
+        )
+
+    def features(self) -> Mapping[str, Any]:
+        """Return which fast paths of the kernel are in use, and why not."""
+        return features.report(
+            self.passthrough,
+            zero_upcall=self._zero_upcall,
+            zero_upcall_problem=self._zero_upcall_problem,
         )
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -84,7 +112,10 @@ class Mount:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run, nursery)
                 nursery.start_soon(self._cut, nursery)
+                if self._inode_reads is not None:
+                    nursery.start_soon(self._inode_reads.run)
                 await self._tune()
+                await self._prove_passthrough()
                 log.info("serving", extra={"mountpoint": self.mountpoint})
                 task_status.started()
         finally:
@@ -153,10 +184,16 @@ class Mount:
         nursery.cancel_scope.cancel()
 
     async def _open_session(self, descriptor: int) -> None:
+        # Opens that never come cannot say what backs a file.
+        obstacle = "zero_upcall" if self._zero_upcall else ""
+        obstacle = obstacle or features.passthrough_obstacle(self._settings.passthrough)
         with trio.move_on_after(START_DEADLINE_S) as scope:
             try:
-                await handshake.open_session(
-                    descriptor, self._session, max_background=self._settings.blocked_reads_max
+                agreed = await handshake.open_session(
+                    descriptor,
+                    self._session,
+                    max_background=self._settings.blocked_reads_max,
+                    passthrough=not obstacle,
                 )
             except OSError as exc:
                 raise MountFailed(
@@ -168,6 +205,28 @@ class Mount:
                 f"{self.mountpoint}: the kernel did not open the session "
                 f"within {START_DEADLINE_S} s"
             )
+        if agreed.passthrough:
+            self.passthrough.start(descriptor)
+        else:
+            self.passthrough.stop(obstacle or "this kernel does not offer it (Linux 6.9 and later)")
+
+    async def _prove_passthrough(self) -> None:
+        """Read a test file through the mount before anybody else reads."""
+        if not self.passthrough.active:
+            return
+        try:
+            probe = await trio.to_thread.run_sync(ProbeFile, self._backing_directory)
+        except OSError as exc:
+            self.passthrough.stop(f"no test file can be made: {exc}")
+            return
+        try:
+            with self.operations.showing(probe):
+                problem = await read_through(self.mountpoint, probe)
+        finally:
+            probe.remove()
+        if problem:
+            log.warning("files are opened without passthrough: %s", problem)
+            self.passthrough.stop(problem)
 
     async def _mount(self) -> int:
         """Mount; return the descriptor of the FUSE device."""
@@ -176,6 +235,9 @@ class Mount:
             options.add("allow_other")
         if self.read_only:
             options.add("ro")
+        if self._zero_upcall_problem:
+            log.warning("files are opened one by one: %s", self._zero_upcall_problem)
+        features.set_reads_by_inode(self._zero_upcall)
         before = handshake.device_descriptors()
         try:
             await trio.to_thread.run_sync(

@@ -5,11 +5,11 @@ Owns the inode table and the open handles. One event loop.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
 
 import pyfuse3
 import trio
@@ -30,7 +30,11 @@ from pyfuse3 import (
 )
 
 from shotfs.digest import Buffer
+from shotfs.fuse.file_handles import FileHandles
+from shotfs.fuse.inode_reads import InodeReads
 from shotfs.fuse.inodes import InodeTable, Node
+from shotfs.fuse.passthrough import Passthrough
+from shotfs.fuse.probe import ProbeFile
 from shotfs.fuse.upcalls import upcall
 from shotfs.observe.metrics import Metrics
 from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Kind, Missing, Snapshot
@@ -60,6 +64,8 @@ class Operations(pyfuse3.Operations):
         metrics: counts requests.
         request_deadline_s: seconds after which a request is answered ETIMEDOUT.
         serving: called once, when the kernel has opened the session.
+        passthrough: decides which files the kernel reads and writes by itself.
+        inode_reads: answers the reads of a mount without opens; None for any other mount.
     """
 
     supports_dot_lookup = False
@@ -73,6 +79,8 @@ class Operations(pyfuse3.Operations):
         *,
         request_deadline_s: float,
         serving: Callable[[], None],
+        passthrough: Passthrough,
+        inode_reads: InodeReads | None = None,
     ) -> None:
         super().__init__()
         self.metrics = metrics
@@ -82,7 +90,20 @@ class Operations(pyfuse3.Operations):
         self._inodes = InodeTable(directory_identity(""))
         self._files: dict[int, _OpenFile] = {}
         self._directories: dict[int, Snapshot] = {}
-        self._numbers = count(1)
+        self._numbers = FileHandles(self._files, self._directories)
+        self._passthrough = passthrough
+        self._inode_reads = inode_reads
+        self._probe: tuple[int, ProbeFile] | None = None
+
+    @contextlib.contextmanager
+    def showing(self, probe: ProbeFile) -> Iterator[None]:
+        """Show *probe* in the mount's root for the block, to whoever knows its name."""
+        number = self._inodes.number(probe.attributes().identity)
+        self._probe = number, probe
+        try:
+            yield
+        finally:
+            self._probe = None
 
     @property
     def inode_count(self) -> int:
@@ -113,6 +134,8 @@ class Operations(pyfuse3.Operations):
             _, opened = self._files.popitem()
             with trio.CancelScope(shield=True):
                 await opened.handle.abandon()
+        if self._inode_reads is not None:
+            await self._inode_reads.aclose()
 
     # --- names -----------------------------------------------------------------------------------
 
@@ -122,6 +145,8 @@ class Operations(pyfuse3.Operations):
     ) -> EntryAttributes:
         """Look a name up; a miss is remembered by the kernel as long as the policy says."""
         path = self._path(parent_inode, name)
+        if self._probe is not None and path == self._probe[1].name:
+            return self._remembered(path, self._probe[1].attributes())
         generation = self._filesystem.generation
         found = await self._filesystem.lookup(path, _caller(ctx))
         if isinstance(found, Missing):
@@ -255,11 +280,15 @@ class Operations(pyfuse3.Operations):
     @upcall("open", deadline=False)
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """Open a file. No deadline: a writable copy of a large file takes its time."""
+        if self._inode_reads is not None:
+            raise FUSEError(errno.ENOSYS)  # from now on the kernel opens without asking
         node = self._node(inode)
+        if self._probe is not None and inode == self._probe[0]:
+            return self._opened(self._probe[1], node, flags)
         handle = await self._filesystem.open(
             node.path, flags, identity=node.identity, caller=_caller(ctx)
         )
-        return self._opened(handle, node)
+        return self._opened(handle, node, flags)
 
     @upcall("create")
     async def create(
@@ -274,11 +303,14 @@ class Operations(pyfuse3.Operations):
         path = self._new_path(parent_inode, name)
         made, handle = await self._filesystem.create(path, stat.S_IMODE(mode), flags, _caller(ctx))
         entry = self._remembered(path, made)
-        return self._opened(handle, self._node(entry.st_ino)), entry
+        node = self._node(entry.st_ino)
+        return self._opened(handle, node, flags, creating=True), entry
 
     @upcall("read", deadline=False)
     async def read(self, fh: FileHandleT, off: int, size: int) -> Buffer:  # type: ignore[override]  # pyfuse3 takes any contiguous buffer, its stub says bytes
         """Read. The cache watches progress and ends what stalls."""
+        if self._inode_reads is not None:
+            return await self._inode_reads.read(self._node(fh), off, size)
         handle = self._files[fh].handle
         ready = handle.read_now(off, size)
         return await handle.read(off, size) if ready is None else ready
@@ -291,11 +323,15 @@ class Operations(pyfuse3.Operations):
     @upcall("flush", deadline=False)
     async def flush(self, fh: FileHandleT) -> None:
         """Answer close(): durable on this node, or in the origin."""
+        if self._inode_reads is not None:
+            raise FUSEError(errno.ENOSYS)  # nor does it ask when one is closed
         await self._files[fh].handle.flush()
 
     @upcall("fsync", deadline=False)
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
         """Make what was written durable."""
+        if self._inode_reads is not None:
+            return  # nothing is ever written
         await self._files[fh].handle.fsync()
 
     @upcall("release", deadline=False)
@@ -305,6 +341,7 @@ class Operations(pyfuse3.Operations):
         opened.node.handles = tuple(
             handle for handle in opened.node.handles if handle is not opened.handle
         )
+        self._passthrough.released(opened.node)
         with trio.CancelScope(shield=True):
             await opened.handle.close()
 
@@ -314,7 +351,7 @@ class Operations(pyfuse3.Operations):
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         """Take the snapshot that this handle will list. Tiers end what stalls, page by page."""
         snapshot = await self._filesystem.snapshot(self._node(inode).path, _caller(ctx))
-        number = next(self._numbers)
+        number = self._numbers.of_directory(cached=False, kept=False)
         self._directories[number] = snapshot
         return FileHandleT(number)
 
@@ -405,8 +442,13 @@ class Operations(pyfuse3.Operations):
             raise FUSEError(errno.ESTALE)
         return found
 
-    def _opened(self, handle: Handle, node: Node) -> FileInfo:
-        number = next(self._numbers)
+    def _opened(
+        self, handle: Handle, node: Node, flags: int, *, creating: bool = False
+    ) -> FileInfo:
+        """Return what the kernel is told of *handle*. No await: the mode of an inode is one."""
+        backing = self._passthrough.open(node, handle, creating=creating)
+        writable = flags & os.O_ACCMODE != os.O_RDONLY
+        number = self._numbers.of_file(writable=writable, backing=backing)
         self._files[number] = _OpenFile(handle, node)
         node.handles = (*node.handles, handle)
         # An inode is one revision, so the kernel's pages of it are right for as long as it lives.

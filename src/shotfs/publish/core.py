@@ -20,6 +20,7 @@ from shotfs.publish.claims import Claims
 from shotfs.publish.data_files import hash_data, keep_data, remove_if_there, sync_data
 from shotfs.publish.entry import Content, SpoolEntry
 from shotfs.publish.journal import Journal
+from shotfs.publish.lending import Lending
 from shotfs.publish.room import Room
 from shotfs.publish.states import Event, State
 from shotfs.publish.table import Table
@@ -51,6 +52,7 @@ class Core:
     table: Table
     journal: Journal
     room: Room
+    lending: Lending
     next_serial: int
     serial_mark: int
     disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))
@@ -62,12 +64,7 @@ class Core:
 
     def data_path(self, entry: SpoolEntry) -> str:
         """Return where the bytes of *entry* are."""
-        place = "files"
-        if entry.state is State.QUARANTINED:
-            place = "quarantine"
-        elif entry.aside:
-            place = "aside"
-        return os.path.join(self.directory, place, str(entry.serial))
+        return os.path.join(self.directory, entry.place, str(entry.serial))
 
     async def new_serial(self) -> int:
         """Return a number that this spool never gave before."""
@@ -142,6 +139,7 @@ class Core:
         Raises:
             SpoolFull, SpoolBroken: the bytes or their record may not be on disk.
         """
+        self.lending.measure(entry)
         self.raise_damage(entry)
         if entry.pristine:
             return  # nobody's output yet
@@ -175,6 +173,18 @@ class Core:
             problem = translated(entry.path, error)
             self.damage(entry, Span(0, max(entry.size_bytes, 1)), problem)
             raise problem from error
+
+    async def writing_again(self, entry: SpoolEntry) -> None:
+        """Journal that a lent file, which was closed, was written again since.
+
+        Raises:
+            SpoolFull, SpoolBroken: the journal.
+        """
+        async with entry.lock:
+            if entry.clean or entry.unlinked or not entry.journalled:
+                return
+            with trio.CancelScope(shield=True):
+                await self.journal.commit(rows.writing_again(entry))
 
     def damage(self, entry: SpoolEntry, span: Span, problem: ShotfsError) -> None:
         """Note that *span* was not stored; the entry is not sealed until it is written anew."""

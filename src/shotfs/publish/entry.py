@@ -141,6 +141,8 @@ class SpoolEntry:
         attempts: uploads begun since the seal or the start.
         open_handles: handles of all kinds.
         writers: handles that may write.
+        lent: handles through which the kernel reads and writes without us (`lending`).
+        lent_stamp: size in bytes and mtime of the data file when it was measured last.
         journalled: the journal has a row for it.
         clean: that row says: closed, nothing written since. The next write changes it first.
         closed_once: that row said so at some time: somebody was told that it is safe.
@@ -183,6 +185,8 @@ class SpoolEntry:
     attempts: int = 0
     open_handles: int = 0
     writers: int = 0
+    lent: int = 0
+    lent_stamp: tuple[int, int] = (0, 0)
     journalled: bool = False
     clean: bool = False
     closed_once: bool = False
@@ -205,6 +209,13 @@ class SpoolEntry:
 
     def __repr__(self) -> str:
         return f"<SpoolEntry {self.serial} {self.path!r} {self.kind} {self.state}>"
+
+    @property
+    def place(self) -> str:
+        """In which directory of the spool the data file is, named by `serial`."""
+        if self.state is State.QUARANTINED:
+            return "quarantine"
+        return "aside" if self.aside else "files"
 
     @property
     def digest(self) -> Digest | None:

@@ -32,6 +32,7 @@ from shotfs.publish.entry import (
     load_terms,
 )
 from shotfs.publish.journal import Journal, open_journal
+from shotfs.publish.lending import Lending
 from shotfs.publish.room import Room
 from shotfs.publish.spool import Spool
 from shotfs.publish.states import Event, State, transition
@@ -75,7 +76,8 @@ async def open_spool(
         try:
             table = Table(metrics)
             room = Room(directory, settings.bytes_max, settings.free_bytes_min, table)
-            core = Core(directory, "", table, journal, room, next_serial=0, serial_mark=0)
+            lending = Lending(directory, settings.bytes_max, settings.free_bytes_min, table)
+            core = Core(directory, "", table, journal, room, lending, next_serial=0, serial_mark=0)
             await _recover(core)
             yield Spool(core)
         finally:

@@ -104,6 +104,15 @@ class Spool:
         """Sum of the sizes of all files in the spool."""
         return self.core.table.used_bytes
 
+    def measure(self, entry: SpoolEntry) -> None:
+        """Bring size and time of a file up to date that the kernel writes by itself."""
+        if entry.lent:
+            self.core.lending.measure(entry)
+
+    async def watch_lent(self) -> None:
+        """Watch files that the kernel writes by itself; for ever."""
+        await self.core.lending.run(self.core.writing_again, self.core.damage)
+
     # --- files -----------------------------------------------------------------------------------
 
     async def create(
@@ -375,6 +384,7 @@ class Spool:
                 raise PublishedImmutable(
                     f"{entry.path}: is, or may be, in the origin already; its attributes are fixed"
                 )
+            self.measure(entry)  # else the time that is set now would be taken for an old one
             mode = entry.mode if mode is None else mode & 0o7777
             uid = entry.uid if uid is None else uid
             gid = entry.gid if gid is None else gid

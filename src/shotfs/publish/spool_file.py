@@ -33,6 +33,7 @@ class SpoolFile:
         self._core = core
         self._descriptor = descriptor
         self._epoch = entry.finished_handles
+        self._lent = False
         entry.open_handles += 1
         entry.writers += writable
 
@@ -41,8 +42,17 @@ class SpoolFile:
         return f"<SpoolFile {self.entry.path!r} {self.entry.state} {how}>"
 
     def fileno(self) -> int:
-        """Return the descriptor of the data file, for kernel passthrough of reads."""
+        """Return the descriptor of the data file."""
         return self._open_descriptor()
+
+    def lendable(self) -> bool:
+        """Whether the kernel may write the data file of this new entry by itself (`lending`)."""
+        return self.writable and self._core.lending.allows(self.entry)
+
+    def lend(self) -> None:
+        """Note that what is done through this handle, until it is closed, is not seen here."""
+        self._lent = True
+        self._core.lending.begin(self.entry)
 
     def read_now(self, span: Span) -> Buffer | None:
         """Return the bytes of *span* up to the end of the file, or None if that would block."""
@@ -133,6 +143,8 @@ class SpoolFile:
                     raise translated(entry.path, error) from error
                 self._set_size(size_bytes)
                 _touch(entry)
+                if entry.lent:
+                    self._core.lending.restamp(entry)
             _cut_damage(entry, size_bytes)
 
     async def flush(self) -> bool:
@@ -148,6 +160,7 @@ class SpoolFile:
         if not self.writable or self.entry.unlinked:
             return False
         async with self.entry.lock:
+            self._see_writes()
             had_data = self.entry.written
             self._core.raise_damage(self.entry)
             if self.entry.state is State.OPEN:
@@ -165,6 +178,7 @@ class SpoolFile:
         if self.entry.unlinked:
             return
         async with self.entry.lock:
+            self._see_writes()
             if self.entry.state is State.OPEN:
                 await self._core.persist(
                     self.entry, self._descriptor if self.writable else None, closing=False
@@ -186,12 +200,24 @@ class SpoolFile:
         """
         await self._give_up(finish=False)
 
+    def _see_writes(self) -> None:
+        """Learn what was written to a lent file; two writes within one tick look the same."""
+        entry = self.entry
+        if not entry.lent or not self.writable:
+            return
+        self._core.lending.measure(entry)
+        entry.dirty = True
+        if entry.written and (problem := self._core.lending.doubt(entry)):
+            self._core.damage(entry, Span(0, max(entry.size_bytes, 1)), problem)
+
     async def _give_up(self, *, finish: bool) -> None:
         entry = self.entry
         with trio.CancelScope(shield=True):
             async with entry.lock:
                 if self._descriptor < 0:
                     return
+                if self._lent:
+                    self._core.lending.end(entry)
                 descriptor, self._descriptor = self._descriptor, -1
                 entry.open_handles -= 1
                 entry.writers -= self.writable

@@ -401,6 +401,7 @@ class NodeFinder:
 
     def spooled_attributes(self, entry: SpoolEntry) -> Attributes:
         """Return what stat shows of a file or symbolic link in the spool."""
+        self._spool.measure(entry)
         return Attributes(
             identity=spool_identity(self._spool.identity, entry.serial),
             kind=Kind.SYMLINK if entry.kind is EntryKind.SYMLINK else Kind.FILE,

@@ -60,6 +60,22 @@ class Handle(Protocol):
         """Return up to *size* bytes; fewer only at the end of the file."""
         ...
 
+    def backing(self, *, bytes_min: int, creating: bool) -> int | None:
+        """Return a descriptor of the whole content, for a kernel that reads and writes it itself.
+
+        Args:
+            bytes_min: smaller content is not worth it.
+            creating: the file was just made by this handle, and nobody else has it open.
+
+        Returns:
+            None where every access must come by here. The descriptor is the handle's.
+        """
+        ...
+
+    def join_backing(self) -> None:
+        """Note that what this handle does to the content is not seen here."""
+        ...
+
     async def write(self, offset: int, data: Buffer) -> int:
         """Store *data* and return how many bytes that were."""
         ...
@@ -158,6 +174,15 @@ class PublishedHandle:
             if failure.span.start <= span.start and span.stop <= failure.span.stop:
                 raise failure.error
 
+    def backing(self, *, bytes_min: int, creating: bool) -> int | None:
+        """Return the descriptor of the blob: whole and verified (S6), never written again."""
+        if creating or self._size_bytes < bytes_min:
+            return None
+        return self._cached.blob_descriptor()
+
+    def join_backing(self) -> None:
+        """Reads leave no trace; the lease holds until the handle is closed."""
+
     async def write(self, offset: int, data: Buffer) -> int:
         """Refuse: the handle was opened for reading."""
         raise NotPermitted(f"write of {len(data)} bytes at {offset} to a handle that only reads")
@@ -218,6 +243,15 @@ class SpoolHandle:
         """Return the bytes."""
         stop = min(offset + size, self._file.entry.size_bytes)
         return await self._file.read(Span(offset, stop)) if offset < stop else EMPTY
+
+    def backing(self, *, bytes_min: int, creating: bool) -> int | None:
+        """Return the descriptor of the data file, where `publish` can do without seeing writes."""
+        del bytes_min  # of a new file nobody knows how large it will be
+        return self._file.fileno() if creating and self._file.lendable() else None
+
+    def join_backing(self) -> None:
+        """From here on the data file itself says how large and how old it is."""
+        self._file.lend()
 
     async def write(self, offset: int, data: Buffer) -> int:
         """Store *data* in the spool.

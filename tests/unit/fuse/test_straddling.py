@@ -10,6 +10,7 @@ import trio
 
 from shotfs.fuse.inodes import ROOT
 from shotfs.fuse.operations import Operations
+from shotfs.fuse.passthrough import Passthrough
 from shotfs.observe.metrics import Metrics
 from shotfs.vfs import Attributes, Caller, Kind, Missing
 from shotfs.vfs.attributes import directory_identity
@@ -54,7 +55,13 @@ NOTHING = Missing("ant", possible=False, ttl_s=TTL_S)
 
 def operations(found: Attributes | Missing, *, swap: bool) -> Operations:
     filesystem: Any = FileSystem(found, swap=swap)
-    return Operations(filesystem, Metrics(), request_deadline_s=10, serving=lambda: None)
+    return Operations(
+        filesystem,
+        Metrics(),
+        request_deadline_s=10,
+        serving=lambda: None,
+        passthrough=Passthrough(bytes_min=0, files_max=0),
+    )
 
 
 @pytest.mark.parametrize("found", [DIRECTORY, NOTHING], ids=["found", "missing"])

@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from shotfs.errors import PathNotFound, PublishedImmutable, SpoolFull, TierUnavailable
 from shotfs.fuse.inodes import Node
 from shotfs.fuse.operations import Operations, _OpenFile
+from shotfs.fuse.passthrough import Passthrough
 from shotfs.fuse.upcalls import upcall
 from shotfs.observe.metrics import Metrics
 
@@ -212,7 +213,13 @@ HANDLERS = sorted(
 def operations() -> Operations:
     """Operations with an inode and an open file, on a file system that is broken throughout."""
     broken: Any = Broken()
-    made = Operations(broken, Metrics(), request_deadline_s=DEADLINE_S, serving=lambda: None)
+    made = Operations(
+        broken,
+        Metrics(),
+        request_deadline_s=DEADLINE_S,
+        serving=lambda: None,
+        passthrough=Passthrough(bytes_min=0, files_max=0),
+    )
     node = Node(7, "ant", 7)
     made._inodes._nodes[7] = node
     made._files[1] = _OpenFile(broken, node)

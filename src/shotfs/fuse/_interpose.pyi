@@ -1,0 +1,9 @@
+NUMBER_BITS: int
+NOFLUSH: int
+CACHE_DIR: int
+KEEP_CACHE: int
+BACKING_SHIFT: int
+
+def set_reads_by_inode(wanted: bool, /) -> None: ...
+def libfuse_version() -> int: ...
+def is_interposed() -> bool: ...

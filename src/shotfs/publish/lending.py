@@ -1,0 +1,163 @@
+"""Lending: data files that the kernel writes by itself while applications have them open.
+
+With FUSE passthrough no write of such a file comes by here. What the other parts of the spool know
+from each write, they learn from the data file itself: its size and time are read whenever somebody
+asks, before each fsync, and a few times a second. So
+
+- the journal says within a quarter of a second that a closed file is being written again;
+- the limits of the spool are checked when a file is made, not for each write, so a file is lent
+  only while there is a good deal of room;
+- an application that ignores ENOSPC must not have its stump published: when the disk is all but
+  full, every file that is lent counts as damaged, and its close says so.
+
+Event loop only. Asking for the size of a file or the room of a disk does not hop to a thread: it
+takes a microsecond, as the open of a blob does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from shotfs.errors import ShotfsError, SpoolFull
+from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.states import State
+from shotfs.publish.table import Table
+from shotfs.tiers.base import Span
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 0.25
+
+SPARE_BYTES_MIN = 2 * 1024 * 1024 * 1024
+"""Room beyond every limit that must be there for a file to be lent: more than disks here take in
+between two looks (a page cache takes 2 to 4 GB/s)."""
+
+FLOOR_BYTES = 256 * 1024 * 1024
+"""With less free, a write that we did not see may have failed."""
+
+
+class Lending:
+    """The lent files of one spool.
+
+    Args:
+        directory: of the spool.
+        bytes_max: what the spool may hold.
+        free_bytes_min: what its disk keeps.
+        table: accounts of the spool.
+    """
+
+    def __init__(self, directory: str, bytes_max: int, free_bytes_min: int, table: Table) -> None:
+        self._directory = directory
+        self._bytes_max = bytes_max
+        self._floor_bytes = max(free_bytes_min, FLOOR_BYTES)
+        self._table = table
+        self._lent: set[SpoolEntry] = set()
+        self._stale: set[SpoolEntry] = set()
+        self._begun = trio.Event()
+
+    def __len__(self) -> int:
+        """How many files are lent."""
+        return len(self._lent)
+
+    def allows(self, entry: SpoolEntry) -> bool:
+        """Whether the data file of *entry*, made just now, may be lent."""
+        if entry.state is not State.OPEN or entry.pristine or entry.journalled:
+            return False
+        if entry.terms is not None and entry.terms.durability_origin:
+            return False  # a write after the close that published it must be refused
+        spare = min(
+            self._bytes_max - self._table.used_bytes, self._free_bytes() - self._floor_bytes
+        )
+        return spare >= SPARE_BYTES_MIN
+
+    def begin(self, entry: SpoolEntry) -> None:
+        """One more handle of *entry* through which writes go unseen."""
+        entry.lent += 1
+        if entry.lent == 1:
+            self._lent.add(entry)
+            self.restamp(entry)
+            self._begun.set()
+
+    def end(self, entry: SpoolEntry) -> None:
+        """One such handle less; what was written through it is measured."""
+        self.measure(entry)
+        entry.lent -= 1
+        if entry.lent == 0:
+            self._lent.discard(entry)
+
+    def measure(self, entry: SpoolEntry) -> None:
+        """Take size and time of a lent file from the disk."""
+        if not entry.lent:
+            return
+        stamp = self._stamp(entry)
+        if stamp is None or stamp == entry.lent_stamp:
+            return
+        entry.lent_stamp = stamp
+        size_bytes, mtime_ns = stamp
+        self._table.charge(size_bytes - entry.size_bytes)
+        entry.size_bytes = size_bytes
+        entry.mtime_ns = entry.ctime_ns = mtime_ns
+        entry.dirty = entry.written = True
+        if entry.clean:
+            entry.clean = False
+            self._stale.add(entry)
+
+    def restamp(self, entry: SpoolEntry) -> None:
+        """Take the data file as it is for what we know: we changed it ourselves."""
+        entry.lent_stamp = self._stamp(entry) or (0, 0)
+
+    def doubt(self, entry: SpoolEntry) -> SpoolFull | None:
+        """Return why writes to *entry* may have failed without our knowing; None: they did not."""
+        if not entry.lent or self._free_bytes() >= FLOOR_BYTES:
+            return None
+        return SpoolFull(
+            f"{entry.path}: the disk of the spool is full, and may have been before the last write",
+            fix="free space on it, or raise spool.free_bytes_min so that this is said earlier",
+        )
+
+    async def run(
+        self,
+        writing_again: Callable[[SpoolEntry], Awaitable[None]],
+        damage: Callable[[SpoolEntry, Span, ShotfsError], None],
+    ) -> None:
+        """Watch lent files for as long as there are any; for ever.
+
+        Args:
+            writing_again: journals that a closed file is being written.
+            damage: notes that a file may not be whole.
+        """
+        while True:
+            if not self._lent:
+                self._begun = trio.Event()
+                await self._begun.wait()
+            await trio.sleep(WATCH_S)
+            for entry in tuple(self._lent):
+                self.measure(entry)
+                problem = self.doubt(entry)
+                if problem is not None and entry.damaged is None:
+                    damage(entry, Span(0, max(entry.size_bytes, 1)), problem)
+            while self._stale:
+                entry = self._stale.pop()
+                try:
+                    await writing_again(entry)
+                except ShotfsError as error:
+                    log.warning("%s: %s", entry.path, error.message)
+
+    def _stamp(self, entry: SpoolEntry) -> tuple[int, int] | None:
+        try:
+            status = os.stat(os.path.join(self._directory, entry.place, str(entry.serial)))
+        except OSError as error:
+            log.warning("%s: cannot be measured: %s", entry.path, error)
+            return None
+        return status.st_size, status.st_mtime_ns
+
+    def _free_bytes(self) -> int:
+        try:
+            status = os.statvfs(self._directory)
+        except OSError:
+            return 0
+        return status.f_bavail * status.f_frsize
