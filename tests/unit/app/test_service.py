@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +29,9 @@ class FakeMount:
     mountpoint = "/shows"
     read_only = True
     tuned = Tuned(max_background=1000, readahead_bytes=None)
+
+    def features(self) -> Mapping[str, Any]:
+        return {"passthrough": False, "passthrough_problem": "mount.passthrough is off"}
 
     class operations:  # noqa: N801 - stands for an attribute
         inode_count = 17
@@ -86,6 +90,8 @@ async def test_status_says_what_the_service_is_and_how_it_is(world: World) -> No
             "open_files": 3,
             "max_background": 1000,
             "readahead_bytes": None,
+            "passthrough": False,
+            "passthrough_problem": "mount.passthrough is off",
         },
     }
     assert {name: status[name] for name in expected} == expected

@@ -99,7 +99,7 @@ def test_mount_returns_when_the_mount_serves_and_unmount_when_it_is_gone(node: N
     assert f"mounted on {node.place}" in done.stderr
     assert node.state is MountpointState.MOUNTED_SHOTFS
     # Read-only was passed on; the service is detached: from "/", in a session of its own.
-    assert node.record == f"True {node.place} / True None"
+    assert node.record == f"True False {node.place} / True None"
     with Client(node.socket) as client:
         pid = client.status()["pid"]
 
@@ -108,6 +108,12 @@ def test_mount_returns_when_the_mount_serves_and_unmount_when_it_is_gone(node: N
     assert node.state is MountpointState.READY
     assert not os.path.exists(f"/proc/{pid}/cwd") or _is_zombie(pid)
     assert not os.path.exists(node.socket)
+
+
+def test_zero_upcall_is_passed_on_to_the_service(node: Node) -> None:
+    done = node.mount("--read-only", "--zero-upcall")
+    assert done.returncode == 0, done.stderr
+    assert node.record.startswith(f"True True {node.place} ")
 
 
 def _is_zombie(pid: int) -> bool:

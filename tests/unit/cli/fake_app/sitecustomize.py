@@ -65,7 +65,14 @@ async def _run(loaded: Any, mountpoint: str | None, ready: Callable[[], None]) -
         nursery.cancel_scope.cancel()
 
 
-def run_mount(loaded: Any, mountpoint: str, *, read_only: bool, ready: Callable[[], None]) -> int:
+def run_mount(
+    loaded: Any,
+    mountpoint: str,
+    *,
+    read_only: bool,
+    zero_upcall: bool,
+    ready: Callable[[], None],
+) -> int:
     import trio
 
     from shotfs.errors import AccessDenied, CacheBusy
@@ -89,7 +96,7 @@ def run_mount(loaded: Any, mountpoint: str, *, read_only: bool, ready: Callable[
         trio.run(_run, loaded, mountpoint, lambda: None)
         return 0
     Path(os.environ["FAKE_RECORD"]).write_text(
-        f"{read_only} {mountpoint} {os.getcwd()} {os.getsid(0) == os.getpid()} "
+        f"{read_only} {zero_upcall} {mountpoint} {os.getcwd()} {os.getsid(0) == os.getpid()} "
         f"{os.environ.get('NOTIFY_SOCKET')}"
     )
     trio.run(_run, loaded, mountpoint, ready)
