@@ -158,11 +158,9 @@ class NodeCache:
             admit=admit,
         )
         if self._mount is not None:
-            # Names below a directory go with its own, except those that somebody uses.
-            await self._mount.forget_name(path)
-            for change in report.changes:
-                await self._mount.forget_name(change.path.rstrip("/"))
-            await self._mount.forget_below(path)
+            changed = (change.path.rstrip("/") for change in report.changes)
+            await self._mount.forget_names([path, *changed])
+            await self._mount.forget_directories(path)
         return dataclasses.asdict(report)
 
     async def start_verify(

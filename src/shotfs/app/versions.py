@@ -64,9 +64,8 @@ class NodeVersions:
             allowed=may(peer, WRITE, admin=admin),
         )
         if self._mount is not None:
-            await self._mount.forget_below(path)
-            for alias in published.aliases:
-                await self._mount.forget_name(alias.path)
+            await self._mount.forget_tree(path)
+            await self._mount.forget_names([alias.path for alias in published.aliases])
         return published
 
     async def move_alias(
@@ -91,7 +90,7 @@ class NodeVersions:
             expect=aliases.UNSET if isinstance(expect, Unset) else expect,
         )
         if self._mount is not None:
-            await self._mount.forget_name(path)
+            await self._mount.forget_names([path])
         return moved
 
     async def _name_of(self, peer: Peer) -> str:

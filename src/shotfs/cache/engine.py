@@ -347,6 +347,10 @@ class Cache:
         await self._partials.drop_all()
         return await self._evictor.evict(bytes_wanted)
 
+    def on_shortage(self, give_back: Callable[[], None]) -> None:
+        """Have *give_back* called before blobs are chosen that go: it may close idle files."""
+        self._evictor.give_back = give_back
+
     async def pin(self, revision: Revision, owner: str, until_s: float | None) -> None:
         """Have *revision* stay once it is here; see `pins.Pins.add`."""
         await self._pins.add(revision, owner, until_s)
@@ -434,6 +438,10 @@ class Cache:
             file.blob = None
             self._lend_stream(file, identity_of(file.revision))
 
+    def used(self, digest: Digest) -> None:
+        """Note a use of a blob that is open."""
+        self._holdings.touch(digest)
+
     def unreadable(self, digest: Digest) -> None:
         """Drop a blob that the disk cannot read; its open files read from their origins."""
         if not self._evictor.condemned(digest):
@@ -463,16 +471,20 @@ class Cache:
         self._streams.leave(stream, file.reader)
 
     async def _drop_damaged(self, digest: Digest, origins: tuple[Revision, ...]) -> None:
-        """Drop a blob that the disk has damaged. Who read from it gets EIO, others good bytes."""
+        """Drop a blob that the disk has damaged. Who read from it gets EIO, others good bytes.
+
+        Whom the kernel lets read it without asking us finds the end of the file.
+        """
         affected = {identity_of(revision): revision for revision in origins}
         for file in self._open_files:
             if file.digest == digest:
                 file.spoil()
                 affected[identity_of(file.revision)] = file.revision
-        await self._evictor.remove([digest])
-        # Also where the index cannot be written: a row without its blob is found by its reader.
         try:
-            await trio.to_thread.run_sync(self._blobs.remove, digest, limiter=self._disk)
+            with self._blobs.cutting_off(digest):
+                await self._evictor.remove([digest])
+                # Also where the index cannot be written: its reader finds a row without a blob.
+                await trio.to_thread.run_sync(self._blobs.remove, digest, limiter=self._disk)
         finally:
             if self._on_damaged is not None:
                 for revision in affected.values():

@@ -82,11 +82,20 @@ class EvictorParts:
     on_left: Callable[[], None]
 
 
+def _nothing() -> None:
+    """Nobody keeps files open for others."""
+
+
 class Evictor:
-    """Frees room, one round at a time."""
+    """Frees room, one round at a time.
+
+    Attributes:
+        give_back: called before victims are chosen; closes files that are kept open for nobody.
+    """
 
     def __init__(self, parts: EvictorParts) -> None:
         self._parts = parts
+        self.give_back: Callable[[], None] = _nothing
         self._lock = trio.Lock()
         self._condemned: dict[Digest, trio.Event] = {}
         self._full: FullCache | None = None
@@ -175,6 +184,7 @@ class Evictor:
         """
         chosen = list(dict.fromkeys(digests))
         removable = await self._parts.database.call(Index.removable, chosen)
+        self.give_back()
         busy = self._parts.leases() | frozenset(self._condemned)
         victims = [one for one in removable if one.digest not in busy]
         gone = await self._remove(victims, evicted=False, good=True)
@@ -208,6 +218,7 @@ class Evictor:
     async def _round(self, wanted: Amount) -> EvictionResult | None:
         """Evict some; None: there is nothing that may go."""
         parts = self._parts
+        self.give_back()
         leased = parts.leases() | frozenset(self._condemned)
         try:
             victims = await parts.database.call(

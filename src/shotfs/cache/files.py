@@ -12,7 +12,7 @@ import os
 from enum import StrEnum
 from typing import Protocol
 
-from shotfs.cache.asker import Asker
+from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.direct import DirectReader
 from shotfs.cache.phase import Phase
@@ -63,6 +63,10 @@ class Lender(Protocol):
 
     def settle(self, file: CachedFile) -> None:
         """The stream of *file* became a blob: lend it that instead."""
+        ...
+
+    def used(self, digest: Digest) -> None:
+        """Note a use of a blob that is open."""
         ...
 
     def unreadable(self, digest: Digest) -> None:
@@ -147,6 +151,15 @@ class CachedFile:
             return self._direct.read_now(span)
         descriptor = self._readable(span)
         return None if descriptor is None else descriptor.read_now(span)
+
+    def disown(self) -> None:
+        """Note that it is held for nobody in particular from now on."""
+        self.reader.asker = NOBODY
+
+    def touch(self) -> None:
+        """Note a use of the blob."""
+        if self.blob is not None:
+            self._lender.used(self.blob)
 
     def blob_descriptor(self) -> int | None:
         """Return a descriptor of the whole verified content, which lives as long as the lease.

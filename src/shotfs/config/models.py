@@ -156,6 +156,17 @@ class MountSettings(Section):
         description="How many files may be open passthrough at once; each holds a file open in the"
         " kernel. More of them are opened as usual.",
     )
+    native_thread: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Let a thread of the C helper answer for cached files that never change (opens,"
+        " closes, reads that are in memory), without Python. 'auto' where the helper is built;"
+        " 'off' never. Who opened such a file again is not known then.",
+    )
+    native_files_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=8192,
+        description="How many files the native thread answers for at once; each holds a"
+        " descriptor. More of them are opened through Python.",
+    )
     zero_upcall: bool = Field(
         default=False,
         description="Have the kernel open files without asking, for libraries and published"

@@ -5,7 +5,8 @@
  *   fuse_reply_open, fuse_reply_create   an open file may be read and written by the kernel itself
  *                                        (FOPEN_PASSTHROUGH), need no FLUSH (FOPEN_NOFLUSH), and a
  *                                        directory may be listed from the kernel's pages
- *   fuse_session_new                     a mount without opens reads by inode
+ *   fuse_session_new                     a mount without opens reads by inode, and a native
+ *                                        thread can stand before the session (_front.c)
  *
  * There is no state per file: what is asked for stands in the upper bits of the file handle, which
  * only the server interprets (`fuse/handles.py` packs them). A handle without those bits goes
@@ -14,14 +15,11 @@
  * References: struct fuse_open_out, fuse_entry_out and FOPEN_* in <linux/fuse.h>, protocol 7.40.
  */
 
-#define FUSE_USE_VERSION 35
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030b0000
-#include <Python.h>
+#define _GNU_SOURCE
+#include "_front.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fuse3/fuse_lowlevel.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -67,11 +65,13 @@ static struct {
     int (*reply_buf)(fuse_req_t, const char *, size_t);
     struct fuse_session *(*session_new)(struct fuse_args *, const struct fuse_lowlevel_ops *, size_t,
                                         void *);
+    int (*custom_io)(struct fuse_session *, const struct fuse_custom_io *, int);
     int (*version)(void);
 } real;
 
 static struct fuse_lowlevel_ops operations; /* pyfuse3's, with ours in between */
 static void (*read_of_library)(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
+static void (*init_of_library)(void *, struct fuse_conn_info *);
 static int reads_by_inode;
 
 static int is_ours(const struct fuse_file_info *fi) {
@@ -152,14 +152,30 @@ static void read_by_inode(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
     read_of_library(req, ino, size, off, &named);
 }
 
+static void init_without_splice(void *userdata, struct fuse_conn_info *conn) {
+    init_of_library(userdata, conn);
+    /* Requests come from the front's queue by memory; requests by pipe would need a copy more. */
+    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+}
+
 struct fuse_session *fuse_session_new(struct fuse_args *args, const struct fuse_lowlevel_ops *op,
                                       size_t op_size, void *userdata) {
-    if (!reads_by_inode || op_size != sizeof operations)
-        return real.session_new(args, op, op_size, userdata);
-    memcpy(&operations, op, sizeof operations);
-    read_of_library = operations.read;
-    operations.read = read_by_inode;
-    return real.session_new(args, &operations, sizeof operations, userdata);
+    struct fuse_session *made;
+    if (op_size == sizeof operations) {
+        memcpy(&operations, op, sizeof operations);
+        if (reads_by_inode) {
+            read_of_library = operations.read;
+            operations.read = read_by_inode;
+        }
+        init_of_library = operations.init;
+        if (init_of_library != NULL) operations.init = init_without_splice;
+        made = real.session_new(args, &operations, sizeof operations, userdata);
+        front_session(made, init_of_library != NULL ? real.custom_io : NULL);
+    } else {
+        made = real.session_new(args, op, op_size, userdata);
+        front_session(made, NULL);
+    }
+    return made;
 }
 
 /* --- what Python calls ------------------------------------------------------------------------- */
@@ -216,11 +232,12 @@ PyMODINIT_FUNC PyInit__interpose(void) {
         find(library, "fuse_reply_create", &real.reply_create) ||
         find(library, "fuse_reply_buf", &real.reply_buf) ||
         find(library, "fuse_session_new", &real.session_new) ||
-        find(library, "fuse_version", &real.version))
+        find(library, "fuse_version", &real.version) ||
+        find(library, "fuse_session_custom_io", &real.custom_io))
         return NULL;
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL) return NULL;
-    if (PyModule_AddIntConstant(module, "NUMBER_BITS", 29) ||
+    if (PyModule_AddFunctions(module, front_methods) || PyModule_AddIntConstant(module, "NUMBER_BITS", 29) ||
         PyModule_AddIntConstant(module, "NOFLUSH", (long)FH_NOFLUSH) ||
         PyModule_AddIntConstant(module, "CACHE_DIR", (long)FH_CACHE_DIR) ||
         PyModule_AddIntConstant(module, "KEEP_CACHE", (long)FH_KEEP_CACHE) ||

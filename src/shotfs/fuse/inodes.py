@@ -27,10 +27,11 @@ class Node:
         identity: `Attributes.identity` when it was looked up.
         lookups: how many of the kernel's references are left.
         handles: open files of this inode; fstat asks the newest.
+        front: handle under which the native thread has it open for all; 0: it does not answer.
         backing: the kernel's number of the file that it reads in place of asking us; 0: it asks.
     """
 
-    __slots__ = ("backing", "handles", "identity", "lookups", "number", "path")
+    __slots__ = ("backing", "front", "handles", "identity", "lookups", "number", "path")
 
     def __init__(self, number: int, path: str, identity: int) -> None:
         self.number = number
@@ -39,6 +40,7 @@ class Node:
         self.lookups = 0
         self.handles: tuple[Handle, ...] = ()
         self.backing = 0
+        self.front = 0
 
 
 class InodeTable:
@@ -77,14 +79,16 @@ class InodeTable:
         node.lookups += 1
         return node
 
-    def forget(self, number: int, count: int) -> None:
-        """Take back *count* references of the kernel."""
+    def forget(self, number: int, count: int) -> Node | None:
+        """Take back *count* references of the kernel; return the node if it was the last."""
         node = self._nodes.get(number)
         if node is None or number == ROOT:
-            return
+            return None
         node.lookups -= count
-        if node.lookups <= 0:
-            del self._nodes[number]
+        if node.lookups > 0:
+            return None
+        del self._nodes[number]
+        return node
 
     def moved(self, old: str, new: str, identity: int, *, directory: bool) -> None:
         """Note that what lay under *old*, with *identity*, lies under *new*.

@@ -14,12 +14,13 @@ from typing import Any
 
 import pyfuse3
 import trio
-from pyfuse3 import InodeT
 
 from shotfs.config import MountSettings
 from shotfs.errors import MountFailed
-from shotfs.fuse import features, forgetting, handshake, tuning
+from shotfs.fuse import features, handshake, tuning
+from shotfs.fuse.forgetting import Forgetting
 from shotfs.fuse.inode_reads import InodeReads
+from shotfs.fuse.inodes import Node
 from shotfs.fuse.mountpoint import ensure_ready
 from shotfs.fuse.operations import Operations
 from shotfs.fuse.passthrough import Passthrough
@@ -76,6 +77,7 @@ class Mount:
         self._session = trio.Event()
         self._ending = trio.Event()
         self._backing_directory = backing_directory
+        self._forgetting = Forgetting(filesystem.waits.looks_in)
         self.passthrough = Passthrough(
             bytes_min=settings.passthrough_bytes_min, files_max=settings.passthrough_files_max
         )
@@ -88,16 +90,21 @@ class Mount:
             request_deadline_s=settings.request_deadline_s,
             serving=self._session.set,
             passthrough=self.passthrough,
+            native_files_max=settings.native_files_max,
             inode_reads=self._inode_reads,
         )
+        filesystem.on_shortage(self.operations.front.retire_idle)
 
     def features(self) -> Mapping[str, Any]:
         """Return which fast paths of the kernel are in use, and why not."""
-        return features.report(
-            self.passthrough,
-            zero_upcall=self._zero_upcall,
-            zero_upcall_problem=self._zero_upcall_problem,
-        )
+        return {
+            **features.report(
+                self.passthrough,
+                zero_upcall=self._zero_upcall,
+                zero_upcall_problem=self._zero_upcall_problem,
+            ),
+            **self.operations.front.report(),
+        }
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Mount, answer requests until somebody unmounts or `stop` is called, and clean up.
@@ -107,22 +114,34 @@ class Mount:
         """
         await trio.to_thread.run_sync(ensure_ready, self.mountpoint)
         self._descriptor = await self._mount()
+        front = self.operations.front
         try:
-            await self._open_session(self._descriptor)
+            passthrough_problem = await self._open_session(self._descriptor)
+            # From here on that number is not the device any more.
+            self._descriptor = front.start(self._descriptor, self._settings.native_thread)
+            self._forgetting.begin(self._descriptor)
+            if passthrough_problem:
+                self.passthrough.stop(passthrough_problem)
+            else:
+                self.passthrough.start(self._descriptor)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run, nursery)
                 nursery.start_soon(self._cut, nursery)
                 if self._inode_reads is not None:
                     nursery.start_soon(self._inode_reads.run)
+                if front.active:
+                    nursery.start_soon(front.run)
                 await self._tune()
                 await self._prove_passthrough()
                 log.info("serving", extra={"mountpoint": self.mountpoint})
                 task_status.started()
         finally:
+            self._forgetting.end()
             self._descriptor = -1
             # From here on the library has no session: whoever calls it for one ends the process.
             self._ending.set()
             with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(front.stop)
                 # In a thread: it waits for the kernel, which may wait for an answer of ours.
                 await trio.to_thread.run_sync(pyfuse3.close)
                 await self.operations.abandon_all()
@@ -136,43 +155,46 @@ class Mount:
 
     async def drop_pages(self, identities: Sequence[int]) -> None:
         """Make the kernel forget the content of these files, and their names: it was wrong."""
-        for node in self.operations.known_inodes(identities):
-            if self._ending.is_set():
-                return
-            try:
-                # In a thread: it may wait for a read that waits for an answer of ours.
-                await trio.to_thread.run_sync(pyfuse3.invalidate_inode, InodeT(node.number))
-            except OSError as exc:
-                log.info("pages not dropped: %s", exc, extra={"inode": node.number})
-            # The name stands for another inode now; stat would show the old one for its TTL.
-            await self.forget_name(node.path)
+        nodes = self.operations.known_inodes(identities)
+        for node in nodes:
+            self.operations.front.retire(node)
+            await self._forgetting.drop_pages(node)
+        # The names stand for other inodes now; stat would show the old ones for their TTL.
+        await self.forget_names([node.path for node in nodes])
 
     async def forget_show(self, show: str) -> None:
         """Make the kernel ask again about every path of *show*: another specification is in force.
 
         What is open stays open; files keep their inodes and their pages.
         """
-        if self._descriptor < 0:
-            return
+        # Owner and mode of files may be others: the native thread knows the old ones.
+        self.operations.front.retire_all(lambda node: node.path.startswith(f"{show}/"))
         nodes = self.operations.inodes()
-        # One of our own: the session's may be closed meanwhile, and stand for another file.
-        descriptor = os.dup(self._descriptor)
-        try:
-            await trio.to_thread.run_sync(forgetting.forget_names, descriptor, show)
-            await trio.to_thread.run_sync(forgetting.forget_directories, nodes, show)
-        finally:
-            os.close(descriptor)
+        await self._forgetting.forget_show(show)
+        await self._forgetting.forget_attributes(nodes, show, files=False)
 
-    async def forget_name(self, path: str) -> None:
-        """Make the kernel look *path* up again: something else lies there now."""
-        directory, _, name = path.rpartition("/")
-        for node in self.operations.known_inodes((directory_identity(directory),)):
-            await trio.to_thread.run_sync(forgetting.forget_name, InodeT(node.number), name)
+    async def forget_names(self, paths: Sequence[str]) -> None:
+        """Make the kernel look *paths* up again: something else lies there now.
 
-    async def forget_below(self, path: str) -> None:
+        Names below a directory go with its own, except those that somebody uses.
+        """
+        names: list[tuple[Node, str]] = []
+        for path in paths:
+            directory, _, name = path.rpartition("/")
+            known = self.operations.known_inodes((directory_identity(directory),))
+            names.extend((node, name) for node in known)
+        await self._forgetting.forget_names(names)
+
+    async def forget_directories(self, path: str) -> None:
         """Make the kernel ask again for owner and mode of *path* and of directories below it."""
         nodes = self.operations.inodes()
-        await trio.to_thread.run_sync(forgetting.forget_directories, nodes, path)
+        await self._forgetting.forget_attributes(nodes, path, files=False)
+
+    async def forget_tree(self, path: str) -> None:
+        """Make the kernel ask again about *path* and everything below it: names and attributes."""
+        nodes = self.operations.inodes()
+        await self.forget_names([path])
+        await self._forgetting.forget_attributes(nodes, path, files=True)
 
     async def _run(self, nursery: trio.Nursery) -> None:
         await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=self._settings.requests_max)
@@ -183,7 +205,8 @@ class Mount:
         await trio.sleep(STOP_GRACE_S)
         nursery.cancel_scope.cancel()
 
-    async def _open_session(self, descriptor: int) -> None:
+    async def _open_session(self, descriptor: int) -> str:
+        """Agree with the kernel; return why there is no passthrough, "" if there is."""
         # Opens that never come cannot say what backs a file.
         obstacle = "zero_upcall" if self._zero_upcall else ""
         obstacle = obstacle or features.passthrough_obstacle(self._settings.passthrough)
@@ -206,9 +229,8 @@ class Mount:
                 f"within {START_DEADLINE_S} s"
             )
         if agreed.passthrough:
-            self.passthrough.start(descriptor)
-        else:
-            self.passthrough.stop(obstacle or "this kernel does not offer it (Linux 6.9 and later)")
+            return ""
+        return obstacle or "this kernel does not offer it (Linux 6.9 and later)"
 
     async def _prove_passthrough(self) -> None:
         """Read a test file through the mount before anybody else reads."""

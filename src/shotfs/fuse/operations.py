@@ -31,6 +31,7 @@ from pyfuse3 import (
 
 from shotfs.digest import Buffer
 from shotfs.fuse.file_handles import FileHandles
+from shotfs.fuse.front import Front
 from shotfs.fuse.inode_reads import InodeReads
 from shotfs.fuse.inodes import InodeTable, Node
 from shotfs.fuse.passthrough import Passthrough
@@ -40,6 +41,7 @@ from shotfs.observe.metrics import Metrics
 from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Kind, Missing, Snapshot
 from shotfs.vfs.attributes import directory_identity
 from shotfs.vfs.filesystem import BLOCK_BYTES
+from shotfs.vfs.handles import PublishedHandle
 from shotfs.vfs.paths import child, join, new_child
 from shotfs.vfs.xattrs import PREFIX
 
@@ -65,6 +67,7 @@ class Operations(pyfuse3.Operations):
         request_deadline_s: seconds after which a request is answered ETIMEDOUT.
         serving: called once, when the kernel has opened the session.
         passthrough: decides which files the kernel reads and writes by itself.
+        native_files_max: how many files the native thread may answer for.
         inode_reads: answers the reads of a mount without opens; None for any other mount.
     """
 
@@ -80,6 +83,7 @@ class Operations(pyfuse3.Operations):
         request_deadline_s: float,
         serving: Callable[[], None],
         passthrough: Passthrough,
+        native_files_max: int = 1,
         inode_reads: InodeReads | None = None,
     ) -> None:
         super().__init__()
@@ -93,6 +97,7 @@ class Operations(pyfuse3.Operations):
         self._numbers = FileHandles(self._files, self._directories)
         self._passthrough = passthrough
         self._inode_reads = inode_reads
+        self.front = Front(files_max=native_files_max, metrics=metrics, give_up=self._give_up)
         self._probe: tuple[int, ProbeFile] | None = None
 
     @contextlib.contextmanager
@@ -113,7 +118,8 @@ class Operations(pyfuse3.Operations):
     @property
     def open_count(self) -> int:
         """How many files are open."""
-        return len(self._files)
+        native = self.front.counts()
+        return len(self._files) - native["files"] + native["open_files"]
 
     def known_inodes(self, identities: Sequence[int]) -> list[Node]:
         """Return the inodes of those *identities* that the kernel knows."""
@@ -160,7 +166,9 @@ class Operations(pyfuse3.Operations):
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Take references back."""
         for number, lookups in inode_list:
-            self._inodes.forget(number, lookups)
+            gone = self._inodes.forget(number, lookups)
+            if gone is not None and gone.front:
+                self.front.retire(gone)
 
     @upcall("getattr")
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
@@ -198,8 +206,10 @@ class Operations(pyfuse3.Operations):
 
     @upcall("readlink")
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
-        """Read a symbolic link."""
-        return FileNameT(os.fsencode(await self._filesystem.read_link(self._node(inode).path)))
+        """Read a symbolic link; the kernel keeps the answer for as long as it knows the inode."""
+        node = self._node(inode)
+        target = await self._filesystem.read_link(node.path, identity=node.identity)
+        return FileNameT(os.fsencode(target))
 
     @upcall("symlink")
     async def symlink(
@@ -338,10 +348,11 @@ class Operations(pyfuse3.Operations):
     async def release(self, fh: FileHandleT) -> None:
         """Give a handle up."""
         opened = self._files.pop(fh)
-        opened.node.handles = tuple(
-            handle for handle in opened.node.handles if handle is not opened.handle
-        )
-        self._passthrough.released(opened.node)
+        if self._keep_for_all(opened):
+            return
+        self._forget_handle(opened)
+        if opened.node.front == fh:
+            opened.node.front = 0
         with trio.CancelScope(shield=True):
             await opened.handle.close()
 
@@ -453,6 +464,35 @@ class Operations(pyfuse3.Operations):
         node.handles = (*node.handles, handle)
         # An inode is one revision, so the kernel's pages of it are right for as long as it lives.
         return FileInfo(fh=FileHandleT(number), keep_cache=True)
+
+    def _keep_for_all(self, opened: _OpenFile) -> bool:
+        """Let the native thread answer for a file that was closed, if it can."""
+        node, handle = opened.node, opened.handle
+        if node.front or not self.front.active or not isinstance(handle, PublishedHandle):
+            return False
+        if self._inodes.get(node.number) is not node:
+            return False  # forgotten meanwhile
+        number = self._numbers.of_file(writable=False, backing=node.backing)
+        if not self.front.answer_for(node, handle, number):
+            return False
+        self._files[number] = opened
+        node.front = number
+        handle.serve_all()
+        return True
+
+    def _give_up(self, node: Node) -> None:
+        """End the handle that was kept for all: nobody has *node* open through it."""
+        opened = self._files.pop(node.front)
+        node.front = 0
+        self._forget_handle(opened)
+        assert isinstance(opened.handle, PublishedHandle)
+        opened.handle.end()
+
+    def _forget_handle(self, opened: _OpenFile) -> None:
+        opened.node.handles = tuple(
+            handle for handle in opened.node.handles if handle is not opened.handle
+        )
+        self._passthrough.released(opened.node)
 
     def _remembered(self, path: str, attributes: Attributes) -> EntryAttributes:
         return self._entry(attributes, InodeT(self._inodes.remember(path, attributes).number))

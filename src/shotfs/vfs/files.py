@@ -138,6 +138,7 @@ class Files:
                 cached.asker,
                 opened_s=None if cached.state is FileState.COMPLETE else began_s,
             ),
+            immutable=node.immutable,
         )
 
     async def _with_checksums(self, node: Published) -> Published:

@@ -7,13 +7,14 @@ it to the kernel, tests drive it directly. One event loop; no method blocks it.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
 
 from shotfs.cache import Cache
 from shotfs.config import Settings
-from shotfs.errors import PathNotFound
+from shotfs.errors import PathNotFound, Stale
 from shotfs.namespace import ShowSet, TierPool
 from shotfs.namespace.aliases import Aliases
 from shotfs.namespace.tier_pool import tier_name
@@ -114,6 +115,7 @@ class FileSystem:
     ) -> None:
         uid, gid = os.getuid(), os.getgid()
         self._settings = settings
+        self._cache = cache
         self._spool = spool
         self._tiers = tiers
         self._finder = NodeFinder(
@@ -247,19 +249,28 @@ class FileSystem:
         finally:
             self.waits.end(entry)
 
-    async def read_link(self, path: str) -> str:
+    async def read_link(self, path: str, *, identity: int | None = None) -> str:
         """Return where the symbolic link *path* points.
+
+        Args:
+            path: mount-relative.
+            identity: of the link that is meant, whose target the kernel keeps; None: whichever.
 
         Raises:
             PathNotFound: there is no such link.
+            Stale: another one lies there now.
         """
         node = await self._finder.find(path)
         if isinstance(node, Alias):
-            return node.pointer.target
-        if isinstance(node, Spooled) and node.entry.kind is EntryKind.SYMLINK:
+            target = node.pointer.target
+        elif isinstance(node, Spooled) and node.entry.kind is EntryKind.SYMLINK:
             assert node.entry.target is not None
-            return node.entry.target
-        raise PathNotFound(f"{path}: no symbolic link")
+            target = node.entry.target
+        else:
+            raise PathNotFound(f"{path}: no symbolic link")
+        if identity is not None and self._finder.attributes(node).identity != identity:
+            raise Stale(f"{path}: another link lies there now; look it up again")
+        return target
 
     async def extended_attribute(self, path: str, name: str) -> str:
         """Return the extended attribute *name* of *path*.
@@ -272,6 +283,10 @@ class FileSystem:
     async def extended_attributes(self, path: str) -> list[str]:
         """Return the names of all extended attributes of *path*, sorted."""
         return sorted(await self._xattrs.all(await self._finder.find(path)))
+
+    def on_shortage(self, give_back: Callable[[], None]) -> None:
+        """Have *give_back* called when the cache needs room: it may close idle files."""
+        self._cache.on_shortage(give_back)
 
     async def distrust(self, revision: Revision) -> list[int]:
         """Give each file that shows *revision* a new identity: some of what was read was wrong.

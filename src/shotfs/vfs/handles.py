@@ -109,6 +109,7 @@ class PublishedHandle:
         attributes: what fstat shows.
         on_stale: called when the origin does not have this revision any more.
         watch: told of reads that wait.
+        immutable: its path never has another revision.
     """
 
     def __init__(
@@ -117,8 +118,11 @@ class PublishedHandle:
         attributes: Attributes,
         on_stale: Callable[[], None],
         watch: ReadWatch,
+        *,
+        immutable: bool = False,
     ) -> None:
         self._cached = cached
+        self._immutable = immutable
         self._watch = watch
         self._attributes = attributes
         self._size_bytes = attributes.size_bytes
@@ -182,6 +186,25 @@ class PublishedHandle:
 
     def join_backing(self) -> None:
         """Reads leave no trace; the lease holds until the handle is closed."""
+
+    def lasting_descriptor(self) -> int | None:
+        """Return the descriptor of content that serves everybody who opens the path later.
+
+        None where it does not: the path may get another revision, or not all is here.
+        """
+        return self._cached.blob_descriptor() if self._immutable else None
+
+    def serve_all(self) -> None:
+        """Note that it is kept for all who open the path next, and for nobody in particular."""
+        self._cached.disown()
+
+    def touch(self) -> None:
+        """Note a use that did not come by here."""
+        self._cached.touch()
+
+    def end(self) -> None:
+        """Give the lease back at once."""
+        self._cached.close()
 
     async def write(self, offset: int, data: Buffer) -> int:
         """Refuse: the handle was opened for reading."""

@@ -104,6 +104,15 @@ class WaitTable:
         found = (entry for entry in self._entries if entry.path == path)
         return [_waiting(entry, now_s) for entry in islice(found, limit)]
 
+    def looks_in(self, directory: str) -> bool:
+        """Whether somebody waits for the answer to a look-up in *directory*."""
+        prefix = f"{directory}/" if directory else ""
+        return any(
+            entry.operation == "lookup" and entry.path.rpartition("/")[0] == directory
+            for entry in self._entries
+            if entry.path.startswith(prefix)
+        )
+
 
 class ReadWatch:
     """Notes and measures the reads of one open file that wait.
