@@ -115,6 +115,29 @@ class BlobStore:
             return False
         return True
 
+    @contextlib.contextmanager
+    def cutting_off(self, digest: Digest) -> Iterator[None]:
+        """Remove a damaged blob in the block; nobody reads on afterwards who has it open.
+
+        The kernel may be reading it by itself (passthrough), and nothing can make it answer EIO.
+        So it is left nothing to read: it finds the end of the file, and a page that is mapped is
+        gone (SIGBUS).
+        """
+        path = self.path(digest)
+        try:
+            os.chmod(path, 0o600)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                log.warning("cannot cut a damaged blob off", extra={"reason": str(error)})
+            yield
+            return
+        try:
+            yield
+            os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
     def size_bytes(self, digest: Digest) -> int:
         """Return what a blob takes of the disk; 0: it is gone, or the disk does not say."""
         try:
