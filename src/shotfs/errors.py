@@ -360,6 +360,13 @@ class SpoolBroken(ShotfsError):
     errno = _errno.EIO
 
 
+class OutputBusy(ShotfsError):
+    """A process still has the data file of an output open for writing, or mapped."""
+
+    errno = _errno.EBUSY
+    retryable = True
+
+
 class PublishConflict(ShotfsError):
     """Somebody else published other bytes under this path first; ours are in quarantine."""
 

@@ -14,10 +14,18 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
+from shotfs.errors import OutputBusy, ShotfsError, SpoolBroken, SpoolFull, Stale
 from shotfs.publish import rows
 from shotfs.publish.claims import Claims
-from shotfs.publish.data_files import hash_data, keep_data, remove_if_there, sync_data
+from shotfs.publish.data_files import (
+    Stamp,
+    has_writers,
+    hash_data,
+    keep_data,
+    remove_if_there,
+    sync_closed,
+    sync_data,
+)
 from shotfs.publish.entry import Content, SpoolEntry
 from shotfs.publish.journal import Journal
 from shotfs.publish.lending import Lending
@@ -32,6 +40,8 @@ DISK_THREADS = 16
 """Enough that fsyncs of 16 writers overlap; the file system then commits them together."""
 
 HASH_THREADS = 2
+
+WRITTEN_ON = "partial: it was closed, and written on after the mount was gone"
 
 SERIALS_RESERVED = 10_000
 """Serials are reserved in blocks, so that creating a file needs no journal write."""
@@ -92,6 +102,7 @@ class Core:
         await self.end_pristine(entry)
         if entry.state is not State.OPEN:
             self._reopen(entry)
+        entry.inherited = False
         if entry.clean:
             with trio.CancelScope(shield=True):  # else memory and journal could disagree
                 await self.journal.commit(rows.writing_again(entry))
@@ -145,25 +156,35 @@ class Core:
             return  # nobody's output yet
         if entry.clean or (entry.journalled and not entry.dirty and not closing):
             return
-        if entry.dirty:
-            await self._sync(entry, descriptor)
+        stamp = entry.lent_stamp if closing else None
+        if entry.dirty or stamp is not None:
+            await self._sync(entry, descriptor, stamp)
+        if stamp is not None:
+            # The kernel may have gone on writing for another descriptor meanwhile.
+            self.lending.measure(entry)
         was_new, was_closed = not entry.journalled, entry.closed_once
         entry.journalled = True
         entry.closed_once |= closing
-        entry.clean = closing
+        entry.clean = closing and stamp in (None, entry.lent_stamp)
         try:
             await self.journal.commit(
-                rows.flushed(entry, writing=not closing), sync_directory=was_new
+                rows.flushed(entry, writing=not entry.clean), sync_directory=was_new
             )
         except ShotfsError:
             entry.journalled, entry.closed_once = not was_new, was_closed
             entry.clean = False
             raise
 
-    async def _sync(self, entry: SpoolEntry, descriptor: int | None) -> None:
+    async def _sync(
+        self, entry: SpoolEntry, descriptor: int | None, stamp: Stamp | None = None
+    ) -> None:
         entry.dirty = False
         try:
-            if descriptor is None:
+            if stamp is not None:
+                await trio.to_thread.run_sync(
+                    sync_closed, self.data_path(entry), descriptor, stamp, limiter=self.disk
+                )
+            elif descriptor is None:
                 await trio.to_thread.run_sync(sync_data, self.data_path(entry), limiter=self.disk)
             else:
                 await trio.to_thread.run_sync(os.fsync, descriptor, limiter=self.disk)
@@ -215,7 +236,10 @@ class Core:
         Raises:
             SpoolFull, SpoolBroken: the file cannot be read or the journal not be written; the
                 entry stays open.
+            OutputBusy: somebody can still write it, without us; likewise.
+            Stale: somebody wrote on after the mount was gone under which it was closed.
         """
+        await self._check_unwritten(entry)
         await self.persist(entry, closing=True)
         entry.sealing = True
         try:
@@ -233,12 +257,36 @@ class Core:
             self.table.apply(entry, Event.SEAL)
             await self.journal.commit(rows.state_changed(entry))
 
+    async def _check_unwritten(self, entry: SpoolEntry) -> None:
+        """Return if nobody can write a file any more that the kernel writes, or wrote, by itself.
+
+        Raises: as `seal`.
+        """
+        if entry.lent_stamp is None or (entry.writers and not entry.lent):
+            return  # its writers come by here
+        try:
+            busy = await trio.to_thread.run_sync(
+                has_writers, self.data_path(entry), limiter=self.disk
+            )
+        except OSError as error:
+            raise SpoolBroken(f"{entry.path}: cannot be sealed: {error}") from error
+        if busy:
+            raise OutputBusy(f"{entry.path}: a process has it open or mapped for writing")
+        self.lending.measure(entry)
+        if (entry.inherited or entry.abandoned) and not entry.clean:
+            entry.abandoned = True
+            entry.error = WRITTEN_ON
+            with trio.CancelScope(shield=True):
+                await self.journal.commit(rows.writing_again(entry))
+            raise Stale(f"{entry.path}: {entry.error}")
+
     async def hash_content(self, entry: SpoolEntry) -> Content:
         """Return size and checksums of what the data file holds.
 
         Raises:
             SpoolBroken: it cannot be read, or it has not the size that was written.
         """
+        self.lending.measure(entry)
         size_bytes = entry.size_bytes
         try:
             checksums = await trio.to_thread.run_sync(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import signal
+import tempfile
 
 from shotfs.digest import Checksums, hash_file
 
@@ -13,6 +16,16 @@ PATH_ATTRIBUTE = "user.shotfs.path"
 
 COPY_ATTRIBUTE = "user.shotfs.copy"
 """Extended attribute of copies that nobody has changed: of no use after a crash."""
+
+CLOSED_ATTRIBUTE = "user.shotfs.closed"
+"""Extended attribute of data files that the kernel wrote by itself: size and mtime at the close."""
+
+Stamp = tuple[int, int]
+"""Size in bytes and mtime in nanoseconds: two states of a data file never have the same one, where
+`lending_obstacle` finds none."""
+
+LOOKS = 16
+"""How many writes must bear different times; all in one tick of a clock that has ticks."""
 
 
 def create_data(data_path: str, path: str) -> int:
@@ -73,6 +86,74 @@ def sync_data(data_path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def stamp_of(data_path: str) -> Stamp:
+    """Return size and mtime of a data file."""
+    status = os.stat(data_path)
+    return status.st_size, status.st_mtime_ns
+
+
+def sync_closed(data_path: str, descriptor: int | None, stamp: Stamp) -> None:
+    """Fsync a data file, and with it that it was closed with *stamp*."""
+    opened = os.open(data_path, os.O_RDWR | os.O_CLOEXEC) if descriptor is None else descriptor
+    try:
+        os.setxattr(opened, CLOSED_ATTRIBUTE, f"{stamp[0]} {stamp[1]}".encode())
+        os.fsync(opened)
+    finally:
+        if descriptor is None:
+            os.close(opened)
+
+
+def closed_stamp(data_path: str) -> Stamp | None:
+    """Return the stamp of `sync_closed`; None where the kernel never wrote the file by itself."""
+    try:
+        size_bytes, mtime_ns = os.getxattr(data_path, CLOSED_ATTRIBUTE).split()
+        return int(size_bytes), int(mtime_ns)
+    except (OSError, ValueError):
+        return None
+
+
+def has_writers(data_path: str) -> bool:
+    """Whether any process has a data file open for writing, or mapped so that it can write.
+
+    The kernel grants a read lease on a file only if nobody can write it (fcntl(2), F_SETLEASE).
+
+    Raises:
+        OSError: it cannot be asked.
+    """
+    descriptor = os.open(data_path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # If somebody opened it just now: SIGIO, the default, would end this process.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def lending_obstacle(directory: str) -> str:
+    """Return why the kernel may not write files in *directory* by itself; "" if it may.
+
+    What it wrote must be told from what was there before, also after a crash.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=directory, buffering=0) as file:
+            os.setxattr(file.fileno(), CLOSED_ATTRIBUTE, b"0 0")
+            seen = set()
+            for _ in range(LOOKS):
+                file.write(b"x")
+                seen.add(os.stat(file.name).st_mtime_ns)
+            if not has_writers(file.name):
+                return f"the file system of {directory} does not tell who has a file open"
+    except OSError as error:
+        return f"the file system of {directory} lacks leases or extended attributes: {error}"
+    if len(seen) < LOOKS:
+        return f"times of files in {directory} are too coarse (fine ones: Linux 6.13, ext4 or xfs)"
+    return ""
 
 
 def hash_data(data_path: str, size_bytes: int) -> Checksums:

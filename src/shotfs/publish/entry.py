@@ -142,7 +142,9 @@ class SpoolEntry:
         open_handles: handles of all kinds.
         writers: handles that may write.
         lent: handles through which the kernel reads and writes without us (`lending`).
-        lent_stamp: size in bytes and mtime of the data file when it was measured last.
+        lent_stamp: size in bytes and mtime of the data file when it was measured last; None if
+            the kernel never wrote it by itself.
+        inherited: from an earlier service, and nobody changed it through this one.
         journalled: the journal has a row for it.
         clean: that row says: closed, nothing written since. The next write changes it first.
         closed_once: that row said so at some time: somebody was told that it is safe.
@@ -186,7 +188,8 @@ class SpoolEntry:
     open_handles: int = 0
     writers: int = 0
     lent: int = 0
-    lent_stamp: tuple[int, int] = (0, 0)
+    lent_stamp: tuple[int, int] | None = None
+    inherited: bool = False
     journalled: bool = False
     clean: bool = False
     closed_once: bool = False

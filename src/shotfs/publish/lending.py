@@ -2,9 +2,13 @@
 
 With FUSE passthrough no write of such a file comes by here. What the other parts of the spool know
 from each write, they learn from the data file itself: its size and time are read whenever somebody
-asks, before each fsync, and a few times a second. So
+asks, before and after each fsync, and a few times a second. So
 
-- the journal says within a quarter of a second that a closed file is being written again;
+- a file of which the journal says that it is closed has size and time of the close in an extended
+  attribute; after a crash, any other ones say that it was written again. While all is well the
+  journal says so itself, within a quarter of a second;
+- who maps a file and closes it can write it for as long as it is mapped, and so can whoever had it
+  open when a service was killed. Nothing is sealed before the kernel says that nobody can write;
 - the limits of the spool are checked when a file is made, not for each write, so a file is lent
   only while there is a good deal of room;
 - an application that ignores ENOSPC must not have its stump published: when the disk is all but
@@ -23,6 +27,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from shotfs.errors import ShotfsError, SpoolFull
+from shotfs.publish.data_files import Stamp, stamp_of
 from shotfs.publish.entry import SpoolEntry
 from shotfs.publish.states import State
 from shotfs.publish.table import Table
@@ -48,9 +53,13 @@ class Lending:
         bytes_max: what the spool may hold.
         free_bytes_min: what its disk keeps.
         table: accounts of the spool.
+        obstacle: why nothing may be lent here (`data_files.lending_obstacle`); "" if it may.
     """
 
-    def __init__(self, directory: str, bytes_max: int, free_bytes_min: int, table: Table) -> None:
+    def __init__(
+        self, directory: str, bytes_max: int, free_bytes_min: int, table: Table, *, obstacle: str
+    ) -> None:
+        self.obstacle = obstacle
         self._directory = directory
         self._bytes_max = bytes_max
         self._floor_bytes = max(free_bytes_min, FLOOR_BYTES)
@@ -65,7 +74,7 @@ class Lending:
 
     def allows(self, entry: SpoolEntry) -> bool:
         """Whether the data file of *entry*, made just now, may be lent."""
-        if entry.state is not State.OPEN or entry.pristine or entry.journalled:
+        if self.obstacle or entry.state is not State.OPEN or entry.pristine or entry.journalled:
             return False
         if entry.terms is not None and entry.terms.durability_origin:
             return False  # a write after the close that published it must be refused
@@ -90,8 +99,8 @@ class Lending:
             self._lent.discard(entry)
 
     def measure(self, entry: SpoolEntry) -> None:
-        """Take size and time of a lent file from the disk."""
-        if not entry.lent:
+        """Take size and time from the disk, of a file that is or was lent."""
+        if entry.lent_stamp is None:
             return
         stamp = self._stamp(entry)
         if stamp is None or stamp == entry.lent_stamp:
@@ -108,7 +117,9 @@ class Lending:
 
     def restamp(self, entry: SpoolEntry) -> None:
         """Take the data file as it is for what we know: we changed it ourselves."""
-        entry.lent_stamp = self._stamp(entry) or (0, 0)
+        size_bytes, _ = entry.lent_stamp = self._stamp(entry) or (entry.size_bytes, 0)
+        self._table.charge(size_bytes - entry.size_bytes)
+        entry.size_bytes = size_bytes
 
     def doubt(self, entry: SpoolEntry) -> SpoolFull | None:
         """Return why writes to *entry* may have failed without our knowing; None: they did not."""
@@ -147,13 +158,13 @@ class Lending:
                 except ShotfsError as error:
                     log.warning("%s: %s", entry.path, error.message)
 
-    def _stamp(self, entry: SpoolEntry) -> tuple[int, int] | None:
+    def _stamp(self, entry: SpoolEntry) -> Stamp | None:
         try:
-            status = os.stat(os.path.join(self._directory, entry.place, str(entry.serial)))
+            return stamp_of(os.path.join(self._directory, entry.place, str(entry.serial)))
         except OSError as error:
-            log.warning("%s: cannot be measured: %s", entry.path, error)
+            # It is on its way to quarantine, or its disk is broken: others tell of that.
+            log.debug("%s: cannot be measured: %s", entry.path, error)
             return None
-        return status.st_size, status.st_mtime_ns
 
     def _free_bytes(self) -> int:
         try:

@@ -16,7 +16,7 @@ import trio
 
 from shotfs.config import NetworkSettings
 from shotfs.digest import Digest
-from shotfs.errors import PublishConflict, ShotfsError, Stale
+from shotfs.errors import OutputBusy, PublishConflict, ShotfsError, Stale
 from shotfs.observe.metrics import Metrics
 from shotfs.publish.core import now_ns
 from shotfs.publish.entry import SpoolEntry
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 RETRY_S_MAX = 60.0
 """The longest pause between two attempts; also the pause after a refusal (permission, bucket)."""
+
+BUSY_S = 1.0
+"""How long until it is asked again whether an output can still be written without us."""
 
 EXPIRY_EVERY_S = 3600.0
 """How often scratch files are looked through for old ones."""
@@ -297,6 +300,9 @@ class Publisher:
             await self._step(entry)
         except Stale as error:
             log.debug("%s", error.message)
+        except OutputBusy as error:
+            entry.retry_at = trio.current_time() + BUSY_S
+            entry.error = error.message
         except ShotfsError as error:
             if entry.state is not State.QUARANTINED:
                 self._put_off(entry, error)

@@ -20,8 +20,15 @@ from shotfs.config import SpoolSettings
 from shotfs.errors import CacheBusy, CacheUnsafe, SpoolBroken
 from shotfs.observe.metrics import Metrics
 from shotfs.publish import rows
-from shotfs.publish.core import SERIALS_RESERVED, Core, log, now_ns
-from shotfs.publish.data_files import created_as, is_copy, remove_if_there
+from shotfs.publish.core import SERIALS_RESERVED, WRITTEN_ON, Core, log, now_ns
+from shotfs.publish.data_files import (
+    Stamp,
+    closed_stamp,
+    created_as,
+    is_copy,
+    lending_obstacle,
+    remove_if_there,
+)
 from shotfs.publish.entry import (
     Kind,
     SpoolEntry,
@@ -51,6 +58,7 @@ class _DataFile:
     mtime_ns: int
     path: str
     copy: bool
+    closed: Stamp | None
 
 
 @asynccontextmanager
@@ -76,7 +84,10 @@ async def open_spool(
         try:
             table = Table(metrics)
             room = Room(directory, settings.bytes_max, settings.free_bytes_min, table)
-            lending = Lending(directory, settings.bytes_max, settings.free_bytes_min, table)
+            obstacle = await trio.to_thread.run_sync(lending_obstacle, directory, limiter=limiter)
+            lending = Lending(
+                directory, settings.bytes_max, settings.free_bytes_min, table, obstacle=obstacle
+            )
             core = Core(directory, "", table, journal, room, lending, next_serial=0, serial_mark=0)
             await _recover(core)
             yield Spool(core)
@@ -160,10 +171,12 @@ def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, wri
     if entry.state is State.UPLOADING:
         entry.state = transition(entry.state, Event.RETRY)
     problem = _problem(core, entry, data, writing=writing)
+    entry.inherited = True
+    entry.lent_stamp = None if data is None else data.closed
     entry.size_bytes = 0 if data is None else data.size_bytes
     core.table.charge(entry.size_bytes)
-    if problem == CUT_OFF and entry.closed_once and not entry.immutable:
-        _return_unfinished(core, entry)
+    if problem in (CUT_OFF, WRITTEN_ON) and entry.closed_once and not entry.immutable:
+        _return_unfinished(core, entry, problem)
         return
     if problem is not None:
         entry.delete_after = ()  # it is not published under its new name: the old one stays
@@ -196,6 +209,9 @@ def _problem(core: Core, entry: SpoolEntry, data: _DataFile | None, *, writing: 
     if writing:
         same = core.table.get(entry.path) is not None
         return SAME_PATH if same else CUT_OFF
+    now = data.size_bytes, data.mtime_ns
+    if entry.content is None and data.closed is not None and data.closed != now:
+        return WRITTEN_ON
     if data.size_bytes != expected:
         return f"partial: the data file has {data.size_bytes} bytes, {expected} were closed"
     if core.table.get(entry.path) is not None:
@@ -203,14 +219,15 @@ def _problem(core: Core, entry: SpoolEntry, data: _DataFile | None, *, writing: 
     return None
 
 
-def _return_unfinished(core: Core, entry: SpoolEntry) -> None:
+def _return_unfinished(core: Core, entry: SpoolEntry, problem: str) -> None:
     """Give a mutable file its name again: it holds what was closed before, and some more.
 
     It is not published as it is, over a good object perhaps, but as soon as somebody has opened
     it for writing and closed it.
     """
     entry.abandoned = entry.dirty = entry.written = True
-    entry.error = f"{CUT_OFF}; it is published when somebody opens it for writing and closes it"
+    entry.clean = False
+    entry.error = f"{problem}; it is published when somebody opens it for writing and closes it"
     core.table.add(entry)
 
 
@@ -264,7 +281,9 @@ def _scan(journal: Journal, directory: str) -> _Found:
 def _data_file(item: os.DirEntry[str], *, named: bool) -> _DataFile:
     status = item.stat(follow_symlinks=False)
     path = created_as(item.path) if named else ""
-    return _DataFile(status.st_size, status.st_mtime_ns, path, copy=named and is_copy(item.path))
+    copy = named and is_copy(item.path)
+    closed = None if named else closed_stamp(item.path)
+    return _DataFile(status.st_size, status.st_mtime_ns, path, copy, closed)
 
 
 def _entry(row: sqlite3.Row) -> SpoolEntry:

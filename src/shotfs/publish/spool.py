@@ -231,6 +231,8 @@ class Spool:
         self._check_reopenable(entry, error_number)
         async with entry.lock:
             self._check_reopenable(entry, error_number)
+            if entry.lent:
+                await self.core.begin_writing(entry)  # its writes will not come by here
             return await self._open_data(entry, writable=True)
 
     async def _open_data(self, entry: SpoolEntry, *, writable: bool) -> SpoolFile:
@@ -384,7 +386,8 @@ class Spool:
                 raise PublishedImmutable(
                     f"{entry.path}: is, or may be, in the origin already; its attributes are fixed"
                 )
-            self.measure(entry)  # else the time that is set now would be taken for an old one
+            # Else the time that is set now would be taken for an old one.
+            self.core.lending.measure(entry)
             mode = entry.mode if mode is None else mode & 0o7777
             uid = entry.uid if uid is None else uid
             gid = entry.gid if gid is None else gid

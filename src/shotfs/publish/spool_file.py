@@ -119,6 +119,7 @@ class SpoolFile:
             )
             self._set_size(max(entry.size_bytes, span.start + stored if stored else 0))
             _touch(entry)
+            self._know_writes()
         if error is not None:
             raise translated(entry.path, error) from error
 
@@ -143,8 +144,7 @@ class SpoolFile:
                     raise translated(entry.path, error) from error
                 self._set_size(size_bytes)
                 _touch(entry)
-                if entry.lent:
-                    self._core.lending.restamp(entry)
+                self._know_writes()
             _cut_damage(entry, size_bytes)
 
     async def flush(self) -> bool:
@@ -201,14 +201,18 @@ class SpoolFile:
         await self._give_up(finish=False)
 
     def _see_writes(self) -> None:
-        """Learn what was written to a lent file; two writes within one tick look the same."""
+        """Learn what was written to a lent file."""
         entry = self.entry
         if not entry.lent or not self.writable:
             return
         self._core.lending.measure(entry)
-        entry.dirty = True
         if entry.written and (problem := self._core.lending.doubt(entry)):
             self._core.damage(entry, Span(0, max(entry.size_bytes, 1)), problem)
+
+    def _know_writes(self) -> None:
+        """Keep what was written by here from being taken for something that was not seen."""
+        if self.entry.lent_stamp is not None:
+            self._core.lending.restamp(self.entry)
 
     async def _give_up(self, *, finish: bool) -> None:
         entry = self.entry
