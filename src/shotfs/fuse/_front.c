@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -415,18 +416,18 @@ void front_session(struct fuse_session *made,
 static PyObject *failed(void) { return PyErr_SetFromErrno(PyExc_OSError); }
 
 static void close_all(void) {
+    int gone = __atomic_exchange_n(&device, -1, __ATOMIC_ACQ_REL);
+    if (gone >= 0) close(gone);
     if (queued >= 0) close(queued);
     if (stopping >= 0) close(stopping);
-    if (device >= 0) close(device);
     queued = stopping = -1;
-    __atomic_store_n(&device, -1, __ATOMIC_RELEASE);
     free(table.slots);
     table.slots = NULL;
     table.count = table.opens = 0;
     while (queue.first != NULL) {
-        struct request *gone = queue.first;
-        queue.first = gone->next;
-        free(gone);
+        struct request *request = queue.first;
+        queue.first = request->next;
+        free(request);
     }
     queue.last = &queue.first;
     queue.bytes = 0;
@@ -464,7 +465,13 @@ static PyObject *start(PyObject *module, PyObject *args) {
     if (dup3(queued, number, O_CLOEXEC) < 0) goto refused;
     place = number;
     __atomic_store_n(&running, 1, __ATOMIC_RELEASE);
-    if ((error = pthread_create(&thread, NULL, serve, NULL)) != 0) {
+    /* Signals are for the thread that runs Python. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&thread, NULL, serve, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
         __atomic_store_n(&running, 0, __ATOMIC_RELEASE);
         dup3(device, place, O_CLOEXEC);
         errno = error;

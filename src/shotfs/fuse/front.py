@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -36,6 +37,9 @@ ROUND_S = 5.0
 
 IDLE_ROUNDS = 6
 """After so many rounds without a use a file is not answered for any more."""
+
+DESCRIPTORS_SHARE = 4
+"""The part of the process's descriptors that idle files may take: a fourth."""
 
 KEEP_CACHE, NOFLUSH, PASSTHROUGH = 1 << 1, 1 << 5, 1 << 7
 """FOPEN_* of <linux/fuse.h>."""
@@ -120,6 +124,9 @@ class Front:
         elif helper.MODULE is None:
             self.problem = helper.PROBLEM
         else:
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if soft != resource.RLIM_INFINITY:
+                self._files_max = max(1, min(self._files_max, soft // DESCRIPTORS_SHARE))
             try:
                 device: int = helper.MODULE.start(descriptor, self._files_max)
             except OSError as exc:
