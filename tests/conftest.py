@@ -18,6 +18,7 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 import pytest
 
+from tests.fuse import modes
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_emulator import GcsEmulator
 from tests.servers.handles import EmulatorBucket, GcsBucket, HttpRoot, NginxRoot, S3Bucket
@@ -36,10 +37,30 @@ _CLIENTS_WARNINGS = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the command line say how the kernel works with the mounts of the tests."""
+    parser.addoption(
+        "--kernel-mode",
+        choices=sorted(modes.MODES),
+        default=modes.SHIPPED.name,
+        help="how the kernel works with mounts (tests/fuse/modes.py)",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Let through the warnings that are known and not ours."""
+    """Choose the mode; let through the warnings that are known and not ours."""
+    modes.choose(config.getoption("--kernel-mode"))
     for line in _CLIENTS_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, on mounts that nobody can write to, tests that need more than published files."""
+    if modes.chosen().writable:
+        return
+    left_out = [item for item in items if item.get_closest_marker("published") is None]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item.get_closest_marker("published") is not None]
 
 
 def _fresh_name(kind: str) -> str:

@@ -64,8 +64,12 @@ def test_s06_a_blob_that_the_disk_damaged_is_named_dropped_and_fetched_again(
         (found,) = json.loads(done.stdout)["corrupt"]
         assert (found["paths"], found["dropped"]) == (["ant/library/wood.png"], True)
         wait_until(lambda: path.read_bytes() == wood)
-        with pytest.raises(OSError, match="Input/output error"):
-            os.pread(reader.fileno(), 4096, MIB)
+        if gcs_node.mode.passthrough:
+            # Nothing makes the kernel answer EIO: it has nothing to read any more.
+            assert os.pread(reader.fileno(), 4096, MIB) == b""
+        else:
+            with pytest.raises(OSError, match="Input/output error"):
+                os.pread(reader.fileno(), 4096, MIB)
     wait_until(lambda: gcs_node.status()["cache"]["files"] == 2)
     assert gcs_node.command("cache", "verify").returncode == 0
 

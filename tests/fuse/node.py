@@ -14,6 +14,8 @@ from typing import Any
 
 from shotfs.control.client import Client
 from shotfs.fuse import mountpoint as mountpoints
+from tests.fuse import modes
+from tests.fuse.modes import KernelMode
 
 SPEC: dict[str, Any] = {
     "spec": "shotfs-path/1",
@@ -61,6 +63,7 @@ class ShotfsNode:
         origin: root URL.
         spec: document; ``ORIGIN`` in its roots is replaced.
         settings: TOML tables that are appended to the configuration, verbatim.
+        mode: how the kernel works with the mount; None: as ``pytest --kernel-mode`` says.
     """
 
     def __init__(
@@ -70,7 +73,9 @@ class ShotfsNode:
         *,
         spec: Mapping[str, Any] = SPEC,
         settings: str = "",
+        mode: KernelMode | None = None,
     ) -> None:
+        self.mode = modes.chosen() if mode is None else mode
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.mountpoint = directory / "shows"
@@ -92,6 +97,9 @@ class ShotfsNode:
             "log": f'file = "{self.log}"\nlevel = "debug"',
             "shows.ant": 'spec = "spec.json"',
         }
+        if self.mode.settings:
+            rows = (f"{key} = {value}" for key, value in self.mode.settings.items())
+            tables["mount"] = "\n".join(rows)
         extra: dict[str, str] = {}
         name = ""
         for line in settings.strip().splitlines():
@@ -114,11 +122,16 @@ class ShotfsNode:
         """The show's directory in the mount."""
         return self.mountpoint / "ant"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of its service and of commands."""
+        return {**os.environ, **self.mode.environment, "SHOTFS_CONFIG": str(self.config)}
+
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``shotfs`` with this node's configuration."""
         return subprocess.run(
             [sys.executable, "-m", "shotfs", *arguments],
-            env={**os.environ, "SHOTFS_CONFIG": str(self.config)},
+            env=self.environment,
             capture_output=True,
             text=True,
             check=check,
@@ -126,10 +139,13 @@ class ShotfsNode:
         )
 
     def mount(self, *options: str) -> ShotfsNode:
-        """Mount; raises with the command's messages if that fails."""
+        """Mount in the node's mode; raises with the command's messages if that fails."""
+        options = (*self.mode.options, *options)
         done = self.command("mount", *options, str(self.mountpoint), check=False)
         assert done.returncode == 0, f"{done.stdout}{done.stderr}{self.log_text()}"
-        self.pid = int(self.status()["pid"])
+        status = self.status()
+        self.pid = int(status["pid"])
+        self.mode.check(status["kernel"])
         return self
 
     def unmount(self) -> None:

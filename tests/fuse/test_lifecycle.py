@@ -109,7 +109,7 @@ def test_a_stop_that_comes_after_umount_finds_no_session_and_does_no_harm(
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, "mount", "--foreground", str(gcs_node.mountpoint)],
-        env={**os.environ, "SHOTFS_CONFIG": str(gcs_node.config)},
+        env=gcs_node.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

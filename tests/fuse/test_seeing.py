@@ -190,5 +190,5 @@ def test_metrics_are_served_on_the_port_of_the_configuration(
         text = answer.read().decode()
     # Whether the first read had to wait is a race: the open has asked for a small file already.
     assert 'shotfs_wait_seconds_count{what="first byte"}' in text
-    assert 'shotfs_upcall_seconds_count{op="open"} 1.0' in text
+    assert 'shotfs_upcall_seconds_count{op="open"}' in text
     assert node.status()["metrics"] == {"listen": f"127.0.0.1:{port}", "problem": None}

@@ -185,6 +185,7 @@ class NodeService:
             "bytes": self._node.spool.used_bytes,
             "bytes_max": self._node.settings.spool.bytes_max,
             "entries": len(self._node.spool),
+            "lent": len(self._node.spool.core.lending),
             "unpublished": len(self._node.publisher.queue()),
         }
 
