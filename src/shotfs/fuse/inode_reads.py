@@ -100,7 +100,9 @@ class InodeReads:
         held = self._held[node.number] = _Held(handle)
         held.last_s = trio.current_time()
         if len(self._held) > self._held_max:
-            await self._give_up(lambda one: one is not held, count=1)
+            held.reads += 1  # else somebody who opens meanwhile could give this one up
+            await self._give_up(lambda _: True, count=1)
+            held.reads -= 1
         return held
 
     async def _give_up(self, doomed: Callable[[_Held], bool], count: int | None = None) -> None:
