@@ -30,10 +30,10 @@ from pyfuse3 import (
 )
 
 from shotfs.digest import Buffer
-from shotfs.fuse.file_handles import FileHandles
 from shotfs.fuse.front import Front
 from shotfs.fuse.inode_reads import InodeReads
 from shotfs.fuse.inodes import InodeTable, Node
+from shotfs.fuse.open_files import OpenFiles
 from shotfs.fuse.passthrough import Passthrough
 from shotfs.fuse.probe import ProbeFile
 from shotfs.fuse.upcalls import upcall
@@ -41,21 +41,10 @@ from shotfs.observe.metrics import Metrics
 from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Kind, Missing, Snapshot
 from shotfs.vfs.attributes import directory_identity
 from shotfs.vfs.filesystem import BLOCK_BYTES
-from shotfs.vfs.handles import PublishedHandle
 from shotfs.vfs.paths import child, join, new_child
 from shotfs.vfs.xattrs import PREFIX
 
 _OUR_ATTRIBUTES = PREFIX.encode()
-
-
-class _OpenFile:
-    """A handle and the inode that it is of."""
-
-    __slots__ = ("handle", "node")
-
-    def __init__(self, handle: Handle, node: Node) -> None:
-        self.handle = handle
-        self.node = node
 
 
 class Operations(pyfuse3.Operations):
@@ -92,12 +81,15 @@ class Operations(pyfuse3.Operations):
         self._filesystem = filesystem
         self._serving = serving
         self._inodes = InodeTable(directory_identity(""))
-        self._files: dict[int, _OpenFile] = {}
         self._directories: dict[int, Snapshot] = {}
-        self._numbers = FileHandles(self._files, self._directories)
-        self._passthrough = passthrough
         self._inode_reads = inode_reads
-        self.front = Front(files_max=native_files_max, metrics=metrics, give_up=self._give_up)
+        self._files = OpenFiles(
+            metrics,
+            passthrough,
+            native_files_max=native_files_max,
+            directories=self._directories,
+            is_known=lambda node: self._inodes.get(node.number) is node,
+        )
         self._probe: tuple[int, ProbeFile] | None = None
 
     @contextlib.contextmanager
@@ -118,8 +110,12 @@ class Operations(pyfuse3.Operations):
     @property
     def open_count(self) -> int:
         """How many files are open."""
-        native = self.front.counts()
-        return len(self._files) - native["files"] + native["open_files"]
+        return len(self._files)
+
+    @property
+    def front(self) -> Front:
+        """The native thread that answers for files which never change."""
+        return self._files.front
 
     def known_inodes(self, identities: Sequence[int]) -> list[Node]:
         """Return the inodes of those *identities* that the kernel knows."""
@@ -136,10 +132,7 @@ class Operations(pyfuse3.Operations):
 
     async def abandon_all(self) -> None:
         """Give up what applications had open when the session ended: they never closed it."""
-        while self._files:
-            _, opened = self._files.popitem()
-            with trio.CancelScope(shield=True):
-                await opened.handle.abandon()
+        await self._files.abandon_all()
         if self._inode_reads is not None:
             await self._inode_reads.aclose()
 
@@ -196,7 +189,7 @@ class Operations(pyfuse3.Operations):
             atime_ns=attr.st_atime_ns if fields.update_atime else None,
             mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
         )
-        opened = self._files.get(fh) if fh is not None else None
+        opened = self._files.get(fh)
         # Without a handle in the request, an open one still knows files that lost their name.
         handles = node.handles if opened is None else (opened.handle,)
         changed = await self._filesystem.change(
@@ -294,11 +287,11 @@ class Operations(pyfuse3.Operations):
             raise FUSEError(errno.ENOSYS)  # from now on the kernel opens without asking
         node = self._node(inode)
         if self._probe is not None and inode == self._probe[0]:
-            return self._opened(self._probe[1], node, flags)
+            return self._files.opened(self._probe[1], node, flags)
         handle = await self._filesystem.open(
             node.path, flags, identity=node.identity, caller=_caller(ctx)
         )
-        return self._opened(handle, node, flags)
+        return self._files.opened(handle, node, flags)
 
     @upcall("create")
     async def create(
@@ -314,7 +307,7 @@ class Operations(pyfuse3.Operations):
         made, handle = await self._filesystem.create(path, stat.S_IMODE(mode), flags, _caller(ctx))
         entry = self._remembered(path, made)
         node = self._node(entry.st_ino)
-        return self._opened(handle, node, flags, creating=True), entry
+        return self._files.opened(handle, node, flags, creating=True), entry
 
     @upcall("read", deadline=False)
     async def read(self, fh: FileHandleT, off: int, size: int) -> Buffer:  # type: ignore[override]  # pyfuse3 takes any contiguous buffer, its stub says bytes
@@ -347,14 +340,7 @@ class Operations(pyfuse3.Operations):
     @upcall("release", deadline=False)
     async def release(self, fh: FileHandleT) -> None:
         """Give a handle up."""
-        opened = self._files.pop(fh)
-        if self._keep_for_all(opened):
-            return
-        self._forget_handle(opened)
-        if opened.node.front == fh:
-            opened.node.front = 0
-        with trio.CancelScope(shield=True):
-            await opened.handle.close()
+        await self._files.released(fh)
 
     # --- directories -----------------------------------------------------------------------------
 
@@ -362,7 +348,7 @@ class Operations(pyfuse3.Operations):
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         """Take the snapshot that this handle will list. Tiers end what stalls, page by page."""
         snapshot = await self._filesystem.snapshot(self._node(inode).path, _caller(ctx))
-        number = self._numbers.of_directory(cached=False, kept=False)
+        number = self._files.numbers.of_directory(cached=False, kept=False)
         self._directories[number] = snapshot
         return FileHandleT(number)
 
@@ -452,47 +438,6 @@ class Operations(pyfuse3.Operations):
         if found.kind is not Kind.DIRECTORY and found.identity != node.identity:
             raise FUSEError(errno.ESTALE)
         return found
-
-    def _opened(
-        self, handle: Handle, node: Node, flags: int, *, creating: bool = False
-    ) -> FileInfo:
-        """Return what the kernel is told of *handle*. No await: the mode of an inode is one."""
-        backing = self._passthrough.open(node, handle, creating=creating)
-        writable = flags & os.O_ACCMODE != os.O_RDONLY
-        number = self._numbers.of_file(writable=writable, backing=backing)
-        self._files[number] = _OpenFile(handle, node)
-        node.handles = (*node.handles, handle)
-        # An inode is one revision, so the kernel's pages of it are right for as long as it lives.
-        return FileInfo(fh=FileHandleT(number), keep_cache=True)
-
-    def _keep_for_all(self, opened: _OpenFile) -> bool:
-        """Let the native thread answer for a file that was closed, if it can."""
-        node, handle = opened.node, opened.handle
-        if node.front or not self.front.active or not isinstance(handle, PublishedHandle):
-            return False
-        if self._inodes.get(node.number) is not node:
-            return False  # forgotten meanwhile
-        number = self._numbers.of_file(writable=False, backing=node.backing)
-        if not self.front.answer_for(node, handle, number):
-            return False
-        self._files[number] = opened
-        node.front = number
-        handle.serve_all()
-        return True
-
-    def _give_up(self, node: Node) -> None:
-        """End the handle that was kept for all: nobody has *node* open through it."""
-        opened = self._files.pop(node.front)
-        node.front = 0
-        self._forget_handle(opened)
-        assert isinstance(opened.handle, PublishedHandle)
-        opened.handle.end()
-
-    def _forget_handle(self, opened: _OpenFile) -> None:
-        opened.node.handles = tuple(
-            handle for handle in opened.node.handles if handle is not opened.handle
-        )
-        self._passthrough.released(opened.node)
 
     def _remembered(self, path: str, attributes: Attributes) -> EntryAttributes:
         return self._entry(attributes, InodeT(self._inodes.remember(path, attributes).number))

@@ -16,7 +16,8 @@ from trio.testing import MockClock
 
 from shotfs.errors import PathNotFound, PublishedImmutable, SpoolFull, TierUnavailable
 from shotfs.fuse.inodes import Node
-from shotfs.fuse.operations import Operations, _OpenFile
+from shotfs.fuse.open_files import OpenFile
+from shotfs.fuse.operations import Operations
 from shotfs.fuse.passthrough import Passthrough
 from shotfs.fuse.upcalls import upcall
 from shotfs.observe.metrics import Metrics
@@ -222,7 +223,7 @@ def operations() -> Operations:
     )
     node = Node(7, "ant", 7)
     made._inodes._nodes[7] = node
-    made._files[1] = _OpenFile(broken, node)
+    made._files._files[1] = OpenFile(broken, node)
     made._directories[1] = broken
     return made
 
