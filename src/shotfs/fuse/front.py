@@ -217,9 +217,13 @@ class Front:
         while True:
             await trio.sleep(ROUND_S)
             self.count_opens()
-            for node in list(self._idle_rounds):
-                if not self._bring_use(node) and self._idle_rounds[node] >= IDLE_ROUNDS:
-                    self.retire(node)
+            self.settle()
+
+    def settle(self) -> None:
+        """End a round: bring uses to the cache, give up what was idle for long."""
+        for node in list(self._idle_rounds):
+            if not self._bring_use(node) and self._idle_rounds[node] >= IDLE_ROUNDS:
+                self.retire(node)
 
     def count_opens(self) -> None:
         """Bring the opens that the thread answered to the metrics."""
