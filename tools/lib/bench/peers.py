@@ -86,7 +86,7 @@ def start_nginx(stack: ExitStack, data: str, place: str, *, access_log: str | No
 
 
 def mount_bindfs(stack: ExitStack, data: str, place: str) -> Peer:
-    """Mount *data* with bindfs; *stack* unmounts it."""
+    """Mount *data* with bindfs; *stack* unmounts it. As root, for all users."""
     return _mount(stack, "bindfs", place, lambda point: ["bindfs", "-f", data, point])
 
 
@@ -137,9 +137,28 @@ def rclone_copy(remote: Sequence[str], target: str, place: str) -> list[str]:
 
 
 def mount_rclone(
-    stack: ExitStack, remote: Sequence[str], place: str, *, name: str = "rclone"
+    stack: ExitStack,
+    remote: Sequence[str],
+    place: str,
+    *,
+    name: str = "rclone",
+    cache: str | None = None,
+    writable: bool = False,
+    others: bool = False,
 ) -> Peer:
-    """Mount *remote* with rclone, whole files cached on disk; *stack* unmounts it."""
+    """Mount *remote* with rclone, whole files cached on disk; *stack* unmounts it.
+
+    Args:
+        stack: unmounts it.
+        remote: what, as `rclone_http` returns it; a directory's path is a remote as well.
+        place: a directory for its files.
+        name: of its mount point there.
+        cache: its cache directory; by default one in *place*.
+        writable: files can be written.
+        others: other users can use it too.
+    """
+    access = [] if writable else ["--read-only"]
+    access += ["--allow-other"] if others else []
     return _mount(
         stack,
         name,
@@ -151,17 +170,31 @@ def mount_rclone(
             point,
             *remote[1:],
             f"--config={place}/rclone.conf",
-            f"--cache-dir={place}/{name}-cache",
+            f"--cache-dir={cache or f'{place}/{name}-cache'}",
             "--vfs-cache-mode=full",
             "--vfs-cache-max-age=24h",
             "--dir-cache-time=24h",
-            "--read-only",
+            *access,
         ],
     )
 
 
-def mount_s3fs(stack: ExitStack, url: str, bucket: str, place: str) -> Peer:
-    """Mount *bucket* of the server *url* with s3fs, cached on disk; *stack* unmounts it."""
+def mount_s3fs(
+    stack: ExitStack,
+    url: str,
+    bucket: str,
+    place: str,
+    *,
+    cache: str | None = None,
+    writable: bool = False,
+    others: bool = False,
+    part_mib: int = 10,
+) -> Peer:
+    """Mount *bucket* of the server *url* with s3fs, cached on disk; *stack* unmounts it.
+
+    *cache*, *writable* and *others* are as `mount_rclone` has them; *part_mib* is how much it
+    fetches with one request, 10 unless told otherwise.
+    """
     secret = f"{place}/s3fs-passwd"
     with open(os.open(secret, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
         file.write(f"{S3_KEY}:{S3_KEY}\n")
@@ -170,8 +203,10 @@ def mount_s3fs(stack: ExitStack, url: str, bucket: str, place: str) -> Peer:
         "use_path_request_style",
         f"passwd_file={secret}",
         f"endpoint={S3_REGION}",
-        f"use_cache={place}/s3fs-cache",
-        "ro",
+        f"use_cache={cache or f'{place}/s3fs-cache'}",
+        f"multipart_size={part_mib}",
+        *([] if writable else ["ro"]),
+        *(["allow_other", "umask=0000"] if others else []),
     ]
     return _mount(
         stack,

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -96,13 +96,18 @@ class Counters:
         )
 
 
-def run(*arguments: str, timeout_s: float) -> str:
+def run(*arguments: str, timeout_s: float, prefix: Sequence[str] = ()) -> str:
     """Run ``shotfs`` with *arguments*; return what it printed.
+
+    Args:
+        *arguments: of the command.
+        timeout_s: how long it may take.
+        prefix: a command that runs it, say as somebody else.
 
     Raises:
         ServiceFailed: it ended with an error, or took longer than *timeout_s*.
     """
-    command = [SHOTFS, *arguments]
+    command = [*prefix, SHOTFS, *arguments]
     try:
         done = subprocess.run(
             command,
@@ -122,22 +127,32 @@ def run(*arguments: str, timeout_s: float) -> str:
     return done.stdout
 
 
-def mount(stack: ExitStack, node: Mounted) -> None:
+def mount(
+    stack: ExitStack, node: Mounted, *, options: Sequence[str] = (), prefix: Sequence[str] = ()
+) -> None:
     """Mount *node* in the background; *stack* unmounts it.
+
+    Args:
+        stack: unmounts it.
+        node: its configuration and mount point.
+        options: of ``shotfs mount``.
+        prefix: a command that runs it, say as somebody else.
 
     Raises:
         ServiceFailed: it could not be mounted.
     """
     with interrupts.held():
         os.makedirs(node.mountpoint, exist_ok=True)
-        stack.callback(unmount, node)
-    run("mount", "--config", node.config, node.mountpoint, timeout_s=MOUNT_TIMEOUT_S)
+        stack.callback(unmount, node, prefix=prefix)
+    arguments = ("mount", "--config", node.config, *options, node.mountpoint)
+    run(*arguments, timeout_s=MOUNT_TIMEOUT_S, prefix=prefix)
 
 
-def unmount(node: Mounted) -> None:
+def unmount(node: Mounted, *, prefix: Sequence[str] = ()) -> None:
     """Unmount *node* as a user does; a mount that cannot be unmounted so is detached."""
     if node.mountpoint not in processes.mounts_below(os.path.dirname(node.mountpoint)):
         return
     with contextlib.suppress(ServiceFailed):
-        run("unmount", "--config", node.config, node.mountpoint, timeout_s=UNMOUNT_TIMEOUT_S)
+        arguments = ("unmount", "--config", node.config, node.mountpoint)
+        run(*arguments, timeout_s=UNMOUNT_TIMEOUT_S, prefix=prefix)
     processes.unmount(node.mountpoint)
