@@ -354,7 +354,7 @@ def test_s06_a_blob_that_was_damaged_while_it_was_open_gives_no_wrong_byte_once_
     digest = xxhash.xxh3_128_hexdigest(content)
     blob = ranged.directory / "cache/blobs" / digest[:2] / digest
     with _opened(path) as held:
-        assert os.pread(held, 4096, 0) == content[:4096]
+        assert _fresh(held) == content
         blob.chmod(0o600)
         with open(blob, "r+b") as damaged:
             damaged.seek(MIB)
