@@ -36,6 +36,7 @@ SPEC: dict[str, Any] = {
             "flow": "out",
             "immutable": "on-version-publish",
         },
+        "setups": {"path": "{name}.nk", "flow": "in", "ttl": "1h"},
         "plates": {"path": "plates/{seq}_{version}/{name}.txt", "flow": "out", "ttl": "1s"},
     },
 }
@@ -174,6 +175,17 @@ def test_s03_what_a_refresh_finds_is_seen_at_once_also_of_a_file_in_use(
         assert missing.read_bytes() == b"new"
         held.seek(0)
         assert held.read() == b"first", "a descriptor never mixes two revisions"
+
+
+def test_a_refresh_of_a_show_makes_the_kernel_forget_what_was_missing_in_it(
+    node: ShotfsNode, gcs: GcsBucket
+) -> None:
+    path = node.show / "setup.nk"
+    assert not path.exists()
+    gcs.put("ant/setup.nk", b"nodes")
+    assert not path.exists(), "within its negative ttl nobody asks"
+    node.command("refresh", str(node.show))
+    assert path.read_bytes() == b"nodes"
 
 
 def test_s16_a_version_that_is_published_shows_at_once_what_holds_from_now_on(

@@ -61,6 +61,11 @@ class InodeTable:
         """Return the node of inode *number*, None if the kernel should not know it."""
         return self._nodes.get(number)
 
+    def find(self, identity: int) -> Node | None:
+        """Return the node of *identity*, None if the kernel does not know it."""
+        root = self._nodes[ROOT]
+        return root if identity == root.identity else self._nodes.get(self.number(identity))
+
     def number(self, identity: int) -> int:
         """Return the inode number of *identity*, whether the kernel knows it or not."""
         number = max(identity & _NUMBER_MASK, ROOT + 1)

@@ -119,7 +119,7 @@ class Operations(pyfuse3.Operations):
 
     def known_inodes(self, identities: Sequence[int]) -> list[Node]:
         """Return the inodes of those *identities* that the kernel knows."""
-        found = (self._inodes.get(self._inodes.number(identity)) for identity in identities)
+        found = (self._inodes.find(identity) for identity in identities)
         return [node for node in found if node is not None]
 
     def inodes(self) -> list[Node]:

@@ -29,6 +29,17 @@ def table() -> InodeTable:
     return InodeTable(directory_identity(""))
 
 
+def test_a_node_is_found_by_its_identity_and_so_is_the_root() -> None:
+    inodes = table()
+    root, shot = directory_identity(""), directory_identity("ant/shot")
+    assert inodes.find(root) is inodes.get(ROOT)
+    assert inodes.find(shot) is None
+    node = inodes.remember("ant/shot", directory("ant/shot"))
+    assert inodes.find(shot) is node
+    inodes.forget(node.number, 1)
+    assert inodes.find(shot) is None
+
+
 def test_the_root_is_always_there() -> None:
     inodes = table()
     inodes.forget(ROOT, 100)
