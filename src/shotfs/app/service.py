@@ -186,6 +186,7 @@ class NodeService:
             "bytes_max": self._node.settings.spool.bytes_max,
             "entries": len(self._node.spool),
             "lent": len(self._node.spool.core.lending),
+            "lending_problem": self._node.spool.core.lending.obstacle or None,
             "unpublished": len(self._node.publisher.queue()),
         }
 

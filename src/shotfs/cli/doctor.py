@@ -69,17 +69,18 @@ def doctor(
 
 
 def _examine(config: str | None, paths: Sequence[str], *, offline: bool) -> Iterator[Finding]:
-    from shotfs.control import checks
+    from shotfs.control import checks, fast_paths
 
     node = checks.Node()
     finding, settings = _check_configuration(config)
     yield finding
     yield from checks.check_node(settings, node)
+    yield from fast_paths.check_possible(settings, node)
     yield from checks.check_mountpoints(paths)
     if settings is None:
         return
     yield from checks.check_directories(settings, node)
-    yield checks.check_service(settings)
+    yield from checks.check_service(settings)
     if not offline:
         from shotfs.control.origin_checks import check_origins
 

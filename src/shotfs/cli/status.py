@@ -71,7 +71,12 @@ def table_of(report: Mapping[str, Any]) -> RenderableType:
 
 def _flat(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in report.items():
-        if isinstance(value, Mapping) and value:
+        problem = report.get(f"{name}_problem")
+        if name.removesuffix("_problem") != name and name.removesuffix("_problem") in report:
+            continue  # said with what it is the problem of
+        if value is False and problem:
+            yield f"{prefix}{name}", f"no: {problem}"
+        elif isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from shotfs.config import Settings
     from shotfs.fuse.mountpoint import MountpointState
 
-PASSTHROUGH_KERNEL = (6, 9)
-"""The first kernel that reads a cached file without asking us (FUSE passthrough)."""
-
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "beegfs"})
 
 
@@ -61,6 +58,8 @@ class Node:
     fuse_device: str = "/dev/fuse"
     fuse_configuration: str = "/etc/fuse.conf"
     kernel_release: str = os.uname().release
+    kernel_configurations: tuple[str, ...] = ("/proc/config.gz",)
+    process_status: str = "/proc/self/status"
     uid: int = os.geteuid()
 
 
@@ -70,7 +69,6 @@ def check_node(settings: Settings | None, node: Node) -> Iterator[Finding]:
     yield _check_fusermount(node)
     if settings is not None and settings.mount.allow_other:
         yield _check_allow_other(node)
-    yield _check_passthrough(node)
 
 
 def _check_device(node: Node) -> Finding:
@@ -140,26 +138,6 @@ def _check_allow_other(node: Node) -> Finding:
     )
 
 
-def _check_passthrough(node: Node) -> Finding:
-    match = re.match(r"(\d+)\.(\d+)", node.kernel_release)
-    version = (int(match[1]), int(match[2])) if match else (0, 0)
-    if version < PASSTHROUGH_KERNEL:
-        return Finding(
-            "passthrough",
-            Verdict.NOTE,
-            f"kernel {node.kernel_release} cannot read cached files past the service",
-            "first reads are faster from kernel 6.9 on",
-        )
-    if node.uid != 0:
-        return Finding(
-            "passthrough",
-            Verdict.NOTE,
-            f"kernel {node.kernel_release} has FUSE passthrough, which only root may use",
-            "run the service as root, or with CAP_SYS_ADMIN, for faster first reads",
-        )
-    return Finding("passthrough", Verdict.OK, f"possible with kernel {node.kernel_release}")
-
-
 def check_mountpoints(paths: Iterable[str]) -> Iterator[Finding]:
     """Check *paths*, and every mount of ours that the kernel lists. Takes seconds a dead one."""
     from shotfs.fuse import mountpoint
@@ -210,11 +188,11 @@ def _check_directory(
     if os.path.lexists(path):
         yield _check_safety(check, path, section, node)
     else:
-        existing = _nearest_existing(path)
+        existing = nearest_existing(path)
         yield _check_creatable(check, path, existing, section)
     if not os.path.isdir(existing):
         return
-    kind = _file_system_of(existing)
+    kind = file_system_of(existing)
     if kind in NETWORK_FILE_SYSTEMS:
         yield Finding(
             check,
@@ -281,30 +259,39 @@ def _check_room(check: str, path: str, free_bytes_min: int, section: str) -> Fin
     return Finding(f"{check}: room", Verdict.OK, free)
 
 
-def check_service(settings: Settings) -> Finding:
-    """Check whether the service of this configuration runs; that it does not is no mistake."""
+def check_service(settings: Settings) -> Iterator[Finding]:
+    """Check whether the service of this configuration runs, and what of the kernel it uses.
+
+    That it does not run is no mistake.
+    """
     from shotfs.control.client import Client
+    from shotfs.control.fast_paths import findings_of
 
     try:
         with Client(settings.control.socket) as client:
             status = client.status()
     except ServiceNotRunning:
-        return Finding("service", Verdict.NOTE, "not running", "shotfs mount /shows")
+        yield Finding("service", Verdict.NOTE, "not running", "shotfs mount /shows")
+        return
     except NotPermitted as exc:
-        return Finding("service", Verdict.NOTE, f"running; {exc.message}", exc.fix)
+        yield Finding("service", Verdict.NOTE, f"running; {exc.message}", exc.fix)
+        return
     except ShotfsError as exc:
-        return Finding("service", Verdict.WRONG, exc.message, exc.fix)
+        yield Finding("service", Verdict.WRONG, exc.message, exc.fix)
+        return
     where = status.get("mountpoint") or "no mount"
-    return Finding("service", Verdict.OK, f"{status.get('state', 'running')}: {where}")
+    yield Finding("service", Verdict.OK, f"{status.get('state', 'running')}: {where}")
+    yield from findings_of(status)
 
 
-def _nearest_existing(path: str) -> str:
+def nearest_existing(path: str) -> str:
+    """Return *path*, or the nearest directory above it that there is."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
 
 
-def _file_system_of(path: str) -> str:
+def file_system_of(path: str) -> str:
     """Return the type of the file system that *path* is on, by the mount table."""
     from shotfs.fuse.mountpoint import mounts
 

@@ -110,6 +110,8 @@ async def test_status_says_what_the_service_is_and_how_it_is(world: World) -> No
         "bytes": 7,
         "bytes_max": world.node.settings.spool.bytes_max,
         "entries": 2,
+        "lent": 0,
+        "lending_problem": None,
         "unpublished": 0,
     }
 
@@ -120,8 +122,8 @@ async def test_status_without_a_mount(world: World) -> None:
 
 
 async def test_everything_that_status_says_is_plain_json(world: World) -> None:
-    service = service_of(world)
-    assert json.loads(json.dumps(service.status())) == service.status()
+    status = service_of(world).status()
+    assert json.loads(json.dumps(status)) == status
 
 
 async def test_status_asks_no_origin(world: World) -> None:

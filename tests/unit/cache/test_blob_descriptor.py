@@ -18,7 +18,6 @@ from tests.unit.cache.fakes import (
     content_of,
     keep,
     open_descriptors,
-    settled,
 )
 
 

@@ -78,7 +78,7 @@ def test_version_is_the_package_s() -> None:
 def test_status_for_people_and_for_programs(service: FakeService) -> None:
     done = shotfs("status")
     assert done.exit_code == 0, done.output
-    assert "mountpoint  /shows" in done.output
+    assert ["mountpoint", "/shows"] in [line.split() for line in done.output.splitlines()]
     assert json.loads(shotfs("status", "--json").stdout)["mountpoint"] == "/shows"
     assert shotfs("status", "--metrics").stdout == "shotfs_cache_hits_total 1\n"
 
@@ -157,6 +157,13 @@ def test_values_are_shown_in_the_unit_of_their_name(name: str, value: Any, text:
     assert human(name, value) == text
 
 
+def test_status_says_why_a_fast_path_is_not_in_use(service: FakeService) -> None:
+    rows = dict(line.split(maxsplit=1) for line in shotfs("status").stdout.splitlines())
+    assert rows["kernel.passthrough"].strip() == "no: mount.passthrough is off"
+    assert rows["kernel.native_thread"].strip() == "yes"
+    assert not [name for name in rows if name.endswith("_problem")]
+
+
 def findings(*arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
     done = shotfs("doctor", "--json", *arguments)
     report = json.loads(done.stdout)
@@ -191,6 +198,9 @@ def test_doctor_knows_a_running_service(service: FakeService) -> None:
     _, found = findings("--offline")
     assert found["service"]["verdict"] == "ok"
     assert found["service"]["message"] == "serving: /shows"
+    assert found["passthrough in use"]["message"] == "no: mount.passthrough is off"
+    assert "mount.passthrough" in found["passthrough in use"]["fix"]
+    assert found["native thread in use"]["verdict"] == "ok"
 
 
 @pytest.mark.kernel

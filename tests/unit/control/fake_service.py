@@ -156,7 +156,17 @@ class FakeService:
     def status(self) -> Mapping[str, Any]:
         if self.fails_with is not None:
             raise self.fails_with
-        return {"state": "serving", "mountpoint": self.mountpoint, "pid": 1}
+        return {
+            "state": "serving",
+            "mountpoint": self.mountpoint,
+            "pid": 1,
+            "kernel": {
+                "passthrough": False,
+                "passthrough_problem": "mount.passthrough is off",
+                "native_thread": True,
+                "native_thread_problem": None,
+            },
+        }
 
     def cache_stats(self) -> Any:
         return Numbers(bytes_used=12, files=3)

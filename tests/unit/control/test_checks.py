@@ -72,21 +72,6 @@ def test_allow_other_needs_the_line_in_fuse_conf(
     assert "allow_other" not in by_check(checks.check_node(settings(tmp_path), node))
 
 
-@pytest.mark.parametrize(
-    ("release", "uid", "verdict"),
-    [
-        ("6.18.1-amd64", 0, Verdict.OK),
-        ("6.9", 0, Verdict.OK),
-        ("6.1.0-9", 0, Verdict.NOTE),
-        ("6.10.2", 1000, Verdict.NOTE),
-        ("strange", 0, Verdict.NOTE),
-    ],
-)
-def test_passthrough_depends_on_kernel_and_user(release: str, uid: int, verdict: Verdict) -> None:
-    found = by_check(checks.check_node(None, Node(kernel_release=release, uid=uid)))
-    assert found["passthrough"].verdict is verdict
-
-
 def directory_finding(tmp_path: Path, node: Node | None = None, **cache: Any) -> dict[str, Finding]:
     given = {"directory": str(tmp_path / "cache"), "free_bytes_min": 0, **cache}
     return by_check(checks.check_directories(settings(tmp_path, cache=given), node or Node()))
@@ -133,7 +118,8 @@ def test_spool_on_a_disk_of_its_own_is_checked_too(tmp_path: Path) -> None:
 
 
 def test_service_that_does_not_run_is_a_note(tmp_path: Path) -> None:
-    assert checks.check_service(settings(tmp_path)).verdict is Verdict.NOTE
+    (found,) = checks.check_service(settings(tmp_path))
+    assert found.verdict is Verdict.NOTE
 
 
 def specification(tmp_path: Path, root: str) -> str:
