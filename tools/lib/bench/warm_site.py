@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -91,8 +91,8 @@ class Scale:
 FULL = Scale(
     name="full", big_bytes=1024 * MIB, scattered_bytes=64 * MIB, crowd_bytes=32 * MIB,
     small_files=2000, s3_files=500, misses=10_000, entries=100_000, frames=200,
-    frame_bytes=10_000_000, reads=20_000, first_reads=8000, limit_s=2.0, sequential_limit_s=10.0,
-    write_limit_s=6.0, loop_s=0.7, memory_bytes=3 << 30,
+    frame_bytes=10_000_000, reads=20_000, first_reads=8000, limit_s=1.5, sequential_limit_s=10.0,
+    write_limit_s=6.0, loop_s=0.6, memory_bytes=3 << 30,
 )  # fmt: skip
 QUICK = Scale(
     name="quick", big_bytes=96 * MIB, scattered_bytes=8 * MIB, crowd_bytes=4 * MIB,
@@ -132,6 +132,11 @@ class Site:
     def missing_names(self) -> str:
         """The file that lists what is not there."""
         return f"{self.place}/names-missing"
+
+    def note(self, text: str) -> None:
+        """Say something of the figures, once."""
+        if text not in self.results.notes:
+            self.results.notes.append(text)
 
     @contextmanager
     def scratch(self) -> Iterator[str]:
@@ -196,7 +201,13 @@ def give_to_reader(path: str) -> None:
 
 
 def build(
-    stack: ExitStack, scale: Scale, results: Results, above: str | None, *, with_s3: bool
+    stack: ExitStack,
+    scale: Scale,
+    results: Results,
+    above: str | None,
+    *,
+    with_inputs: bool,
+    with_s3: bool,
 ) -> Site:
     """Make the data; *stack* ends and removes everything.
 
@@ -205,7 +216,8 @@ def build(
         scale: how much.
         results: what is measured goes there.
         above: the directory in which all is made; None: the project's.
-        with_s3: whether to start an S3 server with the data.
+        with_inputs: whether to make the files that are read.
+        with_s3: whether to start an S3 server, with the data.
 
     Raises:
         StartFailed: no room, another run is under way, or a server did not start.
@@ -220,11 +232,17 @@ def build(
     os.chmod(sockets, 0o711)
     _check_room(scale, directory)
     site = Site(scale, results, directory, sockets)
-    console.print(f"making the data below {directory}")
-    _make_data(site)
+    keys: list[str] = []
+    os.mkdir(site.data)
+    if with_inputs:
+        console.print(f"making the data below {directory}")
+        _make_data(site)
+        names = names_in(site.names("s3fs"))
+        keys = [*input_paths(names), *(f"stat/{name}" for name in names)]
+        keys += [f"path{index}/there.bin" for index in range(SEARCH_PATH)]
     if with_s3:
         site.s3_url = peers.start_moto(stack, directory)
-        _fill_bucket(site)
+        _fill_bucket(site, keys)
     return site
 
 
@@ -334,10 +352,7 @@ def _make_data(site: Site) -> None:
     _write_names(site.missing_names, missing)
 
 
-def _fill_bucket(site: Site) -> None:
-    names = names_in(site.names("s3fs"))
-    keys = [*input_paths(names), *(f"stat/{name}" for name in names)]
-    keys += [f"path{index}/there.bin" for index in range(SEARCH_PATH)]
+def _fill_bucket(site: Site, keys: Sequence[str]) -> None:
     credential = f"AWS4-HMAC-SHA256 Credential={peers.S3_KEY}/20260101/{peers.S3_REGION}/s3"
     with httpx.Client(
         base_url=site.s3_url,

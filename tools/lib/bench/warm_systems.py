@@ -6,13 +6,15 @@ for writing (`opened_for_writing`), with nothing in it. It ends with the ``with`
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from running import service
+from running import processes, service
 from running.service import Mounted
 
 from bench import peers, usage
@@ -21,12 +23,14 @@ from bench.warm_site import BUCKET, Site, as_reader, give_to_reader, is_root
 NATIVE, BINDFS, RCLONE, S3FS = "native", "bindfs", "rclone", "s3fs"
 UNPRIVILEGED, PRIVILEGED, ZERO_UPCALL = "unprivileged", "privileged", "zero-upcall"
 OURS = (UNPRIVILEGED, PRIVILEGED, ZERO_UPCALL)
+FAST_PATHS = {PRIVILEGED: "passthrough", ZERO_UPCALL: "zero_upcall"}
+"""What makes a mount what it is called; by its name in ``status``."""
+
 SYSTEMS = (NATIVE, BINDFS, RCLONE, S3FS, *OURS)
 
 S3FS_PART_MIB = 512
 """moto copies the whole object for each range of it: parts of 10 MiB of 1 GiB take minutes."""
 
-PUBLISH_TIMEOUT_S = 120.0
 KEPT_TIMEOUT_S = 60.0
 QUIET_S = 0.1
 QUIET_TIMEOUT_S = 3.0
@@ -46,7 +50,7 @@ SPECIFICATION = """\
     "file": {{"path": "{{group}}/{{name}}.bin"}},
     "frames": {{
       "path": "written/frames/{{name}}.{{frame}}.exr", "origin": "published", "flow": "out",
-      "owner": "caller", "directory_mode": "0777", "grace": "5s"
+      "owner": "caller", "directory_mode": "0777", "grace": "10m"
     }}
   }}
 }}
@@ -81,15 +85,11 @@ class Opened:
         directory: with the data, or where frames are written.
         pid: of the process that serves it; None: native.
         fsync: what is written needs one to be durable when close() returns, and gets it.
-        finish: waits until what was written has left the node.
-        fast_paths: what the kernel does by itself, of a mount of ours.
     """
 
     directory: str
     pid: int | None
     fsync: bool = False
-    finish: Callable[[], None] = lambda: None
-    fast_paths: dict[str, object] = field(default_factory=dict)
 
 
 def usable(wanted: list[str]) -> tuple[list[str], list[str]]:
@@ -114,7 +114,7 @@ def opened(site: Site, system: str) -> Iterator[Opened]:
             return
         if system in OURS:
             node = _prepare(site, cache_owner(system), f"{site.place}/{cache_owner(system)}")
-            one = _mount_ours(stack, node, system)
+            one = _mount_ours(site, stack, node, system)
         elif system == BINDFS:
             one = _of_peer(peers.mount_bindfs(stack, site.data, scratch))
         elif system == RCLONE:
@@ -157,9 +157,9 @@ def opened_for_writing(site: Site, system: str) -> Iterator[Opened]:
         else:
             directory = f"{scratch}/ours"
             node = _prepare(site, f"w{site.turns}", directory, unprivileged=system == UNPRIVILEGED)
-            one = _mount_ours(stack, node, system)
+            one = _mount_ours(site, stack, node, system)
             one.directory += "/written/frames"
-            one.finish = lambda: _wait_published(node)
+            stack.callback(_abandon, one.pid, node.mountpoint)
         _wait_quiet(one)
         yield one
 
@@ -231,18 +231,24 @@ def _prepare(site: Site, name: str, directory: str, *, unprivileged: bool | None
     return node
 
 
-def _mount_ours(stack: ExitStack, node: Mounted, system: str) -> Opened:
+def _mount_ours(site: Site, stack: ExitStack, node: Mounted, system: str) -> Opened:
     options = ("--read-only", "--zero-upcall") if system == ZERO_UPCALL else ()
     prefix = as_reader() if system == UNPRIVILEGED else []
     service.mount(stack, node, options=options, prefix=prefix)
     status = node.status()
-    return Opened(
-        f"{node.mountpoint}/bench", int(status["pid"]), fast_paths=dict(status.get("kernel", {}))
-    )
+    fast_path = FAST_PATHS.get(system)
+    kernel = status["kernel"]
+    if fast_path is not None and not kernel[fast_path]:
+        site.note(f"{system}: no {fast_path}: {kernel[f'{fast_path}_problem']}")
+    return Opened(f"{node.mountpoint}/bench", int(status["pid"]))
 
 
-def _wait_published(node: Mounted) -> None:
-    node.wait_until_published(PUBLISH_TIMEOUT_S)
+def _abandon(pid: int | None, mountpoint: str) -> None:
+    """End a mount whose outputs nobody wants: an unmount would publish 2 GB first."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    processes.unmount(mountpoint)
 
 
 def _wait_quiet(one: Opened) -> None:

@@ -194,7 +194,6 @@ def outputs(site: Site, system: str) -> None:
             size_bytes=scale.frame_bytes, fsync=one.fsync, limit_s=scale.write_limit_s,
         )  # fmt: skip
         Recorder(site, system).add("write", phases["first"])
-        one.finish()
 
 
 def _mounted(site: Site, system: str) -> AbstractContextManager[Opened]:
