@@ -12,7 +12,13 @@ import pytest
 from .pages import DOCS
 
 PROJECT = DOCS.parent
-PAGES = ["design/cache.md", "design/scheduling.md", "design/faults.md", "design/tiers.md"]
+PAGES = [
+    "design/cache.md",
+    "design/scheduling.md",
+    "design/faults.md",
+    "design/tiers.md",
+    "design/fuse.md",
+]
 
 _NAMED = re.compile(r"`(?:(tests/[\w/.]+\.py)(?:::)?)?(test_\w+)?(?:\[[^`]*\])?`")
 _RULE = re.compile(r"^\|[\s:|-]+\|$")
