@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,14 @@ class Descriptor:
         except OSError:
             return None  # not now; or the disk failed, which `read` will meet, too
         return buffer if count == span.length_bytes else None
+
+    def failure(self) -> OSError | None:
+        """Return the error with which the disk refuses to be read at all; None: it does not."""
+        try:
+            os.preadv(self.number, [bytearray(1)], 0, os.RWF_NOWAIT)
+        except OSError as error:
+            return error if error.errno == errno.EIO else None  # EAGAIN: it is not in memory
+        return None
 
     def read(self, span: Span) -> bytearray:
         """Return *span*, from a thread.

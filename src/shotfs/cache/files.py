@@ -164,7 +164,8 @@ class CachedFile:
     def blob_descriptor(self) -> int | None:
         """Return a descriptor of the whole verified content, which lives as long as the lease.
 
-        None while the content is not in one file, or what was read of it proved to be wrong.
+        None while the content is not in one file, or what was read of it proved to be wrong, or
+        the disk cannot be read.
         """
         if self._closed or self._broken or self._spoiled or self.state is not FileState.COMPLETE:
             return None
@@ -173,6 +174,9 @@ class CachedFile:
                 return None  # reads that are under way use the stream's own
             self._lender.settle(self)
         descriptor = None if self.blob is None else self._open_blob(self.blob)
+        if descriptor is not None and (error := descriptor.failure()):
+            self._disk_failed(error)  # whom the kernel lets read by himself would not be helped
+            return None
         return None if descriptor is None else descriptor.number
 
     async def read(self, span: Span) -> Buffer:

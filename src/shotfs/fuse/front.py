@@ -222,7 +222,11 @@ class Front:
     def settle(self) -> None:
         """End a round: bring uses to the cache, give up what was idle for long."""
         for node in list(self._idle_rounds):
-            if not self._bring_use(node) and self._idle_rounds[node] >= IDLE_ROUNDS:
+            if self._bring_use(node):
+                # Nobody else would notice that the kernel gets EIO from the disk.
+                if node.backing and not _readable(node):
+                    self.retire(node)
+            elif self._idle_rounds[node] >= IDLE_ROUNDS:
                 self.retire(node)
 
     def count_opens(self) -> None:
@@ -255,3 +259,12 @@ class Front:
                 return True
             self._idle_rounds.move_to_end(node)
         return False
+
+
+def _readable(node: Node) -> bool:
+    """Whether the disk still has what the kernel reads of *node* by itself."""
+    return all(
+        handle.lasting_descriptor() is not None
+        for handle in node.handles
+        if isinstance(handle, PublishedHandle)
+    )
