@@ -19,9 +19,9 @@ from shotfs.publish import rows
 from shotfs.publish.claims import Claims
 from shotfs.publish.data_files import (
     Stamp,
-    has_writers,
     hash_data,
     keep_data,
+    keeps_writers,
     remove_if_there,
     sync_closed,
     sync_data,
@@ -266,7 +266,7 @@ class Core:
             return  # its writers come by here
         try:
             busy = await trio.to_thread.run_sync(
-                has_writers, self.data_path(entry), limiter=self.disk
+                keeps_writers, self.data_path(entry), limiter=self.disk
             )
         except OSError as error:
             raise SpoolBroken(f"{entry.path}: cannot be sealed: {error}") from error

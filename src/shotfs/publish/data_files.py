@@ -8,6 +8,7 @@ import fcntl
 import os
 import signal
 import tempfile
+import time
 
 from shotfs.digest import Checksums, hash_file
 
@@ -23,6 +24,10 @@ CLOSED_ATTRIBUTE = "user.shotfs.closed"
 Stamp = tuple[int, int]
 """Size in bytes and mtime in nanoseconds: two states of a data file never have the same one, where
 `lending_obstacle` finds none."""
+
+CLOSING_S = (0.0, 0.001, 0.01, 0.05)
+"""Pauses before each look for writers: RELEASE of a passthrough file may come before the kernel has
+let go of the data file (seen on Linux 6.18, of several in 40 files)."""
 
 LOOKS = 16
 """How many writes must bear different times; all in one tick of a clock that has ticks."""
@@ -112,6 +117,16 @@ def closed_stamp(data_path: str) -> Stamp | None:
         return int(size_bytes), int(mtime_ns)
     except (OSError, ValueError):
         return None
+
+
+def keeps_writers(data_path: str) -> bool:
+    """As `has_writers`, but of who is about to close it: the kernel tells us a moment too early."""
+    return all(_still_has_writers(data_path, pause_s) for pause_s in CLOSING_S)
+
+
+def _still_has_writers(data_path: str, pause_s: float) -> bool:
+    time.sleep(pause_s)
+    return has_writers(data_path)
 
 
 def has_writers(data_path: str) -> bool:
