@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shotfs.vfs import Attributes, Handle
+from shotfs.fuse.kernel_pages import KernelPages
+from shotfs.vfs import Attributes, Handle, Kind
 from shotfs.vfs.attributes import directory_identity
 
 ROOT = 1
@@ -28,10 +29,11 @@ class Node:
         lookups: how many of the kernel's references are left.
         handles: open files of this inode; fstat asks the newest.
         front: handle under which the native thread has it open for all; 0: it does not answer.
+        pages: of a directory: which listing the kernel may have in its pages.
         backing: the kernel's number of the file that it reads in place of asking us; 0: it asks.
     """
 
-    __slots__ = ("backing", "front", "handles", "identity", "lookups", "number", "path")
+    __slots__ = ("backing", "front", "handles", "identity", "lookups", "number", "pages", "path")
 
     def __init__(self, number: int, path: str, identity: int) -> None:
         self.number = number
@@ -41,6 +43,12 @@ class Node:
         self.handles: tuple[Handle, ...] = ()
         self.backing = 0
         self.front = 0
+        self.pages: KernelPages | None = None
+
+    def shows(self, attributes: Attributes) -> bool:
+        """Whether what was found under the path is what this inode stands for."""
+        # A directory is its path: whatever made it, it stays the same.
+        return attributes.identity == self.identity or attributes.kind is Kind.DIRECTORY
 
 
 class InodeTable:
@@ -75,10 +83,14 @@ class InodeTable:
 
     def remember(self, path: str, attributes: Attributes) -> Node:
         """Return the node of what lies under *path*, with one more reference by the kernel."""
-        number = self.number(attributes.identity)
+        identity = attributes.identity
+        return self.remember_as(self.number(identity), path, identity)
+
+    def remember_as(self, number: int, path: str, identity: int) -> Node:
+        """As `remember`, where *number* was just worked out from the *identity*."""
         node = self._nodes.get(number)
         if node is None:
-            node = self._nodes[number] = Node(number, path, attributes.identity)
+            node = self._nodes[number] = Node(number, path, identity)
         else:
             node.path = path
         node.lookups += 1
@@ -115,4 +127,6 @@ class InodeTable:
 def _move(node: Node, path: str) -> None:
     if node.identity == directory_identity(node.path):
         node.identity = directory_identity(path)
+        if node.pages is not None:
+            node.pages.doubt()
     node.path = path

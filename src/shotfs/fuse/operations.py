@@ -30,18 +30,20 @@ from pyfuse3 import (
 )
 
 from shotfs.digest import Buffer
+from shotfs.fuse.entries import entry_of, missing_entry
 from shotfs.fuse.front import Front
 from shotfs.fuse.inode_reads import InodeReads
 from shotfs.fuse.inodes import InodeTable, Node
+from shotfs.fuse.listings import Listings
 from shotfs.fuse.open_files import OpenFiles
 from shotfs.fuse.passthrough import Passthrough
 from shotfs.fuse.probe import ProbeFile
 from shotfs.fuse.upcalls import upcall
 from shotfs.observe.metrics import Metrics
-from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Kind, Missing, Snapshot
+from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Kind, Missing
 from shotfs.vfs.attributes import directory_identity
 from shotfs.vfs.filesystem import BLOCK_BYTES
-from shotfs.vfs.paths import child, join, new_child
+from shotfs.vfs.paths import child, new_child
 from shotfs.vfs.xattrs import PREFIX
 
 _OUR_ATTRIBUTES = PREFIX.encode()
@@ -81,13 +83,13 @@ class Operations(pyfuse3.Operations):
         self._filesystem = filesystem
         self._serving = serving
         self._inodes = InodeTable(directory_identity(""))
-        self._directories: dict[int, Snapshot] = {}
+        self._listings = Listings(filesystem, self._inodes, deadline_s=request_deadline_s)
         self._inode_reads = inode_reads
         self._files = OpenFiles(
             metrics,
             passthrough,
             native_files_max=native_files_max,
-            directories=self._directories,
+            directories=self._listings,
             is_known=lambda node: self._inodes.get(node.number) is node,
         )
         self._probe: tuple[int, ProbeFile] | None = None
@@ -138,7 +140,17 @@ class Operations(pyfuse3.Operations):
 
     # --- names -----------------------------------------------------------------------------------
 
-    @upcall("lookup")
+    def _lookup_now(
+        self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes | None:
+        """Return what `lookup` would, if nothing has to be awaited for it; else None."""
+        path = self._path(parent_inode, name)
+        found = self._filesystem.lookup_now(path) if self._probe is None else None
+        if found is None:
+            return None
+        return missing_entry(found) if isinstance(found, Missing) else self._remembered(path, found)
+
+    @upcall("lookup", now=_lookup_now)
     async def lookup(
         self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
@@ -149,11 +161,7 @@ class Operations(pyfuse3.Operations):
         generation = self._filesystem.generation
         found = await self._filesystem.lookup(path, _caller(ctx))
         if isinstance(found, Missing):
-            # An entry with inode 0 is a negative entry; ENOENT would not be cached.
-            missing = EntryAttributes()
-            missing.st_ino = InodeT(0)
-            missing.entry_timeout = found.ttl_s
-            return self._current(missing, generation)
+            return self._current(missing_entry(found), generation)
         return self._current(self._remembered(path, found), generation)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
@@ -163,12 +171,22 @@ class Operations(pyfuse3.Operations):
             if gone is not None and gone.front:
                 self.front.retire(gone)
 
-    @upcall("getattr")
+    def _getattr_now(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes | None:
+        """Return what `getattr` would, if nothing has to be awaited for it; else None."""
+        node = self._node(inode)
+        if node.handles:
+            return entry_of(node.handles[-1].attributes(), inode)
+        found = self._filesystem.lookup_now(node.path)
+        if found is None or isinstance(found, Missing) or not node.shows(found):
+            return None
+        return entry_of(found, inode)
+
+    @upcall("getattr", now=_getattr_now)
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """Answer stat."""
         node = self._node(inode)
         generation = self._filesystem.generation
-        return self._current(self._entry(await self._attributes(node), inode), generation)
+        return self._current(entry_of(await self._attributes(node), inode), generation)
 
     @upcall("setattr")
     async def setattr(
@@ -195,7 +213,7 @@ class Operations(pyfuse3.Operations):
         changed = await self._filesystem.change(
             node.path, change, handles[-1] if handles else None, identity=node.identity
         )
-        return self._entry(changed, inode)
+        return entry_of(changed, inode)
 
     @upcall("readlink")
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
@@ -347,33 +365,21 @@ class Operations(pyfuse3.Operations):
     @upcall("opendir", deadline=False)
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         """Take the snapshot that this handle will list. Tiers end what stalls, page by page."""
-        snapshot = await self._filesystem.snapshot(self._node(inode).path, _caller(ctx))
-        number = self._files.numbers.of_directory(cached=False, kept=False)
-        self._directories[number] = snapshot
+        node = self._node(inode)
+        number = await self._listings.open(node, _caller(ctx), self._files.numbers)
         return FileHandleT(number)
 
-    @upcall("readdir")
+    @upcall("readdir", deadline=False)
     async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
         """List entries with their attributes, as many as the kernel has room for."""
-        snapshot = self._directories[fh]
-        for index in range(start_id, len(snapshot)):
-            await snapshot.prepare(index)
-            shown = snapshot.entry(index)
-            if shown is None:
-                continue
-            name, attributes = shown
-            number = self._inodes.number(attributes.identity)
-            entry = self._entry(attributes, InodeT(number))
-            if not pyfuse3.readdir_reply(token, os.fsencode(name), entry, index + 1):
-                return
-            self._inodes.remember(join(snapshot.path, name), attributes)
+        await self._listings.read(fh, start_id, token)
 
-    @upcall("releasedir")
+    @upcall("releasedir", deadline=False)
     async def releasedir(self, fh: FileHandleT) -> None:
         """Drop the snapshot."""
-        self._directories.pop(fh, None)
+        self._listings.close(fh)
 
-    @upcall("fsyncdir")
+    @upcall("fsyncdir", deadline=False)
     async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
         """Names are journalled when they are made; there is nothing to wait for."""
 
@@ -391,11 +397,15 @@ class Operations(pyfuse3.Operations):
         data.f_namemax = space.name_bytes_max
         return data
 
-    @upcall("getxattr")
+    def _getxattr_now(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> bytes | None:
+        """Answer foreign names at once, from memory; None: it is one of ours."""
+        if name.startswith(_OUR_ATTRIBUTES):
+            return None
+        raise FUSEError(pyfuse3.ENOATTR)
+
+    @upcall("getxattr", now=_getxattr_now)
     async def getxattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> bytes:
-        """Read an extended attribute. Foreign names are answered at once, from memory."""
-        if not name.startswith(_OUR_ATTRIBUTES):
-            raise FUSEError(pyfuse3.ENOATTR)
+        """Read an extended attribute."""
         path = self._node(inode).path
         return (await self._filesystem.extended_attribute(path, name.decode())).encode()
 
@@ -435,12 +445,12 @@ class Operations(pyfuse3.Operations):
         if node.handles:
             return node.handles[-1].attributes()
         found = await self._filesystem.attributes(node.path)
-        if found.kind is not Kind.DIRECTORY and found.identity != node.identity:
+        if not node.shows(found):
             raise FUSEError(errno.ESTALE)
         return found
 
     def _remembered(self, path: str, attributes: Attributes) -> EntryAttributes:
-        return self._entry(attributes, InodeT(self._inodes.remember(path, attributes).number))
+        return entry_of(attributes, InodeT(self._inodes.remember(path, attributes).number))
 
     def _current(self, entry: EntryAttributes, generation: int) -> EntryAttributes:
         """Return *entry*, of which the kernel keeps nothing if a specification was swapped since.
@@ -451,24 +461,6 @@ class Operations(pyfuse3.Operations):
         """
         if generation != self._filesystem.generation:
             entry.entry_timeout = entry.attr_timeout = 0.0
-        return entry
-
-    @staticmethod
-    def _entry(attributes: Attributes, number: InodeT) -> EntryAttributes:
-        entry = EntryAttributes()
-        entry.st_ino = number
-        entry.generation = 0
-        entry.entry_timeout = entry.attr_timeout = attributes.ttl_s
-        entry.st_mode = ModeT(attributes.kind | attributes.mode)
-        entry.st_nlink = 2 if attributes.kind is Kind.DIRECTORY else 1
-        entry.st_uid = attributes.uid
-        entry.st_gid = attributes.gid
-        entry.st_rdev = 0
-        entry.st_size = attributes.size_bytes
-        entry.st_blksize = BLOCK_BYTES
-        entry.st_blocks = (attributes.size_bytes + 511) // 512
-        entry.st_atime_ns = entry.st_mtime_ns = attributes.mtime_ns
-        entry.st_ctime_ns = attributes.ctime_ns
         return entry
 
 

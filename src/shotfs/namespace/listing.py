@@ -20,6 +20,9 @@ LISTED_ENTRIES_MAX = 1_000_000
 KEPT_ENTRIES_MAX = 20_000
 """Entries of all listings kept in memory; one takes about 500 bytes."""
 
+CHANGED_DIRECTORIES_MAX = 20_000
+"""Directories whose last change is remembered; one takes about 200 bytes."""
+
 
 @dataclass(slots=True)
 class OriginListing:
@@ -63,11 +66,13 @@ class Listing:
         parts: one for each origin that can be listed.
         listed_s: when, on the monotonic clock, the first question was asked.
         listed_at_s: the same moment, seconds since the epoch.
+        change: of the directory when it was listed, see `ListingChanges`.
     """
 
     parts: tuple[OriginListing, ...]
     listed_s: float
     listed_at_s: float
+    change: int = -1
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -95,7 +100,7 @@ class Listing:
         if any(origin not in parts and origin not in mute for origin in origins):
             return None
         found = tuple(parts[origin] for origin in origins if origin in parts)
-        return Listing(found, self.listed_s, self.listed_at_s)
+        return Listing(found, self.listed_s, self.listed_at_s, self.change)
 
     def revision(self, origin: str, name: str) -> Revision | None:
         """Return the revision of the file *name* in *origin*."""
@@ -103,6 +108,53 @@ class Listing:
             if part.origin == origin:
                 return part.objects.get(name)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class ListingStamp:
+    """Tells whether a listing that somebody has is what the directory shows now.
+
+    Attributes:
+        change: see `ListingChanges`.
+        until_s: when its time to live ends, on the monotonic clock.
+    """
+
+    change: int
+    until_s: float
+
+
+class ListingChanges:
+    """Counts changes of listings, by directory; bounded.
+
+    A directory has the number of its last change. Those that are not remembered any more, or never
+    changed, have the number of the last one that was forgotten: then a listing counts as changed
+    that did not, never the other way round.
+    """
+
+    def __init__(self, directories_max: int = CHANGED_DIRECTORIES_MAX) -> None:
+        self._directories_max = directories_max
+        self._last: OrderedDict[str, int] = OrderedDict()
+        self._count = 0
+        self._forgotten = 0
+
+    def of(self, directory: str) -> int:
+        """Return the number of the last change of *directory*."""
+        return self._last.get(directory, self._forgotten)
+
+    def note(self, directory: str) -> int:
+        """Note that a listing of *directory* may show something else now; return its number."""
+        self._count += 1
+        self._last[directory] = self._count
+        self._last.move_to_end(directory)
+        if len(self._last) > self._directories_max:
+            _, self._forgotten = self._last.popitem(last=False)
+        return self._count
+
+    def note_all(self) -> None:
+        """Note that any listing may show something else now."""
+        self._last.clear()
+        self._count += 1
+        self._forgotten = self._count
 
 
 async def list_origin(tier: Tier, origin: str, prefix: str) -> OriginListing:

@@ -20,7 +20,13 @@ from shotfs.errors import ObjectNotFound
 from shotfs.namespace.catalog import Catalog, Entry
 from shotfs.namespace.kept_listings import KeptListings
 from shotfs.namespace.known_directories import KnownDirectories, ancestors
-from shotfs.namespace.listing import Listing, ListingCache, list_origins
+from shotfs.namespace.listing import (
+    Listing,
+    ListingCache,
+    ListingChanges,
+    ListingStamp,
+    list_origins,
+)
 from shotfs.namespace.outage import Outages
 from shotfs.namespace.single_flight import SingleFlight
 from shotfs.namespace.tier_pool import TierSource, tier_name
@@ -72,6 +78,7 @@ class Namespace:
         self._stats: SingleFlight[str, Entry | None] = SingleFlight(nursery)
         self._lists: SingleFlight[str, Listing] = SingleFlight(nursery)
         self._listings = ListingCache()
+        self._changes = ListingChanges()
         self._missing: OrderedDict[str, float] = OrderedDict()
         self._directories = KnownDirectories(
             catalog, tiers, nursery, listed=self._listed_directory, monotonic_s=self._clock_s
@@ -98,6 +105,7 @@ class Namespace:
         of a tier and a key, whatever the specification says.
         """
         self._generation += 1
+        self._changes.note_all()
         self._stats.restart()
         self._lists.restart()
         self._directories.respecified(show)
@@ -120,6 +128,19 @@ class Namespace:
         entry = await self._catalog.get(path)
         return entry if entry is not None and self._fresh(entry, policy) else None
 
+    def recalled(self, path: str, policy: Policy) -> Entry | None:
+        """As `known`, of what is in memory."""
+        entry = self._catalog.peek(path)
+        return entry if entry is not None and self._fresh(entry, policy) else None
+
+    def known_missing(self, path: str) -> bool:
+        """Whether the origin had nothing under *path*, and that counts: nor has the catalog."""
+        until_s = self._missing.get(path)
+        if until_s is None or self._now_s() >= until_s:
+            return False
+        self._metrics.negative_hits.inc()
+        return True
+
     async def find(self, path: str, resolution: Resolution) -> Entry | None:
         """Return what the origin has under *path*, or None if it has nothing.
 
@@ -131,10 +152,12 @@ class Namespace:
             TierError: the origin had to be asked and could not answer.
         """
         policy = resolution.template.policy
+        if self.known_missing(path):
+            return None
         entry = await self._catalog.get(path)
         if entry is not None and self._fresh(entry, policy):
             return entry
-        if entry is None and self._known_missing(path, policy):
+        if entry is None and self._listed_missing(path, policy):
             self._metrics.negative_hits.inc()
             return None
         if entry is None or not self._known_from(entry, policy):
@@ -239,6 +262,7 @@ class Namespace:
         self._correct_listings(path, revision)
         for directory in ancestors(path):
             self._listings.forget(directory)
+            self._changes.note(directory)
 
     async def renumber(
         self, path: str, revision: Revision, identity: int, renewed: Callable[[int], int]
@@ -258,6 +282,7 @@ class Namespace:
         if entry is None or entry.revision != revision:
             return identity
         had = identity if entry.identity is None else entry.identity
+        self._changes.note(path.rpartition("/")[0])
         self._catalog.put(path, replace(entry, identity=renewed(had)))
         return had
 
@@ -275,10 +300,12 @@ class Namespace:
         for directory in ancestors(path):
             # Whatever lay in them, it may have been the last.
             self._listings.forget(directory)
+            self._changes.note(directory)
             self._directories.forget(directory)
 
     def forget_file(self, path: str) -> None:
         """Drop what is known of the file *path*, because a directory of that name hides it."""
+        self._changes.note(path.rpartition("/")[0])
         self._catalog.forget(path)
 
     @staticmethod
@@ -294,10 +321,7 @@ class Namespace:
         # An entry from the future was written when the clock was ahead: it is worth nothing.
         return 0 <= self._wall_s() - entry.checked_s < policy.ttl_s
 
-    def _known_missing(self, path: str, policy: Policy) -> bool:
-        until_s = self._missing.get(path)
-        if until_s is not None and self._now_s() < until_s:
-            return True
+    def _listed_missing(self, path: str, policy: Policy) -> bool:
         parent, _, name = path.rpartition("/")
         listing = self._listings.get(parent)
         if listing is None or self._now_s() - listing.listed_s >= policy.negative_ttl_s:
@@ -331,6 +355,8 @@ class Namespace:
             return None
         settled = policy.immutable is Immutable.ON_CLOSE
         entry = Entry(revision, asked_at_s, _kept_identity(known, revision), settled)
+        if known is None or known.revision != revision:
+            self._changes.note(path.rpartition("/")[0])  # a listing shows its inode, too
         self._catalog.put(path, entry)
         self._missing.pop(path, None)
         self._directories.note_above(path)
@@ -392,6 +418,16 @@ class Namespace:
             return listing
         return await self._lists.do(path, lambda: self._list(path, prefix, match))
 
+    def stamp(self, path: str, listing: Listing | None, match: DirectoryMatch) -> ListingStamp:
+        """Return what tells whether *listing* is what *path* shows; None: no origin matters."""
+        if listing is None:
+            return ListingStamp(self._changes.of(path), float("inf"))
+        return ListingStamp(listing.change, listing.listed_s + match.ttl_s)
+
+    def unchanged(self, path: str, stamp: ListingStamp) -> bool:
+        """Whether a listing of *path* with that *stamp* is what it shows now."""
+        return self._changes.of(path) == stamp.change and self._now_s() < stamp.until_s
+
     async def kept_listing(self, path: str, match: DirectoryMatch) -> Listing | None:
         """Return what *path* held when it was listed last; None if that is not known whole.
 
@@ -442,7 +478,7 @@ class Namespace:
             assert tier is not None
             for name, revision in since:
                 part.correct(name, revision, tier=tier.name)
-        listing = Listing(tuple(parts), listed_s, listed_at_s)
+        listing = Listing(tuple(parts), listed_s, listed_at_s, self._changes.note(path))
         if generation == self._generation:
             self._listings.put(path, listing)
             if self._kept is not None:

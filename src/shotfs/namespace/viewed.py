@@ -14,7 +14,7 @@ from typing import Protocol
 import trio
 
 from shotfs.namespace.catalog import Catalog, Entry
-from shotfs.namespace.listing import Listing, OriginListing
+from shotfs.namespace.listing import Listing, ListingStamp, OriginListing
 from shotfs.namespace.lookup import Namespace
 from shotfs.namespace.shows import ShowSet
 from shotfs.namespace.tier_pool import TierSource
@@ -39,6 +39,14 @@ class Lookup(Protocol):
 
     async def known(self, path: str, policy: Policy) -> Entry | None:
         """As `Namespace.known`."""
+        ...
+
+    def recalled(self, path: str, policy: Policy) -> Entry | None:
+        """As `Namespace.recalled`."""
+        ...
+
+    def known_missing(self, path: str) -> bool:
+        """As `Namespace.known_missing`."""
         ...
 
     async def find(self, path: str, resolution: Resolution) -> Entry | None:
@@ -101,6 +109,14 @@ class Lookup(Protocol):
 
     async def listing(self, path: str, prefix: str, match: DirectoryMatch) -> Listing:
         """As `Namespace.listing`."""
+        ...
+
+    def stamp(self, path: str, listing: Listing | None, match: DirectoryMatch) -> ListingStamp:
+        """As `Namespace.stamp`."""
+        ...
+
+    def unchanged(self, path: str, stamp: ListingStamp) -> bool:
+        """As `Namespace.unchanged`."""
         ...
 
     async def kept_listing(self, path: str, match: DirectoryMatch) -> Listing | None:
@@ -171,6 +187,16 @@ class ViewedNamespace:
         if self._view.mode_of(policy) is Mode.LIVE:
             return await self._live.known(path, policy)
         return await self._past.known(path, _steady_policy(policy))
+
+    def recalled(self, path: str, policy: Policy) -> Entry | None:
+        """As `Namespace.recalled`."""
+        if self._view.mode_of(policy) is Mode.LIVE:
+            return self._live.recalled(path, policy)
+        return self._past.recalled(path, _steady_policy(policy))
+
+    def known_missing(self, path: str) -> bool:
+        """As `Namespace.known_missing`."""
+        return self._live.known_missing(path) and self._past.known_missing(path)
 
     async def find(self, path: str, resolution: Resolution) -> Entry | None:
         """As `Namespace.find`."""
@@ -277,6 +303,14 @@ class ViewedNamespace:
                 await self._take(parts, path, part, past=True)
         ordered = tuple(parts[origin] for origin in match.origins if origin in parts)
         return Listing(ordered, today.listed_s, today.listed_at_s)
+
+    def stamp(self, path: str, listing: Listing | None, match: DirectoryMatch) -> ListingStamp:
+        """As `Namespace.stamp`."""
+        return self._live.stamp(path, listing, match)
+
+    def unchanged(self, path: str, stamp: ListingStamp) -> bool:  # noqa: ARG002  # as of `Namespace`
+        """As `Namespace.unchanged`: two of them would have to say so."""
+        return False
 
     async def kept_listing(self, path: str, match: DirectoryMatch) -> Listing | None:
         """As `Namespace.kept_listing`: of today's files, where no others are in it."""

@@ -87,7 +87,13 @@ class Spool:
 
         It was renamed here, and goes from the origin when it is there under its new name.
         """
-        return any(one.may_be(revision) for one in self.core.table.renamed_away(path).values())
+        renamed = self.core.table.renamed_away(path)
+        return bool(renamed) and any(one.may_be(revision) for one in renamed.values())
+
+    @property
+    def hides_any(self) -> bool:
+        """Whether `hides` may be true of any path."""
+        return self.core.table.has_renamed
 
     @property
     def directory(self) -> str:

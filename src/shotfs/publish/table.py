@@ -100,6 +100,11 @@ class Table:
         if named:
             self._note_renamed(entry)
 
+    @property
+    def has_renamed(self) -> bool:
+        """Whether `renamed_away` says anything of any path."""
+        return bool(self._renamed)
+
     def renamed_away(self, path: str) -> Mapping[SpoolEntry, OriginObject]:
         """Return who was renamed from *path*, and which object is still to go there for that."""
         return self._renamed.get(path, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import stat
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import xxhash
 
@@ -34,8 +35,7 @@ class Caller:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """One answer to stat.
 
     Attributes:

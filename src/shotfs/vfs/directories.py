@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import trio
 
 from shotfs.errors import NotADirectory, PathNotFound, ShotfsError, TierUnavailable
 from shotfs.namespace import Listing
 from shotfs.namespace.aliases import AliasOf, Pointer
+from shotfs.namespace.listing import ListingStamp
 from shotfs.pathspec import DirectoryMatch
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
@@ -38,6 +39,19 @@ SORTED_INLINE_MAX = 5_000
 """Entries that are sorted in the event loop; that many take about 2 ms."""
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotStamp:
+    """Two snapshots of one directory with equal stamps show the same.
+
+    Attributes:
+        generation: of the specifications.
+        listing: of what the origins have.
+    """
+
+    generation: int
+    listing: ListingStamp
+
+
 class Snapshot:
     """A directory's entries as they were at opendir, in the order of their names.
 
@@ -50,14 +64,26 @@ class Snapshot:
         finder: knows the specifications and the catalog.
         listed_at_s: when the origins were asked, seconds since the epoch; None: nobody was, the
             directory is of a published version.
+        stamp: see below.
+
+    Attributes:
+        stamp: tells whether the directory still shows the same, see `Directories.unchanged`; None:
+            nobody can tell.
     """
 
-    __slots__ = ("_finder", "_items", "_listed_at_s", "_names", "_prepared", "path")
+    __slots__ = ("_finder", "_items", "_listed_at_s", "_names", "_prepared", "path", "stamp")
 
     def __init__(
-        self, path: str, items: dict[str, Item], finder: NodeFinder, *, listed_at_s: float | None
+        self,
+        path: str,
+        items: dict[str, Item],
+        finder: NodeFinder,
+        *,
+        listed_at_s: float | None,
+        stamp: SnapshotStamp | None = None,
     ) -> None:
         self.path = path
+        self.stamp = stamp
         self._finder = finder
         self._listed_at_s = listed_at_s
         self._names = list(items)
@@ -66,6 +92,10 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def is_prepared(self, index: int) -> bool:
+        """Whether `prepare` was called for entry *index*, or for one shortly before it."""
+        return index // PREPARED_ENTRIES in self._prepared
 
     async def prepare(self, index: int) -> None:
         """Make entry *index* and some that follow ready for `entry`.
@@ -128,7 +158,9 @@ class Snapshot:
             node = Published(path, item.entry, resolution, pinned=True)
             return name, finder.attributes(node)
         if isinstance(item, Revision):
-            resolution = finder.resolve(path)
+            # Not by `finder.resolve`: what a crawler lists once would push out what is in use.
+            place = finder.shows.split(path)
+            resolution = None if place is None else place[0].spec.resolve(place[1])
             if resolution is None or resolution.scratch or finder.hides(path, item):
                 return None
             if self._listed_at_s is None:
@@ -190,13 +222,43 @@ class Directories:
             missing = not isinstance(node, Published | Spooled | Alias)
             error = PathNotFound if missing else NotADirectory
             raise error(f"{path}: {'no such directory' if missing else 'not a directory'}")
-        items, listed_at_s = await self._items(path, node.match, caller)
+        items, listed_at_s, stamp = await self._items(path, node.match, caller)
         if len(items) > SORTED_INLINE_MAX:
             # In a thread: sorting 100,000 names takes longer than the loop may stand still.
             items = await trio.to_thread.run_sync(_sorted, items)
         else:
             items = _sorted(items)
-        return Snapshot(path, items, self._finder, listed_at_s=listed_at_s)
+        return Snapshot(path, items, self._finder, listed_at_s=listed_at_s, stamp=stamp)
+
+    def unchanged(self, path: str, stamp: SnapshotStamp) -> bool:
+        """Whether a snapshot of *path* with that *stamp* is what `snapshot` would return now."""
+        return (
+            stamp.generation == self._finder.shows.generation
+            and self._only_published(path)
+            and self._finder.namespace.unchanged(path, stamp.listing)
+        )
+
+    def _only_published(self, path: str) -> bool:
+        """Whether nothing that this node made, or moved away, plays a part in listing *path*."""
+        spool = self._spool
+        return not (spool.has_children(path) or spool.hides_any) and self._finder.view.live
+
+    def _stamp(
+        self, path: str, match: DirectoryMatch | None, listing: Listing | None
+    ) -> SnapshotStamp | None:
+        """Return the stamp of what was just listed; None where it is not known what may change.
+
+        That is so of version aliases, which others move, and of versions that somebody may publish.
+        """
+        if match is None or match.aliases or not self._only_published(path):
+            return None
+        if listing is not None and match.version_depth is not None:
+            return None
+        stamp = self._finder.namespace.stamp(path, listing, match)
+        # Something was published or removed here since it was listed, or its time is over.
+        if not self._finder.namespace.unchanged(path, stamp):
+            return None
+        return SnapshotStamp(self._finder.shows.generation, stamp)
 
     async def is_empty(self, path: str) -> bool:
         """Whether the directory *path* has no entry that an application could see."""
@@ -205,15 +267,17 @@ class Directories:
 
     async def _items(
         self, path: str, match: DirectoryMatch | None, caller: Caller | None
-    ) -> tuple[dict[str, Item], float | None]:
+    ) -> tuple[dict[str, Item], float | None, SnapshotStamp | None]:
+        generation = self._finder.shows.generation
         place = self._finder.shows.split(path)
         items: dict[str, Item] = {}
+        listing: Listing | None = None
         listed_at_s: float | None = 0.0
         if place is not None and match is not None:
             show, rest = place
             pinned = self._finder.view.pinned(path)
             if pinned is not None:
-                return {**children(pinned, show.spec)}, listed_at_s
+                return {**children(pinned, show.spec)}, listed_at_s, None
             sealed = await self._finder.seal_to_read(path, match)
             if sealed is not None and sealed[0].snapshot is not None:
                 listed_at_s = None
@@ -236,7 +300,8 @@ class Directories:
         local = self._spool.children(path)
         holds = self._finder.view.holds
         items.update({name: local[name] for name in local if not holds(paths.join(path, name))})
-        return items, listed_at_s
+        swapped = generation != self._finder.shows.generation
+        return items, listed_at_s, None if swapped else self._stamp(path, match, listing)
 
     async def _admit(self, path: str, match: DirectoryMatch, caller: Caller | None) -> None:
         """Wait for *caller*'s turn, if an origin is going to be asked for him."""

@@ -101,11 +101,11 @@ class Files:
         if isinstance(node, Spooled):
             return await self._open_spooled(node, flags, identity)
         if isinstance(node, Published):
-            self.check_identity(node, identity)
+            attributes = self.check_identity(node, identity)
             if _writes(flags):
                 await self._shadow(node, truncate=bool(flags & os.O_TRUNC))
                 raise Stale(f"{path}: a writable copy was made; open it again")
-            return await self.open_published(node, caller)
+            return await self.open_published(node, caller, attributes)
         if identity and isinstance(node, Missing):
             # The caller saw a file here. Told that it is stale, the kernel looks the name up again
             # and may then create it; "no such file" would be an answer to O_CREAT.
@@ -113,9 +113,18 @@ class Files:
         raise _not_a_file(node)
 
     async def open_published(
-        self, node: Published, caller: Caller | None = None
+        self,
+        node: Published,
+        caller: Caller | None = None,
+        attributes: Attributes | None = None,
     ) -> PublishedHandle:
-        """Open a published file for reading."""
+        """Open a published file for reading.
+
+        Args:
+            node: what to open.
+            caller: who opens it.
+            attributes: what stat shows of *node*, where that was just worked out.
+        """
         began_s = trio.current_time()
         policy = node.resolution.template.policy
         tier = self._tiers.opened_reader(policy) or await self._tiers.reader(policy)
@@ -129,7 +138,7 @@ class Files:
         self._metrics.opens[_TEMPERATURES[cached.state]].inc()
         return PublishedHandle(
             cached,
-            self._finder.published_attributes(node),
+            self._finder.published_attributes(node) if attributes is None else attributes,
             lambda: self._finder.namespace.removed(node.path),
             ReadWatch(
                 self._waits,
@@ -248,14 +257,18 @@ class Files:
             self._publisher.publish_now,
         )
 
-    def check_identity(self, node: Published | Spooled, identity: int) -> None:
+    def check_identity(self, node: Published | Spooled, identity: int) -> Attributes:
         """Refuse if *node* is not what the caller looked up; *identity* 0 is no opinion.
+
+        Returns:
+            What stat shows of it.
 
         Raises:
             Stale: look it up again.
             DigestMismatch: that would not help, because the bytes are wrong.
         """
-        if identity and self._finder.attributes(node).identity != identity:
+        attributes = self._finder.attributes(node)
+        if identity and attributes.identity != identity:
             # Each of two wrong attempts gave the file another identity (`FileSystem.distrust`),
             # and the kernel looks a stale name up only once more.
             rejection = None
@@ -264,6 +277,7 @@ class Files:
             if rejection is not None:
                 raise rejection
             raise Stale(f"{node.path}: another revision lies here now; look it up again")
+        return attributes
 
     async def _shadow(self, node: Published, *, truncate: bool) -> None:
         resolution = self._terms.writable_file(node.path)

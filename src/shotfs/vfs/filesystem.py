@@ -31,7 +31,7 @@ from shotfs.vfs.attributes import Attributes, Caller, Change, next_identity, rev
 from shotfs.vfs.cached_paths import CachedPaths
 from shotfs.vfs.changes import Changes
 from shotfs.vfs.crawlers import CrawlerGuard
-from shotfs.vfs.directories import Directories, Snapshot
+from shotfs.vfs.directories import Directories, Snapshot, SnapshotStamp
 from shotfs.vfs.files import Files
 from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.handles import Handle
@@ -229,6 +229,11 @@ class FileSystem:
             self.waits.end(entry)
         return node if isinstance(node, Missing) else self._finder.attributes(node)
 
+    def lookup_now(self, path: str) -> Attributes | Missing | None:
+        """Return what `lookup` would, if nothing has to be awaited for it; else None."""
+        node = self._finder.find_now(path)
+        return node if node is None or isinstance(node, Missing) else self._finder.attributes(node)
+
     async def attributes(self, path: str) -> Attributes:
         """Return what stat shows of *path*.
 
@@ -248,6 +253,10 @@ class FileSystem:
             return await self._directories.snapshot(path, caller)
         finally:
             self.waits.end(entry)
+
+    def unchanged(self, path: str, stamp: SnapshotStamp) -> bool:
+        """Whether the directory *path* still shows what a snapshot did; see `Directories`."""
+        return self._directories.unchanged(path, stamp)
 
     async def read_link(self, path: str, *, identity: int | None = None) -> str:
         """Return where the symbolic link *path* points.

@@ -30,6 +30,7 @@ from shotfs.vfs.attributes import (
     revision_identity,
     spool_identity,
 )
+from shotfs.vfs.meanings import Meaning, Meanings
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 from shotfs.vfs.pinned import PinnedAnswer, look_up
 
@@ -74,6 +75,7 @@ class NodeFinder:
         unseen_wait_s: float,
     ) -> None:
         self.shows = shows
+        self._meanings = Meanings(shows)
         self.namespace = namespace
         self.aliases = aliases
         self.versions = versions
@@ -89,18 +91,18 @@ class NodeFinder:
 
     def resolve(self, path: str) -> Resolution | None:
         """Return what the specification says of the file *path*."""
-        place = self.shows.split(path)
-        return place[0].spec.resolve(place[1]) if place is not None else None
+        meaning = self._meanings.of(path)
+        return None if meaning is None else meaning.resolution
 
     def match(self, path: str) -> DirectoryMatch | None:
         """Return what the specification says of the directory *path*."""
-        place = self.shows.split(path)
-        return place[0].spec.directory(place[1]) if place is not None else None
+        meaning = self._meanings.of(path)
+        return None if meaning is None else meaning.match
 
     def alias(self, path: str) -> AliasMatch | None:
         """Return what the specification says of *path* as a version alias; None if it is none."""
-        place = self.shows.split(path)
-        return place[0].spec.alias(place[1]) if place is not None else None
+        meaning = self._meanings.of(path)
+        return None if meaning is None else meaning.alias
 
     async def seal_of(self, path: str, *, now: bool = False) -> tuple[Seal, str] | None:
         """Return the seal of the version that *path* is or lies in, and its path within it.
@@ -111,12 +113,10 @@ class NodeFinder:
         Raises:
             TierError: the origin had to be asked and could not answer.
         """
-        place = self.shows.split(path)
-        if place is None:
+        meaning = self._meanings.of(path)
+        if meaning is None:
             return None
-        show, rest = place
-        match = show.spec.directory(rest)
-        return await self._seal_of(rest, show.spec.resolve(rest), match, now=now)
+        return await self._seal_of(meaning.rest, meaning.resolution, meaning.match, now=now)
 
     async def _seal_of(
         self,
@@ -172,29 +172,16 @@ class NodeFinder:
         Raises:
             TierError: an origin had to be asked and could not answer.
         """
-        if not path:
-            return Directory("", None)
-        place = self.shows.split(path)
-        if place is None:
-            return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
-        show, rest = place
-        pinned = self.view.pinned(path)
-        if pinned is not None:
-            return self._pinned_node(path, look_up(pinned, show.spec))
-        # What was written before the view began, and is not published yet, is no part of it.
-        local = None if self.view.holds(path) else self._spool.get(path)
-        if local is not None and local.kind is not EntryKind.DIRECTORY:
-            return Spooled(path, local)
-        alias = show.spec.alias(rest)
-        if alias is not None and local is None:
+        found = self._find_here(path)
+        if not isinstance(found, Meaning):
+            return found
+        node = self._find_in_memory(path, found)
+        if node is not None:
+            return node
+        alias = found.alias
+        if alias is not None:
             return await self._find_alias(path, alias)
-        match = show.spec.directory(rest)
-        exists = match is not None and self._exists_here(path, match)
-        if local is not None or exists or (match and self.view.above_pins(path)):
-            return Directory(path, match, local)
-        resolution = show.spec.resolve(rest)
-        if resolution is not None and resolution.scratch:
-            resolution = None if match is not None else resolution
+        rest, match, resolution = found.rest, found.match, _as_file(found)
         if not self._may_be_made_unseen(path, resolution, match):
             return await self._find_in_origins(path, rest, resolution, match)
         try:
@@ -203,6 +190,57 @@ class NodeFinder:
         except TierUnavailable as exc:
             log.info("taken for missing: %s", exc, extra={"path": path})
         return Missing(path, possible=True, ttl_s=0.0)
+
+    def find_now(self, path: str) -> Node | None:
+        """Return what `find` would, if nothing has to be awaited for it; else None."""
+        found = self._find_here(path)
+        return self._find_in_memory(path, found) if isinstance(found, Meaning) else found
+
+    def _find_here(self, path: str) -> Node | Meaning:
+        """Return what lies under *path* whatever the origins have; else what it means."""
+        if not path:
+            return Directory("", None)
+        meaning = self._meanings.of(path)
+        if meaning is None:
+            return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
+        pinned = self.view.pinned(path)
+        if pinned is not None:
+            return self._pinned_node(path, look_up(pinned, meaning.show.spec))
+        # What was written before the view began, and is not published yet, is no part of it.
+        local = None if self.view.holds(path) else self._spool.get(path)
+        if local is not None and local.kind is not EntryKind.DIRECTORY:
+            return Spooled(path, local)
+        if local is None and meaning.alias is not None:
+            return meaning
+        match = meaning.match
+        exists = match is not None and self._exists_here(path, match)
+        if local is not None or exists or (match and self.view.above_pins(path)):
+            return Directory(path, match, local)
+        return meaning
+
+    def _find_in_memory(self, path: str, meaning: Meaning) -> Node | None:
+        """Return what the origins have under *path*, if that is known and counts; else None."""
+        if meaning.alias is not None:
+            return None
+        match, resolution = meaning.match, _as_file(meaning)
+        unasked = _without_question(path, resolution, match)
+        if unasked is not None:
+            return unasked
+        if not self.view.live or (match is not None and match.version_depth is not None):
+            return None
+        if match is not None and self.namespace.knows_directory(path):
+            return Directory(path, match)
+        if resolution is None or resolution.version_depth is not None:
+            return None
+        policy = resolution.template.policy
+        entry = self.namespace.recalled(path, policy)
+        if entry is not None:
+            hidden = self.hides(path, entry.revision)
+            return None if hidden else Published(path, entry, resolution)
+        if match is None and self.namespace.known_missing(path):
+            ttl_s = self.namespace.missing_for_s(path, policy.negative_ttl_s)
+            return Missing(path, possible=True, ttl_s=ttl_s)
+        return None
 
     def _pinned_node(self, path: str, answer: PinnedAnswer) -> Node:
         if answer.directory is not None:
@@ -253,10 +291,9 @@ class NodeFinder:
         resolution: Resolution | None,
         match: DirectoryMatch | None,
     ) -> Node:
-        if resolution is None and match is None:
-            return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
-        if resolution is not None and resolution.scratch:
-            return Missing(path, possible=True, ttl_s=SPOOL_TTL_S)
+        unasked = _without_question(path, resolution, match)
+        if unasked is not None:
+            return unasked
         found_seal = await self._seal_to_read(rest, resolution, match)
         if found_seal is not None and found_seal[0].snapshot is not None:
             return await self._find_sealed(path, *found_seal, resolution, match)
@@ -442,3 +479,21 @@ class NodeFinder:
             ctime_ns=mtime_ns,
             ttl_s=ttl_s,
         )
+
+
+def _as_file(meaning: Meaning) -> Resolution | None:
+    """Return what a path is as a file: a directory's name is nobody's scratch file."""
+    resolution = meaning.resolution
+    hidden = resolution is not None and resolution.scratch and meaning.match is not None
+    return None if hidden else resolution
+
+
+def _without_question(
+    path: str, resolution: Resolution | None, match: DirectoryMatch | None
+) -> Missing | None:
+    """Return that nothing lies under *path*, where no origin has to be asked for that."""
+    if resolution is None and match is None:
+        return Missing(path, possible=False, ttl_s=IMPOSSIBLE_TTL_S)
+    if resolution is not None and resolution.scratch:
+        return Missing(path, possible=True, ttl_s=SPOOL_TTL_S)
+    return None

@@ -64,17 +64,23 @@ def new_child(directory: str, name: bytes) -> str:
         raise NameNotEncodable(
             f"{directory}/{name!r}: an object key cannot carry this name", fix="use a UTF-8 name"
         ) from exc
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
+    # What is printable has no control characters, and is nearly every name.
+    if not text.isprintable() and _has_control_characters(text):
         raise NameNotEncodable(
             f"{directory}/{text!r}: object keys cannot carry control characters",
             fix="leave them out of the name",
         )
     path = join(directory, text)
-    if len(path.encode()) > KEY_BYTES_MAX:
+    # No character takes more than four bytes.
+    if len(path) * 4 > KEY_BYTES_MAX and len(path.encode()) > KEY_BYTES_MAX:
         raise NameTooLong(
             f"{path[:80]}...: {len(path.encode())} bytes, but an object key ends at {KEY_BYTES_MAX}"
         )
     return path
+
+
+def _has_control_characters(text: str) -> bool:
+    return any(ord(character) < 0x20 or ord(character) == 0x7F for character in text)
 
 
 def _check_length(name: bytes) -> None:

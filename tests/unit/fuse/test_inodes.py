@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +20,7 @@ def file(identity: int) -> Attributes:
 
 
 def directory(path: str) -> Attributes:
-    return replace(file(directory_identity(path)), kind=Kind.DIRECTORY)
+    return file(directory_identity(path))._replace(kind=Kind.DIRECTORY)
 
 
 def table() -> InodeTable:

@@ -29,6 +29,9 @@ class FileSystem:
         self._found = found
         self._swap = swap
 
+    def lookup_now(self, path: str) -> None:
+        """It is never in memory."""
+
     async def lookup(self, path: str, caller: Caller | None = None) -> Attributes | Missing:
         await trio.lowlevel.checkpoint()
         if self._swap:

@@ -16,11 +16,13 @@ from trio.testing import MockClock
 
 from shotfs.errors import PathNotFound, PublishedImmutable, SpoolFull, TierUnavailable
 from shotfs.fuse.inodes import Node
+from shotfs.fuse.listings import _OpenDirectory
 from shotfs.fuse.open_files import OpenFile
 from shotfs.fuse.operations import Operations
 from shotfs.fuse.passthrough import Passthrough
 from shotfs.fuse.upcalls import upcall
 from shotfs.observe.metrics import Metrics
+from shotfs.vfs import Caller
 
 DEADLINE_S = 60.0
 
@@ -43,6 +45,16 @@ class Requests:
     @upcall("read", deadline=False)
     async def wait_without_deadline(self) -> None:
         await trio.sleep(10 * DEADLINE_S)
+
+    def _double(self, number: int) -> int | None:
+        if number < 0:
+            raise PathNotFound("less than nothing")
+        return 2 * number if number else None
+
+    @upcall("getattr", now=_double)
+    async def double(self, number: int) -> int:
+        await trio.sleep(10 * DEADLINE_S)
+        return 2 * number
 
     @upcall("lookup")
     async def fail_in_tasks(self, *errors: Exception) -> None:
@@ -135,6 +147,30 @@ async def test_requests_that_watch_their_own_progress_have_no_deadline_here(
     assert trio.current_time() - started == 10 * DEADLINE_S
 
 
+async def test_an_answer_that_is_ready_is_given_without_awaiting() -> None:
+    requests = Requests()
+    with trio.CancelScope() as scope:
+        scope.cancel()  # whatever awaits ends here
+        assert await requests.double(4) == 8
+    assert not scope.cancelled_caught
+    assert dict(requests.metrics.upcalls.values())[("getattr",)] == 1
+    assert requests.metrics.upcall_seconds["getattr"].count == 1
+
+
+async def test_s07_what_is_not_ready_has_the_deadline(autojump_clock: MockClock) -> None:
+    requests = Requests()
+    started = trio.current_time()
+    assert await _errno_of(requests.double(0)) == errno.ETIMEDOUT
+    assert trio.current_time() - started == DEADLINE_S
+    assert requests.metrics.upcall_seconds["getattr"].count == 1
+
+
+async def test_a_ready_error_has_its_errno_and_is_counted() -> None:
+    requests = Requests()
+    assert await _errno_of(requests.double(-1)) == errno.ENOENT
+    assert _error_count(requests.metrics) == 1
+
+
 async def test_cancellation_passes_through_and_is_not_counted_as_an_error() -> None:
     requests = Requests()
     with trio.CancelScope() as scope:
@@ -224,7 +260,7 @@ def operations() -> Operations:
     node = Node(7, "ant", 7)
     made._inodes._nodes[7] = node
     made._files._files[1] = OpenFile(broken, node)
-    made._directories[1] = broken
+    made._listings._open[1] = _OpenDirectory(node, Caller(0, 0, 1), broken, None)
     return made
 
 

@@ -8,7 +8,7 @@ import os
 import pytest
 import trio
 
-from shotfs.vfs import Kind, Missing
+from shotfs.vfs import Attributes, Kind, Missing
 from shotfs.vfs.finder import IMPOSSIBLE_TTL_S
 from tests.unit.namespace.spec import FRAME, SHOT
 from tests.unit.vfs.world import Site, World, fails_with
@@ -259,3 +259,61 @@ async def test_s16_a_rename_keeps_the_inode(world: World) -> None:
     assert (await world.fs.attributes(FRAME)).identity == before.identity
     await world.published(FRAME)
     assert (await world.fs.attributes(FRAME)).identity == before.identity
+
+
+KNOWN_PATHS = [
+    "",
+    "ant",
+    "ant/render",
+    "bee/oak.png",
+    "ant/nonsense",
+    OAK,
+    "ant/library",
+    SHOT,
+    FRAME,
+    f"{SHOT}/beauty.1001.exr.tmp",
+    "ant/notes/made",
+    "ant/notes/made/local.txt",
+    "ant/config/scene.json",
+    "ant/config/none.json",
+]
+
+
+async def test_what_is_in_memory_is_found_without_awaiting(world: World) -> None:
+    world.origin.add("library/oak.png", b"oak")
+    world.origin.add(FRAME.partition("/")[2], b"frame")
+    world.origin.add("config/scene.json", b"{}")
+    await world.mkdir("ant/notes/made")
+    await world.write("ant/notes/made/local.txt")
+    for path in KNOWN_PATHS:
+        await world.fs.lookup(path)
+    asked = world.origin.count()
+    for path in KNOWN_PATHS:
+        assert world.fs.lookup_now(path) == await world.fs.lookup(path), path
+    assert world.origin.count() == asked
+
+
+async def test_what_is_not_known_any_more_is_not_answered_from_memory(world: World) -> None:
+    world.origin.add("config/scene.json", b"{}")
+    for path in ("ant/config/scene.json", "ant/config/none.json"):
+        assert world.fs.lookup_now(path) is None
+        await world.fs.lookup(path)
+        assert world.fs.lookup_now(path) is not None
+    world.clock.advance(10.5)
+    assert world.fs.lookup_now("ant/config/scene.json") is None, "its TTL is 10 s"
+    assert world.fs.lookup_now("ant/config/none.json") is None, "its negative TTL is 5 s"
+
+
+async def test_s15_what_was_written_or_removed_here_is_found_so_at_once(world: World) -> None:
+    assert isinstance(await world.fs.lookup("ant/config/new.json"), Missing)
+    await world.write("ant/config/new.json", b"{}")
+    found = world.fs.lookup_now("ant/config/new.json")
+    assert isinstance(found, Attributes)
+    assert found.size_bytes == 2
+    await world.published("ant/config/new.json")
+    published = world.fs.lookup_now("ant/config/new.json")
+    assert isinstance(published, Attributes)
+    assert published.identity == found.identity
+    await world.fs.unlink("ant/config/new.json")
+    after = world.fs.lookup_now("ant/config/new.json")
+    assert after is None or isinstance(after, Missing)
