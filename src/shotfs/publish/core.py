@@ -156,6 +156,10 @@ class Core:
             return  # nobody's output yet
         if entry.clean or (entry.journalled and not entry.dirty and not closing):
             return
+        if self.lending.take_stale(entry):
+            # Else a power cut during the fsync could leave a row that calls it closed, and a stamp
+            # that says so too, of bytes that are not on the disk.
+            await self.journal.commit(rows.writing_again(entry))
         stamp = entry.lent_stamp if closing else None
         if entry.dirty or stamp is not None:
             await self._sync(entry, descriptor, stamp)
@@ -276,6 +280,7 @@ class Core:
         if (entry.inherited or entry.abandoned) and not entry.clean:
             entry.abandoned = True
             entry.error = WRITTEN_ON
+            self.lending.take_stale(entry)
             with trio.CancelScope(shield=True):
                 await self.journal.commit(rows.writing_again(entry))
             raise Stale(f"{entry.path}: {entry.error}")

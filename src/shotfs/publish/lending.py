@@ -115,6 +115,15 @@ class Lending:
             entry.clean = False
             self._stale.add(entry)
 
+    def take_stale(self, entry: SpoolEntry) -> bool:
+        """Whether the journal does not know yet that *entry*, once closed, was written again.
+
+        Who asks journals it.
+        """
+        stale = entry in self._stale
+        self._stale.discard(entry)
+        return stale
+
     def restamp(self, entry: SpoolEntry) -> None:
         """Take the data file as it is for what we know: we changed it ourselves."""
         size_bytes, _ = entry.lent_stamp = self._stamp(entry) or (entry.size_bytes, 0)
@@ -151,12 +160,12 @@ class Lending:
                 problem = self.doubt(entry)
                 if problem is not None and entry.damaged is None:
                     damage(entry, Span(0, max(entry.size_bytes, 1)), problem)
-            while self._stale:
-                entry = self._stale.pop()
+            for entry in tuple(self._stale):
                 try:
                     await writing_again(entry)
                 except ShotfsError as error:
                     log.warning("%s: %s", entry.path, error.message)
+                self._stale.discard(entry)
 
     def _stamp(self, entry: SpoolEntry) -> Stamp | None:
         try:

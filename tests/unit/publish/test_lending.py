@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -376,9 +377,10 @@ async def test_a_writer_that_joins_a_sealed_file_has_it_published_anew(tmp_path:
 
 
 def is_writing(spool: Spool, entry: SpoolEntry) -> bool:
-    """What the journal says."""
-    query = "SELECT writing FROM entries WHERE serial = ?"
-    return bool(spool.core.journal.connection.execute(query, (entry.serial,)).fetchone()[0])
+    """What the journal says. For any thread."""
+    with closing(sqlite3.connect(os.path.join(spool.directory, "journal.sqlite"))) as connection:
+        query = "SELECT writing FROM entries WHERE serial = ?"
+        return bool(connection.execute(query, (entry.serial,)).fetchone()[0])
 
 
 async def test_s05_the_journal_learns_that_a_closed_file_is_written_again(
@@ -400,6 +402,30 @@ async def test_s05_the_journal_learns_that_a_closed_file_is_written_again(
             assert not await trio.to_thread.run_sync(is_writing, site.spool, entry)
         await file.close()
         nursery.cancel_scope.cancel()
+
+
+async def test_s05_a_second_close_is_not_recorded_before_its_bytes_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool_in(tmp_path) as spool:
+        file = await make_lent(spool)
+        with kernel_of(spool, file) as kernel:
+            kernel.write(b"whole")
+            await file.flush()
+            kernel.write(b"again")
+            said: list[bool] = []
+            fsync = os.fsync
+
+            def look(descriptor: int) -> None:
+                said.append(is_writing(spool, file.entry))
+                fsync(descriptor)
+
+            monkeypatch.setattr(os, "fsync", look)
+            await file.flush()
+            monkeypatch.undo()
+            assert said[0] is True
+            assert not await trio.to_thread.run_sync(is_writing, spool, file.entry)
+        await file.close()
 
 
 async def test_a_flush_during_which_the_kernel_writes_does_not_close_the_file(
