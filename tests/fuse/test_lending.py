@@ -113,11 +113,18 @@ def application() -> Iterator[Application]:
     application.end()
 
 
+def skip_unless_lending(node: ShotfsNode) -> None:
+    """Skip in modes and on kernels where outputs are written through the service."""
+    status = node.status()
+    problem = status["kernel"]["passthrough_problem"] or status["spool"]["lending_problem"]
+    if problem:
+        pytest.skip(f"outputs come by the service: {problem}")
+
+
 @pytest.fixture
 def lending_node(node: ShotfsNode) -> ShotfsNode:
     """A mounted node whose outputs the kernel writes by itself."""
-    if not node.status()["kernel"]["passthrough"]:
-        pytest.skip("outputs come by the service in this mode")
+    skip_unless_lending(node)
     (node.show / SHOT).mkdir(parents=True)
     return node
 
@@ -234,8 +241,7 @@ def test_s08_an_application_that_ignores_a_full_disk_publishes_no_stump(
         node = new_node(f"file://{origin}", settings=f'[spool]\ndirectory = "{disk.path}/spool"')
         node.mount()
         try:
-            if not node.status()["kernel"]["passthrough"]:
-                pytest.skip("outputs come by the service in this mode")
+            skip_unless_lending(node)
             (node.show / SHOT).mkdir(parents=True)
             before = passthrough_opens(node)
             application("create", "a", frame(node, 1001))

@@ -36,6 +36,13 @@ from tests.unit.publish.fakes import Site, breathe, make, read_entry, site_in, s
 PATH = "show/a.exr"
 
 
+@pytest.fixture(autouse=True)
+def spool_that_lends(tmp_path: Path) -> None:
+    """Skip where nothing is ever lent: an old kernel, or a simple file system."""
+    if obstacle := lending_obstacle(str(tmp_path)):
+        pytest.skip(obstacle)
+
+
 def data_path(spool: Spool, entry: SpoolEntry) -> str:
     return spool.core.data_path(entry)
 
