@@ -207,6 +207,27 @@ def test_figures_of_an_earlier_run_become_a_chart(tmp_path: Path) -> None:
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 
+def test_page_and_chart_are_made_again_from_the_figures_of_an_earlier_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, chart, figures = (tmp_path / name for name in ("page.md", "chart.png", "figures.json"))
+    monkeypatch.setattr(warm, "PAGE", str(page))
+    monkeypatch.setattr(warm, "CHART", str(chart))
+    page.write_text(PAGE)
+    document = document_of(measured())
+    figures.write_text(json.dumps(document))
+    assert warm.main(["--from", str(figures), "--doc"]) == 0
+    assert page.read_text() == warm_report.with_figures(
+        PAGE, warm_report.tables(document), "page.md"
+    )
+    assert chart.exists()
+    figures.write_text(json.dumps(document | {"scale": "quick"}))
+    before = page.read_text(), chart.read_bytes()
+    assert warm.main(["--from", str(figures), "--doc"]) == 1
+    assert (page.read_text(), chart.read_bytes()) == before
+    assert {path.name for path in tmp_path.iterdir()} == {page.name, chart.name, figures.name}
+
+
 @pytest.mark.parametrize("option", ["--json", "--chart"])
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
     option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
