@@ -50,6 +50,15 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no typ
         read: object,  # noqa: ARG002  # asks for an open file, and there are none
     ) -> Any:
         """Return the value of the columns that `store` made."""
-        if mode != 1 or filename is not None or type(value) is not str:
-            raise RowDamaged(f"value of mode {mode!r}")
-        return json.loads(value)
+        return decoded(mode, filename, value)
+
+
+def decoded(mode: object, filename: object, value: object) -> Any:
+    """Return the value of the columns that `PlainDisk.store` made.
+
+    Raises:
+        RowDamaged, ValueError: it made none of them.
+    """
+    if mode != 1 or filename is not None or type(value) is not str:
+        raise RowDamaged(f"value of mode {mode!r}")
+    return json.loads(value)

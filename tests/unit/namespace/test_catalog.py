@@ -233,6 +233,16 @@ async def test_many_paths_are_loaded_in_one_go(catalog: Catalog) -> None:
     assert catalog.peek("50") is None
 
 
+async def test_more_paths_than_one_query_takes_are_loaded(catalog: Catalog) -> None:
+    paths = [f"ant/{number:04d}" for number in range(2 * catalog_store.READ_BATCH + 1)]
+    for path in paths[::2]:
+        catalog.put(path, entry(path))
+    await catalog.flush()
+    catalog._hot.clear()
+    await catalog.load(paths)
+    assert [path for path in paths if catalog.peek(path) == entry(path)] == paths[::2]
+
+
 # --- a damaged or failing database ---------------------------------------------------------------
 
 
