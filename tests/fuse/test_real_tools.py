@@ -13,7 +13,7 @@ import pytest
 from tests.fuse import real_tools
 from tests.fuse.node import ShotfsNode
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
 READING = [one for one in real_tools.READING if one not in real_tools.HEAVY]
 WRITING = [one for one in real_tools.WRITING if one not in real_tools.HEAVY]
