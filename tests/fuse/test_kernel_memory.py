@@ -182,10 +182,13 @@ def test_a_refresh_of_a_show_makes_the_kernel_forget_what_was_missing_in_it(
 ) -> None:
     path = node.show / "setup.nk"
     assert not path.exists()
+    assert path.name not in os.listdir(node.show)
     gcs.put("ant/setup.nk", b"nodes")
     assert not path.exists(), "within its negative ttl nobody asks"
+    assert path.name not in os.listdir(node.show)
     node.command("refresh", str(node.show))
     assert path.read_bytes() == b"nodes"
+    assert path.name in os.listdir(node.show)
 
 
 def test_s16_a_version_that_is_published_shows_at_once_what_holds_from_now_on(
