@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from shotfs.fuse import helper
 from tests.fuse.conftest import NewNode
 from tests.fuse.node import SPEC, ShotfsNode
 
-pytestmark = pytest.mark.skipif(helper.MODULE is None, reason=f"no helper: {helper.PROBLEM}")
+pytestmark = pytest.mark.kernel
 
 FRAME = "xy_1_100_030_00_v005"
 
@@ -46,6 +45,7 @@ class Asked:
         return self._before - before
 
 
+@pytest.mark.published
 def test_an_unchanged_directory_is_listed_from_the_kernels_pages(
     node: ShotfsNode, origin: Path
 ) -> None:
@@ -55,9 +55,11 @@ def test_an_unchanged_directory_is_listed_from_the_kernels_pages(
     asked = Asked(node)
     for _ in range(3):
         assert sorted(listed(directory)) == names
-    assert asked.since() == 0
+    kept = node.status()["kernel"]["helper"]
+    assert (asked.since() == 0) is kept, "without the helper nothing can be kept"
 
 
+@pytest.mark.published
 def test_s16_stat_agrees_with_a_kept_listing(node: ShotfsNode, origin: Path) -> None:
     fill(origin / "library/set", 300)
     directory = node.show / "library/set"
@@ -125,6 +127,7 @@ def test_an_open_listing_of_before_does_not_come_back(node: ShotfsNode, origin: 
         assert sorted(listed(directory)) == [*names, "p99999.txt"]
 
 
+@pytest.mark.published
 def test_a_listing_that_was_left_in_the_middle_is_whole_the_next_time(
     node: ShotfsNode, origin: Path
 ) -> None:
@@ -137,6 +140,7 @@ def test_a_listing_that_was_left_in_the_middle_is_whole_the_next_time(
         assert sorted(listed(directory)) == names
 
 
+@pytest.mark.published
 def test_two_who_list_by_turns_see_all_of_it(node: ShotfsNode, origin: Path) -> None:
     names = fill(origin / "library/set", 3000)
     directory = node.show / "library/set"
@@ -147,6 +151,7 @@ def test_two_who_list_by_turns_see_all_of_it(node: ShotfsNode, origin: Path) -> 
     assert sorted(listed(directory)) == names
 
 
+@pytest.mark.published
 def test_dropped_pages_are_asked_for_again(node: ShotfsNode, origin: Path) -> None:
     names = fill(origin / "library/set", 3000)
     directory = node.show / "library/set"
@@ -168,6 +173,7 @@ def quick(template: str) -> dict[str, Any]:
     return spec
 
 
+@pytest.mark.published
 def test_a_listing_whose_time_is_over_is_asked_for(new_node: NewNode, origin: Path) -> None:
     names = fill(origin / "library/set", 20)
     node = new_node(f"file://{origin}", spec=quick("library")).mount()
@@ -179,6 +185,7 @@ def test_a_listing_whose_time_is_over_is_asked_for(new_node: NewNode, origin: Pa
     assert sorted(listed(directory)) == names
 
 
+@pytest.mark.published
 def test_a_refresh_shows_what_others_did(node: ShotfsNode, origin: Path) -> None:
     names = fill(origin / "library/set", 20)
     directory = node.show / "library/set"
