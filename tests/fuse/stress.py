@@ -134,7 +134,7 @@ class _Stress:
                 self._remounts += 1
                 self._ask(threads, "go")
                 remount_at = time.monotonic() + remount_every_s
-                told(f"{max(end - remount_at, 0):.0f} s to go, {self._remounts} remounts")
+                told(f"{max(end - time.monotonic(), 0):.0f} s to go, {self._remounts} remounts")
         done = json.loads(self._ask(threads, "end"))
         assert not done["wrong"], f"seed {self._seed}: {done['wrong'][:10]}"
         return dict(done)
