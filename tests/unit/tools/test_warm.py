@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -258,6 +261,7 @@ def test_loops_measure_what_they_are_told(tmp_path: Path) -> None:
     phases = warm_loops.sequential(meter, path=str(big), **limits)
     assert (phases["first"]["count"], phases["first"]["bytes"]) == (1, 3 << 20)
     assert phases["again"]["bytes"] >= 3 << 20
+    assert phases["again"]["bytes"] % (3 << 20) == 0  # whole passes: an open has its price
     for mapped in (False, True):
         phases = warm_loops.scattered(
             meter, path=str(big), mapped=mapped, reads=100, limit_s=5.0, loop_s=0.0
@@ -289,3 +293,22 @@ def test_a_loop_that_is_too_slow_ends_and_repeats_only_what_it_touched(
     done = copy.deepcopy(pieces)
     phase, touched = warm_loops._first(warm_loops.Meter(None), done, len, 0.0)
     assert (phase["count"], touched) == (1, [["a"]])
+
+
+def test_many_processes_share_the_files_and_do_each_of_them_once(tmp_path: Path) -> None:
+    names = [f"n{index}" for index in range(100)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"12345")
+    (tmp_path / "names").write_text("\n".join(names))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", warm_site.LOOPS, "crowd_of_files"],
+        input=json.dumps({
+            "pid": os.getpid(), "directory": str(tmp_path), "names": str(tmp_path / "names"),
+            "processes": 8, "limit_s": 30.0, "loop_s": 0.01,
+        }),
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    phases = json.loads(done.stdout)
+    assert (phases["first"]["count"], phases["first"]["bytes"]) == (100, 500)
+    assert phases["again"]["bytes"] == 5 * phases["again"]["count"] > 0
+    assert phases["first"]["cpu_s"] >= 0

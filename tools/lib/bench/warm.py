@@ -173,7 +173,7 @@ def _notes(scale: Scale, rounds: int) -> list[str]:
         "readers and writers are one unprivileged user, and the program is the same for all",
         f"a first touch ends after {scale.limit_s:g} s, finished or not",
         f"in sequence after {scale.sequential_limit_s:g} s, frames after {scale.write_limit_s:g} s",
-        f"again goes on for {scale.loop_s:g} s; of what was touched first only",
+        f"again goes on for {scale.loop_s:g} s, large files to the end; of what was touched first",
         "origins: the native directory for rclone and shotfs, an S3 server (moto) for s3fs",
         f"s3fs has {scale.s3_files} of the small files, and is not asked for the large directory",
         "frames: native and bindfs with fsync before close; shotfs makes them durable in close",

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 PIECE_BYTES = 1 << 20
@@ -188,36 +189,42 @@ class Sequential:
         self._path = path
         self._buffer = bytearray(os.urandom(PIECE_BYTES))
 
-    def read(self, limit_s: float, passes: float) -> tuple[int, int, int, float]:
-        """Return passes begun, bytes, pieces, seconds."""
+    def read(self, limit_s: float, least_s: float) -> tuple[int, int, int, float]:
+        """Return passes begun, bytes, pieces, seconds.
+
+        Args:
+            limit_s: after which it ends, also within a pass.
+            least_s: a pass begins as long as so much time has not passed; 0: one pass. What an open
+                costs, such as dropping the pages of the last one, is so part of a whole pass.
+        """
         count = size_bytes = pieces = 0
         buffers = [self._buffer]
         clock = time.perf_counter
         started = clock()
         until = started + limit_s
-        late = False
-        while not late and count < passes:
+        while True:
             count += 1
             descriptor = os.open(self._path, os.O_RDONLY)
             while length := os.readv(descriptor, buffers):
                 size_bytes += length
                 pieces += 1
                 if pieces % 8 == 0 and clock() >= until:
-                    late = True
                     break
             os.close(descriptor)
-        return count, size_bytes, pieces, clock() - started
+            seconds = clock() - started
+            if seconds >= least_s or seconds >= limit_s:
+                return count, size_bytes, pieces, seconds
 
 
 def sequential(meter: Meter, *, path: str, limit_s: float, loop_s: float) -> dict[str, Phase]:
     """Read a large file from start to end; then again."""
     reader = Sequential(path)
-    meter.start()
-    count, size_bytes, _, seconds = reader.read(limit_s, 1)
-    first = meter.phase(count, size_bytes, seconds)
-    meter.start()
-    count, size_bytes, _, seconds = reader.read(loop_s, float("inf"))
-    return {"first": first, "again": meter.phase(count, size_bytes, seconds)}
+    measured = {}
+    for name, least_s in (("first", 0.0), ("again", loop_s)):
+        meter.start()
+        count, size_bytes, _, seconds = reader.read(limit_s, least_s)
+        measured[name] = meter.phase(count, size_bytes, seconds)
+    return measured
 
 
 def scattered(
@@ -287,10 +294,13 @@ def crowd_of_files(
     wanted = _names(names)
     os.chdir(directory)
     shares = [_pieces(wanted[index::processes]) for index in range(processes)]
-    first = _together(
-        meter, [lambda share=share: _once(share, _read_files, limit_s) for share in shares]
+    first, counts = _together(
+        meter, [partial(_once, share, _read_files, limit_s) for share in shares]
     )
-    again = _together(meter, [lambda share=share: _looped(share, loop_s) for share in shares])
+    touched = [
+        share[: -(-count // NAMES_PER_LOOK)] for share, count in zip(shares, counts, strict=True)
+    ]
+    again, _ = _together(meter, [partial(_looped, share, loop_s) for share in touched])
     return {"first": first, "again": again}
 
 
@@ -304,14 +314,18 @@ def crowd_of_readers(
 ) -> dict[str, Phase]:
     """Read files in sequence at once, each in a process of its own; then again."""
     readers = [Sequential(path) for path in paths]
-    first = _together(meter, [lambda one=one: one.read(limit_s, 1) for one in readers])
-    forever = float("inf")
-    again = _together(meter, [lambda one=one: one.read(loop_s, forever) for one in readers])
+    first, _ = _together(meter, [partial(one.read, limit_s, 0.0) for one in readers])
+    again, _ = _together(meter, [partial(one.read, limit_s, loop_s) for one in readers])
     return {"first": first, "again": again}
 
 
-def _together(meter: Meter, jobs: Sequence[Callable[[], tuple[int, int, int, float]]]) -> Phase:
-    """Run each job in a process; the phase lasts from the first start to the last end."""
+def _together(
+    meter: Meter, jobs: Sequence[Callable[[], tuple[int, int, int, float]]]
+) -> tuple[Phase, list[int]]:
+    """Run each job in a process; return the phase, and how much each of them did.
+
+    The phase lasts from the first start to the last end.
+    """
     gate, opener = os.pipe()
     readers = []
     for job in jobs:
@@ -334,7 +348,8 @@ def _together(meter: Meter, jobs: Sequence[Callable[[], tuple[int, int, int, flo
     for _ in jobs:
         os.wait()
     seconds = max(ended for *_, ended in done) - min(began for _, _, began, _ in done)
-    return meter.phase(sum(one[0] for one in done), sum(one[1] for one in done), seconds)
+    counts = [one[0] for one in done]
+    return meter.phase(sum(counts), sum(one[1] for one in done), seconds), counts
 
 
 def _run_child(job: Callable[[], tuple[int, int, int, float]], gate: int, writer: int) -> None:

@@ -139,7 +139,7 @@ def large(site: Site, system: str) -> None:
             note.add(f"{key}_first", fresh["first"])
             warm = site.run(
                 "scattered", one.pid, path=big, mapped=mapped, reads=scale.reads,
-                limit_s=scale.loop_s, loop_s=scale.loop_s,
+                limit_s=scale.limit_s, loop_s=scale.loop_s,
             )  # fmt: skip
             note.add(f"{key}_again", warm["first"])
         paths = [f"{directory}/crowd/c{index}.bin" for index in range(PROCESSES)]
