@@ -83,7 +83,7 @@ def test_verify_of_a_path_that_is_not_cached_says_so(gcs_node: ShotfsNode) -> No
 def test_a_check_survives_the_end_of_its_command_and_is_stopped_by_another(
     gcs_node: ShotfsNode, gcs: GcsBucket
 ) -> None:
-    gcs.put("ant/library/wood.png", os.urandom(8 * MIB))
+    gcs.put("ant/library/wood.png", os.urandom(40 * MIB))
     (gcs_node.show / "library/wood.png").read_bytes()
     wait_until(lambda: gcs_node.status()["cache"]["files"] == 1)
     with subprocess.Popen(
