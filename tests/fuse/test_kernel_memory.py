@@ -63,6 +63,14 @@ def _upcalls(node: ShotfsNode, operation: str) -> int:
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith(name))
 
 
+def _target_of(descriptor: int) -> str | int | None:
+    """Return where the open symbolic link points, or the errno of asking."""
+    try:
+        return os.readlink("", dir_fd=descriptor)
+    except OSError as exc:
+        return exc.errno
+
+
 # --- symbolic links, whose targets the kernel keeps ----------------------------------------------
 
 
@@ -110,7 +118,8 @@ def test_s03_an_alias_that_moved_elsewhere_is_read_fresh_after_its_ttl(
         node.command("version", "alias", "ant/plates/xy_approved", "v002")
         wait_until(lambda: os.readlink(link) == "xy_v002")
         assert (link / "a.txt").read_bytes() == b"v002"
-        assert os.readlink("", dir_fd=held) == "xy_v001", "an inode never points elsewhere"
+        # Where its page was reclaimed meanwhile, nobody knows any more where that inode pointed.
+        assert _target_of(held) in ("xy_v001", errno.ESTALE), "an inode never points elsewhere"
         assert os.lstat(link).st_ino != before
     finally:
         os.close(held)
