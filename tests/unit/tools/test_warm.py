@@ -312,3 +312,8 @@ def test_many_processes_share_the_files_and_do_each_of_them_once(tmp_path: Path)
     assert (phases["first"]["count"], phases["first"]["bytes"]) == (100, 500)
     assert phases["again"]["bytes"] == 5 * phases["again"]["count"] > 0
     assert phases["first"]["cpu_s"] >= 0
+
+
+def test_a_quick_run_has_one_round_and_a_whole_one_three() -> None:
+    rounds = [warm.parse(one).rounds for one in ([], ["--quick"], ["--quick", "--rounds", "5"])]
+    assert rounds == [3, 1, 5]

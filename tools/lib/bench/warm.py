@@ -23,6 +23,7 @@ from bench.warm_site import ROOT, Scale, Site, console
 from bench.warm_workloads import GROUPS, WORKLOADS
 
 ROUNDS = 3
+QUICK_ROUNDS = 1
 ROUNDS_MAX = 100
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 CHART = os.path.join(ROOT, "docs", "performance.png")
@@ -54,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments; ends the program with an explanation where they make no sense."""
     parser = argparse.ArgumentParser(prog="tools/bench/warm", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under a minute, smaller data")
+    parser.add_argument(
+        "--quick", action="store_true", help="about a minute: smaller data, one round"
+    )
     parser.add_argument(
         "--rounds", metavar="N", type=int, default=None, help=f"paired runs (default {ROUNDS})"
     )
@@ -94,7 +97,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--from needs --doc or --chart, to say what to make")
     if wanted.chart and not {warm_systems.NATIVE} < set(wanted.systems):
         parser.error("--chart compares with native: name it and another one in --systems")
-    wanted.rounds = wanted.rounds or ROUNDS
+    wanted.rounds = wanted.rounds or (QUICK_ROUNDS if wanted.quick else ROUNDS)
     return wanted
 
 
