@@ -25,7 +25,7 @@ class KernelMode:
         options: of ``shotfs mount``.
         says: what ``status`` must say in ``kernel``; a test that was started in this mode and
             runs in another one would prove nothing.
-        passthrough: the kernel reads whole files of 1 MiB and more by itself, and writes outputs.
+        passthrough: the kernel reads whole large files by itself, and writes outputs.
         native: the native thread answers for whole files; it keeps them when they are closed.
         writable: outputs can be written at all.
     """

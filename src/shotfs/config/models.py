@@ -21,7 +21,7 @@ from shotfs.config.moments import parse_moment
 from shotfs.config.network_models import NetworkSettings, OriginPrefix, OriginSettings
 from shotfs.config.section import LocalPath, Section, plain_path
 from shotfs.config.storage_models import CacheSettings, SpoolSettings
-from shotfs.config.units import GIB, MIB, Seconds, SizeBytes
+from shotfs.config.units import GIB, KIB, MIB, Seconds, SizeBytes
 
 SOCKET_PATH_BYTES_MAX = 107
 """What fits into the kernel's ``sun_path`` with its closing zero byte."""
@@ -145,11 +145,11 @@ class MountSettings(Section):
         " never. `shotfs status` says what is in use, and why not.",
     )
     passthrough_bytes_min: SizeBytes = Field(
-        default=MIB,
+        default=128 * KIB,
         le=GIB,
         description="Cached files from this size on are opened passthrough, in bytes. After a read"
-        " of one the kernel asks once more for its attributes, which costs small files more than"
-        " they gain.",
+        " of one the kernel asks once more for its attributes, which costs smaller files more than"
+        " they gain. With native_thread off, 1 MiB is better.",
     )
     passthrough_files_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=4096,
