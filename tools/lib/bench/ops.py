@@ -24,7 +24,7 @@ PLACE = os.path.join(ROOT, ".bench-ops")
 HERE = os.path.dirname(os.path.realpath(__file__))
 TIMEOUT_S = 300.0
 SMALL_BYTES = 256 * 1024
-"""Below `mount.passthrough_bytes_min`, and more than the largest read."""
+"""More than the largest read."""
 NOTE_OURS = (
     "handler: CPU of our coroutine alone; ours: what the mount's daemon takes more than the"
     " floor's, of all its threads"
@@ -89,7 +89,7 @@ class Scale:
     rounds: int
 
 
-FULL = Scale(calls=5000, entries=20_000, rounds=5)
+FULL = Scale(calls=5000, entries=20_000, rounds=3)
 QUICK = Scale(calls=200, entries=1000, rounds=1)
 
 
@@ -167,7 +167,7 @@ def _calls(results: Results, system: str, mounted: str, pid: int, scale: Scale) 
 
 def _show(results: Results) -> None:
     """Print a row for each operation."""
-    table = Table(title="microseconds per call, median of the rounds")
+    table = Table(title="microseconds per call, median of the rounds", padding=(0, 0))
     columns = {
         "handler": "handler, CPU",
         "mount": "mount, clock",
@@ -177,13 +177,13 @@ def _show(results: Results) -> None:
     }
     table.add_column("operation", no_wrap=True)
     for heading in (*columns, "ours"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True, overflow="ignore")
     for operation in dict.fromkeys(workload for workload, _ in results.runs):
         runs = [results.runs.get((operation, column), []) for column in columns.values()]
         values = [statistics.median(run) if run else None for run in runs]
         mount_us, floor_us = values[3:]
         ours = None if mount_us is None or floor_us is None else mount_us - floor_us
-        shown = ("" if value is None else f"{value:,.1f}" for value in (*values, ours))
+        shown = ("" if value is None else f"{value:.1f}" for value in (*values, ours))
         table.add_row(operation, *shown)
     console.print(table)
     for note in results.notes:
