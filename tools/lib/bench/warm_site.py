@@ -92,7 +92,7 @@ FULL = Scale(
     name="full", big_bytes=1024 * MIB, scattered_bytes=64 * MIB, crowd_bytes=32 * MIB,
     small_files=2000, s3_files=500, misses=10_000, entries=100_000, frames=200,
     frame_bytes=10_000_000, reads=20_000, first_reads=8000, limit_s=1.5, sequential_limit_s=10.0,
-    write_limit_s=6.0, loop_s=0.6, memory_bytes=3 << 30,
+    write_limit_s=6.0, loop_s=0.5, memory_bytes=1536 * MIB,
 )  # fmt: skip
 QUICK = Scale(
     name="quick", big_bytes=96 * MIB, scattered_bytes=8 * MIB, crowd_bytes=4 * MIB,
