@@ -99,7 +99,16 @@ class Files:
         """
         node = await self._finder.find(path)
         if isinstance(node, Spooled):
-            return await self._open_spooled(node, flags, identity)
+            try:
+                return await self._open_spooled(node, flags, identity)
+            except Stale:
+                if not node.entry.unlinked:
+                    raise
+            # It was published while we waited for it. The kernel looks a stale name up only once
+            # more, and for a writer there may be a copy to make yet, which takes that once.
+            node = await self._finder.find(path)
+            if isinstance(node, Spooled):
+                return await self._open_spooled(node, flags, identity)
         if isinstance(node, Published):
             attributes = self.check_identity(node, identity)
             if _writes(flags):

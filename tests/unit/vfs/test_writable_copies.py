@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from shotfs.errors import Stale, TierUnavailable
-from shotfs.publish import State
+from shotfs.publish import SpoolEntry, SpoolFile, State
 from shotfs.vfs.files import HOLD_S
 from tests.unit.vfs.world import World, fails_with
 
@@ -172,3 +172,25 @@ async def test_writing_a_new_mutable_file_again_replaces_what_it_published(world
     await world.publish(SCENE, b"second")
     assert world.origin.content(KEY) == b"second"
     assert not world.node.publisher.queue()
+
+
+async def test_s03_a_file_that_is_published_under_its_writer_is_stale_only_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.write(SCENE, b"one")
+    spool = world.node.spool
+    opened = spool.open
+
+    async def published_meanwhile(entry: SpoolEntry, *, writable: bool) -> SpoolFile:
+        monkeypatch.setattr(spool, "open", opened)
+        await world.published(SCENE)
+        return await opened(entry, writable=writable)
+
+    monkeypatch.setattr(spool, "open", published_meanwhile)
+    # As the kernel does, which gives up after the second ESTALE.
+    handle = await world.open(SCENE, os.O_WRONLY | os.O_TRUNC)
+    await handle.write(0, b"two")
+    await handle.flush()
+    await handle.close()
+    await world.published(SCENE)
+    assert world.origin.content(KEY) == b"two"
