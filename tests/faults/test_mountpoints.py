@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -88,9 +89,10 @@ def test_mount_takes_the_place_of_a_dead_mount_whose_files_are_still_open(
     assert inspect(str(node.mountpoint)) is MountpointState.DEAD
     node.mount()
     assert (node.show / "library/oak.png").read_bytes() == b"oak"
-    for use in (lambda: os.pread(held, 3, 0), lambda: os.close(held)):
-        with pytest.raises(OSError, match=r"not connected|connection abort"):
-            use()
+    with pytest.raises(OSError, match=r"not connected|connection abort"):
+        os.pread(held, 3, 0)
+    with contextlib.suppress(OSError):  # the C helper keeps the kernel from asking about readers
+        os.close(held)
 
 
 def test_doctor_finds_a_dead_mount_and_clears_it_when_asked(
