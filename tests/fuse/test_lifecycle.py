@@ -117,7 +117,8 @@ def test_a_stop_that_comes_after_umount_finds_no_session_and_does_no_harm(
         assert service.stdin is not None
         assert service.stdout is not None
         try:
-            wait_until(lambda: _mounted(gcs_node))
+            # It reads a test file through the mount before it is there for anybody else.
+            wait_until(lambda: _mounted(gcs_node) and os.path.exists(gcs_node.socket))
             os.listdir(gcs_node.show)
             subprocess.run(["umount", str(gcs_node.mountpoint)], check=True)
             assert service.stdout.readline() == "closed\n"
