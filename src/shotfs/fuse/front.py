@@ -28,6 +28,7 @@ from shotfs.fuse import helper
 from shotfs.fuse.inodes import Node
 from shotfs.observe.metrics import Metrics
 from shotfs.vfs.attributes import Attributes
+from shotfs.vfs.filesystem import BLOCK_BYTES
 from shotfs.vfs.handles import PublishedHandle
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ KEEP_CACHE, NOFLUSH, PASSTHROUGH = 1 << 1, 1 << 5, 1 << 7
 _ATTR_OUT = struct.Struct("=QIIQQQQQQIIIIIIIIII")
 """struct fuse_attr_out: validity, then struct fuse_attr."""
 
-_IDLE = {"files": 0, "open_files": 0, "forwarded": 0, "read_bytes": 0}
+_IDLE = {"files": 0, "open_files": 0}
 
 
 def attributes_out(number: int, attributes: Attributes) -> bytes:
@@ -63,7 +64,7 @@ def attributes_out(number: int, attributes: Attributes) -> bytes:
         number,
         attributes.size_bytes,
         (attributes.size_bytes + 511) // 512,
-        mtime_s & mask,  # atime: as in `Operations._entry`
+        mtime_s & mask,  # atime: as in `entries.entry_of`
         mtime_s & mask,
         ctime_s & mask,
         mtime_ns,
@@ -74,7 +75,7 @@ def attributes_out(number: int, attributes: Attributes) -> bytes:
         attributes.uid,
         attributes.gid,
         0,
-        4096,
+        BLOCK_BYTES,
         0,
     )
 

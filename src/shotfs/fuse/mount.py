@@ -73,7 +73,6 @@ class Mount:
         self.read_only = read_only
         self.tuned = tuning.Tuned(None, None)
         self._settings = settings
-        self._descriptor = -1
         self._session = trio.Event()
         self._ending = trio.Event()
         self._backing_directory = backing_directory
@@ -113,17 +112,17 @@ class Mount:
             MountFailed: it cannot be mounted; nothing is left mounted.
         """
         await trio.to_thread.run_sync(ensure_ready, self.mountpoint)
-        self._descriptor = await self._mount()
+        descriptor = await self._mount()
         front = self.operations.front
         try:
-            passthrough_problem = await self._open_session(self._descriptor)
+            passthrough_problem = await self._open_session(descriptor)
             # From here on that number is not the device any more.
-            self._descriptor = front.start(self._descriptor, self._settings.native_thread)
-            self._forgetting.begin(self._descriptor)
+            device = front.start(descriptor, self._settings.native_thread)
+            self._forgetting.begin(device)
             if passthrough_problem:
                 self.passthrough.stop(passthrough_problem)
             else:
-                self.passthrough.start(self._descriptor)
+                self.passthrough.start(device)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run, nursery)
                 nursery.start_soon(self._cut, nursery)
@@ -137,7 +136,6 @@ class Mount:
                 task_status.started()
         finally:
             self._forgetting.end()
-            self._descriptor = -1
             # From here on the library has no session: whoever calls it for one ends the process.
             self._ending.set()
             with trio.CancelScope(shield=True):
