@@ -20,7 +20,7 @@ from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE entries (
@@ -42,7 +42,9 @@ CREATE TABLE entries (
     revision TEXT,
     error TEXT,
     delete_after TEXT,
-    closed_once INTEGER NOT NULL DEFAULT 0   -- 1: `writing` was 0 at some time
+    closed_once INTEGER NOT NULL DEFAULT 0,  -- 1: `writing` was 0 at some time
+    session TEXT,    -- an upload that was begun and may go on
+    emergency TEXT   -- where a copy lies that was made when this node had to go
 ) STRICT;
 CREATE TABLE doomed (serial INTEGER PRIMARY KEY) STRICT;  -- unlinked; the data file goes next
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
@@ -55,6 +57,8 @@ _UPGRADES = {
     1: "ALTER TABLE entries ADD COLUMN delete_after TEXT;",
     2: "ALTER TABLE entries ADD COLUMN closed_once INTEGER NOT NULL DEFAULT 0;"
     " UPDATE entries SET closed_once = 1 - writing;",
+    3: "ALTER TABLE entries ADD COLUMN session TEXT;"
+    " ALTER TABLE entries ADD COLUMN emergency TEXT;",
 }
 """From a schema version: what makes the next one of it."""
 
