@@ -255,7 +255,7 @@ async def test_a_journal_of_the_first_version_is_upgraded(tmp_path: Path) -> Non
     async with spool_in(tmp_path) as spool:
         await write_file(spool, OLD, b"one", immutable=False)
     connection = sqlite3.connect(tmp_path / "spool" / "journal.sqlite")
-    for column in ("delete_after", "closed_once"):
+    for column in ("delete_after", "closed_once", "session", "emergency"):
         connection.execute(f"ALTER TABLE entries DROP COLUMN {column}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
