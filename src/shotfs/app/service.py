@@ -14,6 +14,7 @@ import trio
 
 from shotfs.app.cache import NodeCache
 from shotfs.app.node import Node
+from shotfs.app.publishing import NodePublishing
 from shotfs.app.versions import NodeVersions
 from shotfs.cache.inspect import LimitReport
 from shotfs.config.addresses import parse_address
@@ -45,6 +46,7 @@ class NodeService:
         self._end = end
         self._specs = specs
         self._versions = NodeVersions(node, mount)
+        self._publishing = NodePublishing(node)
         self._node_cache = NodeCache(node, mount, self._about)
         listen = node.settings.control.metrics_listen
         self.metrics_port = (
@@ -64,6 +66,11 @@ class NodeService:
     def cache(self) -> NodeCache:
         """What can be asked of the cache, and of paths in it."""
         return self._node_cache
+
+    @property
+    def publishing(self) -> NodePublishing:
+        """What can be asked of outputs on their way to the origin."""
+        return self._publishing
 
     # --- asking ----------------------------------------------------------------------------------
 

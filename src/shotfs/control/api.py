@@ -12,7 +12,7 @@
 | POST /v1/stop {drain, deadline_s}          | change | {stopping: true}, before it has ended    |
 
 `version_api` has the endpoints of versions and their aliases, `cache_api` those of the cache and of
-paths in it.
+paths in it, `publish_api` those of outputs.
 
 An error is ``{"error": class, "message", "fix", "errno"}`` with a matching HTTP status.
 """
@@ -27,7 +27,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from shotfs.control import cache_api, version_api
+from shotfs.control import cache_api, publish_api, version_api
 from shotfs.control.access import Right
 from shotfs.control.requests import (
     answer,
@@ -62,6 +62,7 @@ def application(service: Service) -> Application:
             route("POST", "/v1/stop", Right.CHANGE, endpoints.stop),
             *version_api.routes(service.versions),
             *cache_api.routes(service.cache),
+            *publish_api.routes(service.publishing),
         ],
         exception_handlers={HTTPException: http_error},
     )

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from shotfs import errors
+from shotfs.control.publish_client import PublishClient
 from shotfs.control.socket import check_path
 from shotfs.errors import DeadlineExceeded, NotPermitted, ServiceNotRunning, ShotfsError
 
@@ -73,6 +74,11 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
+
+    @property
+    def publish(self) -> PublishClient:
+        """What can be asked of outputs on their way to the origin."""
+        return PublishClient(self._json)
 
     def status(self) -> dict[str, Any]:
         """Return what the service is and how it is (`control.service.Service.status`)."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from shotfs.control.cache_service import CacheService
+from shotfs.control.publish_service import PublishService
 from shotfs.control.version_service import VersionService
 
 
@@ -25,6 +26,11 @@ class Service(Protocol):
     @property
     def cache(self) -> CacheService:
         """What can be asked of the cache, and of paths in it."""
+        ...
+
+    @property
+    def publishing(self) -> PublishService:
+        """What can be asked of outputs on their way to the origin."""
         ...
 
     def status(self) -> Mapping[str, Any]:

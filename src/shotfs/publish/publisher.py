@@ -237,6 +237,24 @@ class Publisher:
         entries.extend(self._spool.aside())
         return [_item(entry, now) for entry in sorted(entries, key=lambda entry: entry.serial)]
 
+    def item(self, entry: SpoolEntry) -> QueueItem:
+        """Return *entry* as `queue` has it."""
+        return _item(entry, now_ns())
+
+    def retry(self, entry: SpoolEntry) -> str | None:
+        """Try *entry* again now, which waits for its next attempt; return why not, if not."""
+        if entry.state is State.QUARANTINED:
+            return "the origin has other bytes under this path: no attempt would change that"
+        if entry.aside or (entry.state is State.FAILED and entry.content is None):
+            return "it is not whole: nobody closed it after its last write"
+        if entry.upload is not None or entry in self._running:
+            return "it is being sent now"
+        if entry.retry_at is None:
+            return "it waits for no attempt"
+        entry.retry_at = trio.current_time()
+        self._core.table.notify(entry)
+        return None
+
     # --- scheduling ------------------------------------------------------------------------------
 
     def _schedule(self, entry: SpoolEntry) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from tests.unit.control.fake_publishing import FakePublishing
 from tests.unit.control.fake_reports import entry_page, pin_page, top_report, why_report
 
 
@@ -152,6 +153,10 @@ class FakeService:
     @property
     def cache(self) -> FakeCache:
         return FakeCache(self.calls)
+
+    @property
+    def publishing(self) -> FakePublishing:
+        return FakePublishing(self.calls)
 
     def status(self) -> Mapping[str, Any]:
         if self.fails_with is not None:
