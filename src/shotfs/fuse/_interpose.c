@@ -5,8 +5,9 @@
  *   fuse_reply_open, fuse_reply_create   an open file may be read and written by the kernel itself
  *                                        (FOPEN_PASSTHROUGH), need no FLUSH (FOPEN_NOFLUSH), and a
  *                                        directory may be listed from the kernel's pages
- *   fuse_session_new                     a mount without opens reads by inode, and a native
- *                                        thread can stand before the session (_front.c)
+ *   fuse_session_new                     a mount without opens reads by inode, who closes a file
+ *                                        is known, and a native thread can stand before the
+ *                                        session (_front.c)
  *
  * There is no state per file: what is asked for stands in the upper bits of the file handle, which
  * only the server interprets (`fuse/handles.py` packs them). A handle without those bits goes
@@ -66,13 +67,16 @@ static struct {
     struct fuse_session *(*session_new)(struct fuse_args *, const struct fuse_lowlevel_ops *, size_t,
                                         void *);
     int (*custom_io)(struct fuse_session *, const struct fuse_custom_io *, int);
+    const struct fuse_ctx *(*req_ctx)(fuse_req_t);
     int (*version)(void);
 } real;
 
 static struct fuse_lowlevel_ops operations; /* pyfuse3's, with ours in between */
 static void (*read_of_library)(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
+static void (*flush_of_library)(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 static void (*init_of_library)(void *, struct fuse_conn_info *);
 static int reads_by_inode;
+static pid_t flushed_by; /* the thread that the FLUSH is of which pyfuse3 was given last */
 
 static int is_ours(const struct fuse_file_info *fi) {
     return (fi->fh & FH_FLAGS) != 0 || (fi->fh >> FH_BACKING_SHIFT) != 0;
@@ -152,6 +156,11 @@ static void read_by_inode(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
     read_of_library(req, ino, size, off, &named);
 }
 
+static void flush_by_thread(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi) {
+    flushed_by = real.req_ctx(req)->pid;
+    flush_of_library(req, ino, fi);
+}
+
 static void init_without_splice(void *userdata, struct fuse_conn_info *conn) {
     init_of_library(userdata, conn);
     /* Requests come from the front's queue by memory; requests by pipe would need a copy more. */
@@ -167,6 +176,8 @@ struct fuse_session *fuse_session_new(struct fuse_args *args, const struct fuse_
             read_of_library = operations.read;
             operations.read = read_by_inode;
         }
+        flush_of_library = operations.flush;
+        if (flush_of_library != NULL) operations.flush = flush_by_thread;
         init_of_library = operations.init;
         if (init_of_library != NULL) operations.init = init_without_splice;
         made = real.session_new(args, &operations, sizeof operations, userdata);
@@ -188,6 +199,12 @@ static PyObject *set_reads_by_inode(PyObject *module, PyObject *wanted) {
     Py_RETURN_NONE;
 }
 
+static PyObject *flush_thread(PyObject *module, PyObject *nothing) {
+    (void)module;
+    (void)nothing;
+    return PyLong_FromLong(flushed_by);
+}
+
 static PyObject *libfuse_version(PyObject *module, PyObject *nothing) {
     (void)module;
     (void)nothing;
@@ -203,6 +220,7 @@ static PyObject *is_interposed(PyObject *module, PyObject *nothing) {
 
 static PyMethodDef methods[] = {
     {"set_reads_by_inode", set_reads_by_inode, METH_O, "Let reads of sessions to come bear the inode."},
+    {"flush_thread", flush_thread, METH_NOARGS, "The thread that closed the file of the last FLUSH."},
     {"libfuse_version", libfuse_version, METH_NOARGS, "The version of libfuse, for example 314."},
     {"is_interposed", is_interposed, METH_NOARGS, "Whether later libraries find our functions."},
     {NULL, NULL, 0, NULL},
@@ -232,6 +250,7 @@ PyMODINIT_FUNC PyInit__interpose(void) {
         find(library, "fuse_reply_create", &real.reply_create) ||
         find(library, "fuse_reply_buf", &real.reply_buf) ||
         find(library, "fuse_session_new", &real.session_new) ||
+        find(library, "fuse_req_ctx", &real.req_ctx) ||
         find(library, "fuse_version", &real.version) ||
         find(library, "fuse_session_custom_io", &real.custom_io))
         return NULL;

@@ -30,6 +30,7 @@ from pyfuse3 import (
 )
 
 from shotfs.digest import Buffer
+from shotfs.fuse import helper
 from shotfs.fuse.entries import entry_of, missing_entry
 from shotfs.fuse.front import Front
 from shotfs.fuse.inode_reads import InodeReads
@@ -43,6 +44,7 @@ from shotfs.observe.metrics import Metrics
 from shotfs.vfs import Attributes, Caller, Change, FileSystem, Handle, Kind, Missing
 from shotfs.vfs.attributes import directory_identity
 from shotfs.vfs.filesystem import BLOCK_BYTES
+from shotfs.vfs.killed import was_killed
 from shotfs.vfs.paths import child, new_child
 from shotfs.vfs.xattrs import PREFIX
 
@@ -93,6 +95,9 @@ class Operations(pyfuse3.Operations):
             is_known=lambda node: self._inodes.get(node.number) is node,
         )
         self._probe: tuple[int, ProbeFile] | None = None
+        # pyfuse3 does not tell who closes a file; without the helper nobody does.
+        module = helper.MODULE
+        self._flush_thread = (lambda: 0) if module is None else module.flush_thread
 
     @contextlib.contextmanager
     def showing(self, probe: ProbeFile) -> Iterator[None]:
@@ -344,9 +349,14 @@ class Operations(pyfuse3.Operations):
     @upcall("flush", deadline=False)
     async def flush(self, fh: FileHandleT) -> None:
         """Answer close(): durable on this node, or in the origin."""
+        thread = self._flush_thread()  # before anything is awaited: it is that of this request
         if self._inode_reads is not None:
             raise FUSEError(errno.ENOSYS)  # nor does it ask when one is closed
-        await self._files[fh].handle.flush()
+        handle = self._files[fh].handle
+        if was_killed(thread):
+            await handle.cut_off()
+        else:
+            await handle.flush()
 
     @upcall("fsync", deadline=False)
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:

@@ -92,6 +92,9 @@ class ProbeFile:
     async def flush(self) -> None:
         """There is nothing to flush."""
 
+    async def cut_off(self) -> None:
+        """Nothing is written to it."""
+
     async def fsync(self) -> None:
         """There is nothing to sync."""
 

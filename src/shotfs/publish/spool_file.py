@@ -13,6 +13,7 @@ import trio
 
 from shotfs.digest import Buffer
 from shotfs.errors import InvalidArgument, NotPermitted, ShotfsError
+from shotfs.publish import half_written
 from shotfs.publish.core import Core, log, now_ns, translated
 from shotfs.publish.entry import SpoolEntry
 from shotfs.publish.states import Event, State
@@ -167,7 +168,20 @@ class SpoolFile:
                 with trio.CancelScope(shield=True):
                     await self._core.persist(self.entry, self._descriptor, closing=True)
                 self.entry.written = False
+                # Whoever was killed before: this writer says that it is whole.
+                self.entry.abandoned &= not self.entry.clean
         return had_data
+
+    async def cut_off(self) -> None:
+        """Note that the writer was killed: what it wrote since the last close is half of something.
+
+        In the place of `flush`, for a descriptor that the kernel closed for a dead process.
+        """
+        if not self.writable or self.entry.unlinked:
+            return
+        async with self.entry.lock:
+            self._see_writes()
+            half_written.cut_off(self.entry)
 
     async def fsync(self) -> None:
         """Put what was written on disk. Unlike `flush` it does not say that the file is done.
@@ -231,26 +245,30 @@ class SpoolFile:
                     if last and entry.pristine:
                         self._core.take_name(entry)  # the published file is all there is to it
                     elif last and finish:
-                        await self._finish_writing(descriptor)
+                        await self._finish(descriptor)
                 finally:
                     with contextlib.suppress(OSError):  # nothing is lost: it was fsynced
                         os.close(descriptor)
                 if entry.unlinked and entry.open_handles == 0:
                     await self._core.remove_data(entry)
 
-    async def _finish_writing(self, descriptor: int) -> None:
+    async def _finish(self, descriptor: int) -> None:
         """The last writer is gone: the content is whole, or it never will be."""
         entry = self.entry
         entry.closed_at = trio.current_time()
-        if entry.state is not State.OPEN or entry.half_written:
+        if entry.state is not State.OPEN:
             return
         try:
-            await self._core.persist(entry, descriptor, closing=True)
+            if entry.half_written:
+                await half_written.end(self._core, entry)
+            else:
+                await self._core.persist(entry, descriptor, closing=True)
         except Exception as error:  # noqa: BLE001 - RELEASE has nobody to tell
             reason = error.message if isinstance(error, ShotfsError) else repr(error)
             log.error("%s is not published: %s", entry.path, reason)
             entry.clean = False
-            self._core.table.apply(entry, Event.FAIL)
+            if entry.state is State.OPEN:
+                self._core.table.apply(entry, Event.FAIL)
             entry.error = reason
 
     def _open_descriptor(self) -> int:

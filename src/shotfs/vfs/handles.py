@@ -88,6 +88,10 @@ class Handle(Protocol):
         """Do what close() promises (S4)."""
         ...
 
+    async def cut_off(self) -> None:
+        """Note that a process which had it open was killed, instead of closing it."""
+        ...
+
     async def fsync(self) -> None:
         """Make what was written durable on this node."""
         ...
@@ -217,6 +221,9 @@ class PublishedHandle:
     async def flush(self) -> None:
         """There is nothing to flush."""
 
+    async def cut_off(self) -> None:
+        """Who only reads leaves nothing half-written."""
+
     async def fsync(self) -> None:
         """There is nothing to sync."""
 
@@ -295,6 +302,10 @@ class SpoolHandle:
         terms = self._file.entry.terms
         if had_data and terms is not None and terms.durability_origin and not terms.scratch:
             await self._publish(self._file.entry)
+
+    async def cut_off(self) -> None:
+        """Note that the writer was killed: what it wrote counts as half of something."""
+        await self._file.cut_off()
 
     async def fsync(self) -> None:
         """Make what was written durable on this node."""
