@@ -62,6 +62,10 @@ class PastTier:
         """As `Tier.list_at`, no later than the time."""
         return self._inner.list_at(prefix, min(at_ns, self._at_ns))
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """As `Tier.recorded`."""
+        return await self._inner.recorded(revision)
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         return await self._inner.read(revision, span)

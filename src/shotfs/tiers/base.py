@@ -183,6 +183,19 @@ class Tier(Protocol):
         """
         ...
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """Return what whoever stored *revision* recorded with it, by name; a look-up.
+
+        That is the `metadata` of `put`, and as text the digest (``shotfs-xxh128``) and the
+        mtime (``shotfs-mtime-ns``) where they are kept so. Claims, for people to read: none of it
+        is proven. Empty where nothing was recorded, or the store has no place for it.
+
+        Raises:
+            ObjectNotFound: the object is gone.
+            RevisionChanged: *revision* is not the newest one any more.
+        """
+        ...
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """Return exactly the bytes of *span* of *revision*, be it the newest one or not.
 

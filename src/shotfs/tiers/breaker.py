@@ -359,6 +359,11 @@ class BreakerTier:
         """As `Tier.list_at`."""
         return self._listed(prefix, self._inner.list_at(prefix, at_ns))
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """As `Tier.recorded`."""
+        with self._breaker.call(f"stat {revision.key}", interrupt=True):
+            return await self._inner.recorded(revision)
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         with self._breaker.call(f"read {revision.key}", interrupt=False):

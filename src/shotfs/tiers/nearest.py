@@ -317,6 +317,10 @@ class NearestTier:
         """As `Tier.list_at`, of the origin."""
         return self._origin.list_at(prefix, at_ns)
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """As `Tier.recorded`, of the origin."""
+        return await self._origin.recorded(revision)
+
     async def put(
         self,
         key: str,

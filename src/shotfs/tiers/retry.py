@@ -188,6 +188,12 @@ class RetryingTier:
         """As `Tier.list_at`. A page that fails is repeated."""
         return self._listed(prefix, self._inner.list_at(prefix, at_ns))
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """As `Tier.recorded`."""
+        return await self._retrier.call_soon(
+            f"stat {revision.key}", lambda: self._inner.recorded(revision)
+        )
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         return await self._retrier.call(

@@ -90,6 +90,11 @@ class TracedTier:
         """As `Tier.list_at`; each page counts as a request."""
         return self._listed(prefix, self._inner.list_at(prefix, at_ns))
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """As `Tier.recorded`."""
+        with self._traced("stat", revision.key):
+            return await self._inner.recorded(revision)
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         with self._traced("read", revision.key):

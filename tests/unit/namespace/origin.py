@@ -186,6 +186,15 @@ class Origin:
                 tuple(row for row in page if isinstance(row, str)),
             )
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        await self._request("recorded", revision.key)
+        found = self.objects.get(revision.key)
+        if found is None:
+            raise ObjectNotFound(f"{revision.key} is gone")
+        if found[0].version != revision.version:
+            raise RevisionChanged(f"{revision.key} was replaced")
+        return self.metadata.get(revision.key, {})
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         await self._request("read", revision.key)
         found = self.objects.get(revision.key)

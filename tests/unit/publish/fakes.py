@@ -88,6 +88,15 @@ class FakeTier(Unversioned):
         await trio.lowlevel.checkpoint()
         yield ListPage((), ())
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        await trio.lowlevel.checkpoint()
+        now = self.objects.get(revision.key)
+        if now is None:
+            raise ObjectNotFound(revision.key)
+        if now[0].version != revision.version:
+            raise RevisionChanged(revision.key)
+        return self.metadata.get(revision.key, {})
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         await trio.lowlevel.checkpoint()
         self.reads.append(revision.key)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import secrets
 import stat as modes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ import xxhash
 from shotfs.digest import Checksums, Digest, digest_bytes, parse_digest
 from shotfs.errors import TierCorrupt, TierError
 from shotfs.tiers.cloud.beneath import LeadsOut, Place, located
+from shotfs.tiers.cloud.recorded import DIGEST_KEY
 from shotfs.tiers.cloud.threads import Call
 from shotfs.tiers.keys import is_key
 
@@ -27,6 +29,7 @@ RESERVED = ".shotfs-"
 """Names that start so are ours: never listed, never keys."""
 
 DIGEST_ATTRIBUTE = "user.shotfs.xxh128"
+METADATA_ATTRIBUTE = "user.shotfs.metadata"
 
 _LOCK_NAME = f"{RESERVED}lock"
 _COPY_BYTES = 1024 * 1024
@@ -91,6 +94,22 @@ class Directory:
             return _found(status, _recorded_digest(descriptor, status))
         finally:
             os.close(descriptor)
+
+    def recorded(self, key: str) -> tuple[Found, dict[str, str]]:
+        """Return what *key* is, and what was recorded with it when it was put."""
+        descriptor = self.open(key)
+        try:
+            status = os.fstat(descriptor)
+            found = _found(status, _recorded_digest(descriptor, status))
+            text = _attribute(descriptor, METADATA_ATTRIBUTE, status)
+        finally:
+            os.close(descriptor)
+        metadata: dict[str, str] = {}
+        with contextlib.suppress(ValueError):
+            document = json.loads(text or "{}")
+            if isinstance(document, dict):
+                metadata = {str(name): str(value) for name, value in document.items()}
+        return found, metadata | ({} if found.digest is None else {DIGEST_KEY: found.digest})
 
     def open(self, key: str) -> int:
         """Return a descriptor of *key* for reading."""
@@ -176,6 +195,7 @@ class Directory:
         sums: Checksums,
         mtime_ns: int,
         call: Call,
+        metadata: Mapping[str, str],
     ) -> Found | None:
         """Store *source*; return what was made, or None if *expect* does not hold.
 
@@ -186,6 +206,7 @@ class Directory:
             sums: of which the digest is compared and recorded.
             mtime_ns: what the file will have.
             call: told of each block, asked before the name appears.
+            metadata: recorded where the file system has room for it.
 
         Raises:
             SourceFailed: the source cannot be read.
@@ -201,7 +222,7 @@ class Directory:
                 size, found = _copy_in(source, descriptor, call)
                 if sums.xxh128 not in (None, found):
                     raise TierCorrupt(f"{self.root}/{key}: {found}, promised was {sums.xxh128}")
-                made = _finish(descriptor, size, sums.xxh128, mtime_ns)
+                made = _finish(descriptor, size, sums.xxh128, mtime_ns, metadata)
                 put = self._create if expect is None else self._replace
                 won = put(temporary, place, expect or "", made, call)
             finally:
@@ -294,20 +315,24 @@ def _copy_in(source: bytes | str, descriptor: int, call: Call) -> tuple[int, Dig
     return _copy(source, descriptor, call)
 
 
-def _finish(descriptor: int, size: int, digest: Digest | None, mtime_ns: int) -> Found:
+def _finish(
+    descriptor: int,
+    size: int,
+    digest: Digest | None,
+    mtime_ns: int,
+    metadata: Mapping[str, str],
+) -> Found:
     """Give the file its attributes, durable, and return what is there now."""
     os.utime(descriptor, ns=(mtime_ns, mtime_ns))
     status = os.fstat(descriptor)
     if status.st_size != size:
         raise TierCorrupt(f"wrote {size} bytes, the file has {status.st_size}")
+    # With mtime and size, because somebody may write into the file in place later.
+    stamp = f"{status.st_mtime_ns} {status.st_size}"
     if digest is not None:
-        # With mtime and size, because somebody may write into the file in place later.
-        value = f"{digest} {status.st_mtime_ns} {status.st_size}".encode()
-        try:
-            os.setxattr(descriptor, DIGEST_ATTRIBUTE, value)
-        except OSError as exc:
-            if exc.errno not in _NO_ATTRIBUTES:
-                raise
+        _set_attribute(descriptor, DIGEST_ATTRIBUTE, f"{digest} {stamp}")
+    if metadata:
+        _set_attribute(descriptor, METADATA_ATTRIBUTE, f"{json.dumps(dict(metadata))} {stamp}")
     os.fsync(descriptor)
     return _found(status, digest)
 
@@ -349,18 +374,29 @@ def _write_all(descriptor: int, data: memoryview, offset: int) -> int:
     return length
 
 
-def _recorded_digest(descriptor: int, status: os.stat_result) -> Digest | None:
+def _set_attribute(descriptor: int, name: str, value: str) -> None:
     try:
-        value = os.getxattr(descriptor, DIGEST_ATTRIBUTE).decode("ascii", "replace")
+        os.setxattr(descriptor, name, value.encode())
+    except OSError as exc:
+        if exc.errno not in _NO_ATTRIBUTES:
+            raise
+
+
+def _attribute(descriptor: int, name: str, status: os.stat_result) -> str | None:
+    """Return an attribute of ours; None without one, or where the file was changed since."""
+    try:
+        value = os.getxattr(descriptor, name).decode("ascii", "replace")
     except OSError as exc:
         if exc.errno in _NO_ATTRIBUTES:
             return None
         raise
-    digest, _, rest = value.partition(" ")
-    if rest != f"{status.st_mtime_ns} {status.st_size}":
-        return None
+    text, separator, _ = value.rpartition(f" {status.st_mtime_ns} {status.st_size}")
+    return text if separator and value == f"{text}{separator}" else None
+
+
+def _recorded_digest(descriptor: int, status: os.stat_result) -> Digest | None:
     with contextlib.suppress(ValueError):
-        return parse_digest(digest)
+        return parse_digest(_attribute(descriptor, DIGEST_ATTRIBUTE, status) or "")
     return None
 
 

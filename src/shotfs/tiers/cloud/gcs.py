@@ -95,6 +95,15 @@ class GcsTier:
         """As `Tier.list_at`."""
         return self._history.list(prefix, at_ns)
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """As `Tier.recorded`."""
+        url = await self._object_url(revision.key, fields="generation,metadata")
+        document = self._document(await self._ask("GET", url, revision.key), revision.key)
+        if document.get("generation") != revision.version:
+            raise errors.revision_changed(self._origin, revision.key, revision.version)
+        metadata = document.get("metadata") or {}
+        return {str(name): str(value) for name, value in metadata.items()}
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         return await self._bulk.read(revision, span)

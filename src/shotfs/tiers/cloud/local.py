@@ -80,6 +80,15 @@ class LocalTier(Unversioned):
         first: _Place = (None, 0)
         return Pages(first, fetch)
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """As `Tier.recorded`: what fits into extended attributes."""
+        key = revision.key
+        self._origin.check(key)
+        found, metadata = await self._do(key, lambda: self._directory.recorded(key))
+        if found.version != revision.version:
+            raise errors.revision_changed(self._origin, key, revision.version)
+        return metadata
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         check_span(revision, span)
@@ -124,7 +133,7 @@ class LocalTier(Unversioned):
         expect: Revision | None,
         checksums: Checksums,
         mtime_ns: int,
-        metadata: Mapping[str, str],  # noqa: ARG002  # plain files have no place for it
+        metadata: Mapping[str, str],
     ) -> Revision:
         """As `Tier.put`."""
         self._origin.check(key)
@@ -133,7 +142,9 @@ class LocalTier(Unversioned):
 
         def work(call: Call) -> Found | None:
             with errors.os_errors(self._origin, key, self._directory.exists):
-                return self._directory.put(key, source, expected, checksums, mtime_ns, call)
+                return self._directory.put(
+                    key, source, expected, checksums, mtime_ns, call, metadata
+                )
 
         try:
             made = await put_in_thread(

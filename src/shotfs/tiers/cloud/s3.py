@@ -96,6 +96,13 @@ class S3Tier:
         """As `Tier.list_at`."""
         return self._history.list(prefix, at_ns)
 
+    async def recorded(self, revision: Revision) -> Mapping[str, str]:
+        """As `Tier.recorded`."""
+        answer = await self._head(revision.key)
+        if answer["ETag"] != revision.version:
+            raise errors.revision_changed(self._origin, revision.key, revision.version)
+        return {str(name): str(value) for name, value in answer["Metadata"].items()}
+
     async def read(self, revision: Revision, span: Span) -> Buffer:
         """As `Tier.read`."""
         return await self._bulk.read(revision, span)

@@ -1,8 +1,8 @@
-"""What a store without a history answers to the questions of the past."""
+"""What a store without a history, and without metadata, answers to the questions about them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 
 from shotfs.errors import Unsupported
@@ -15,11 +15,21 @@ class _Named(Protocol):
 
 
 class Unversioned:
-    """The part of `Tier` that asks for the past, for stores that only know the present."""
+    """The part of `Tier` that asks for the past, for stores that only know the present.
+
+    Such stores mostly keep bytes and nothing else; those that do keep more say so themselves.
+    """
 
     async def keeps_versions(self) -> bool:
         """As `Tier.keeps_versions`: it does not, or has no way to ask for them."""
         return False
+
+    async def recorded(
+        self,
+        revision: Revision,  # noqa: ARG002  # as `Tier.recorded`
+    ) -> Mapping[str, str]:
+        """As `Tier.recorded`: there is no place for it."""
+        return {}
 
     async def stat_at(
         self: _Named,
