@@ -17,6 +17,7 @@ from shotfs.pathspec.model import (
     Resolution,
     Retention,
     Rewrite,
+    SealOn,
     Template,
 )
 from shotfs.pathspec.schema import json_schema
@@ -39,6 +40,7 @@ __all__ = [
     "Resolution",
     "Retention",
     "Rewrite",
+    "SealOn",
     "Setting",
     "Specification",
     "Template",

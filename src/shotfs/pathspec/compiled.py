@@ -30,16 +30,17 @@ from shotfs.pathspec.model import (
     Policy,
     Retention,
     Rewrite,
+    SealOn,
     Template,
 )
 from shotfs.pathspec.pattern import Given, Pattern, Place, Variant
 from shotfs.pathspec.specification import Specification
 from shotfs.pathspec.tokens import FieldRef, Literal, Token
 
-FORM = "shotfs-compiled/2"
+FORM = "shotfs-compiled/3"
 """Changes whenever what is written or how it is read changes."""
 
-_ENUMS = {one.__name__: one for one in (Flow, Immutable, Durability, Rewrite, Fill)}
+_ENUMS = {one.__name__: one for one in (Flow, Immutable, Durability, Rewrite, Fill, SealOn)}
 _RECORDS = {one.__name__: one for one in (Lookahead, Retention)}
 
 _FOREIGN = (
@@ -184,7 +185,7 @@ def _record(value: Policy | Lookahead | Retention) -> list[Any]:
 
 def _encode(value: Any) -> Any:
     """Return *value* as JSON: what JSON does not have is [name of its type, content...]."""
-    if isinstance(value, Flow | Immutable | Durability | Rewrite | Fill):
+    if isinstance(value, Flow | Immutable | Durability | Rewrite | Fill | SealOn):
         return [type(value).__name__, value.value]
     if isinstance(value, Lookahead | Retention):
         return [type(value).__name__, *_record(value)]

@@ -20,7 +20,7 @@ from shotfs.pathspec.model import (
     Template,
 )
 from shotfs.pathspec.pattern import Pattern, Place
-from shotfs.pathspec.policy import BUILT_IN, KEYS
+from shotfs.pathspec.policy import KEYS, built_in
 from shotfs.pathspec.problems import escape_pointer
 
 
@@ -205,7 +205,7 @@ def settings(compiled: Pattern) -> Iterator[Setting]:
         elif told in compiled.inherited:
             value, place = compiled.inherited[told]
         else:
-            value, place = BUILT_IN.get(key), None
+            value, place = built_in(policy.flow).get(key), None
         if key == "origin":
             text = policy.origin
         else:

@@ -100,6 +100,7 @@ class _Loader:
         if self._report.problems:
             return None
         proven = [one for one in self._compiled if not one.fallback]
+        publishing.warn_seal(self._compiled, self._offsets(), warnings)
         self._table.warn_unused(proven, self._source, warnings)
         self._texts.warn_unused(sorted(self._abstract), self._source, warnings)
         return Specification(

@@ -50,6 +50,18 @@ class Rewrite(StrEnum):
     COMPARE = "compare"
 
 
+class SealOn(StrEnum):
+    """When an output counts as finished, and may be published.
+
+    CLOSE: when its last writer has closed it, and the grace is over. RENAME: when it was also
+    renamed to its name, from a scratch name or another one. JOB_END: when its job has ended, too.
+    """
+
+    CLOSE = "on-close"
+    RENAME = "on-rename"
+    JOB_END = "on-job-end"
+
+
 class Fill(StrEnum):
     """Whether the rest of a file is fetched too, when a part of it was read.
 
@@ -111,6 +123,7 @@ class Policy:
         stale_if_error_s: how long beyond `ttl_s` what is known of a mutable path may still be shown
             while its origin cannot be reached, in seconds.
         fill: whether the rest of a file is fetched when a part of it was read.
+        seal: what an output waits for before it is published, besides its last close.
     """
 
     origin: str
@@ -133,6 +146,7 @@ class Policy:
     retention: Retention = Retention()
     stale_if_error_s: float = 0.0
     fill: Fill = Fill.AUTO
+    seal: SealOn = SealOn.CLOSE
 
     @property
     def settles(self) -> bool:

@@ -15,6 +15,7 @@ from shotfs.pathspec.model import (
     Policy,
     Retention,
     Rewrite,
+    SealOn,
 )
 from shotfs.pathspec.section import Section
 
@@ -29,7 +30,7 @@ BUILT_IN: Mapping[str, Any] = {
     "durability": None,  # the node knows whether it may vanish
     "rewrite": Rewrite.REFUSE,
     "ttl": 60.0,
-    "negative_ttl": 5.0,  # short: a file that another node just made should appear soon
+    "negative_ttl": 5.0,
     "stale_if_error": 0.0,  # S3 holds unless somebody says that an old file is better than none
     "fill": Fill.AUTO,
     "mode": 0o644,
@@ -39,11 +40,17 @@ BUILT_IN: Mapping[str, Any] = {
     "owner": "service",
     "scratch": SCRATCH_DEFAULT,
     "grace": 0.0,
+    "seal": SealOn.CLOSE,
     "priority": 0,
     "prewarm": Lookahead(),
     "retention": Retention(),
 }
 """What is in force where the document says nothing. `origin` and `tiers` have no such default."""
+
+NEGATIVE_TTL_OUTPUT_S = 1.0
+"""How long an output is remembered as missing: the next job on another node waits for it. Jobs ask
+for what others are about to write, and seldom: a second costs them one question a second at most,
+while all that ask within it share one answer. What nobody writes (flow in) has five seconds."""
 
 TTL_S_MAX = 10 * 366 * 86400.0
 GRACE_S_MAX = 86400.0
@@ -178,6 +185,7 @@ _READERS: dict[str, Callable[[Section, str], Any]] = {
     "owner": lambda section, name: section.word(name, ("service", "caller")),
     "scratch": _scratch,
     "grace": lambda section, name: _duration(section, name, GRACE_S_MAX),
+    "seal": lambda section, name: SealOn(section.word(name, list(SealOn)) or SealOn.CLOSE),
     "priority": lambda section, name: section.integer(name, -PRIORITY_MAX, PRIORITY_MAX),
     "prewarm": _prewarm,
     "retention": _retention,
@@ -200,9 +208,14 @@ def read_policy(section: Section) -> dict[str, Any]:
     return values
 
 
+def built_in(flow: Flow) -> Mapping[str, Any]:
+    """Return what is in force for templates of this *flow* where the document says nothing."""
+    return {**BUILT_IN, "negative_ttl": NEGATIVE_TTL_OUTPUT_S} if flow.writable else BUILT_IN
+
+
 def make_policy(values: Mapping[str, Any], tiers: tuple[str, ...]) -> Policy:
     """Return the policy of *values* over the built-in defaults; the origin is the last tier."""
-    of = {**BUILT_IN, **values}
+    of = {**built_in(values.get("flow", BUILT_IN["flow"])), **values}
     return Policy(
         origin=tiers[-1],
         tiers=tiers,
@@ -224,4 +237,5 @@ def make_policy(values: Mapping[str, Any], tiers: tuple[str, ...]) -> Policy:
         retention=of["retention"],
         stale_if_error_s=of["stale_if_error"],
         fill=of["fill"],
+        seal=of["seal"],
     )

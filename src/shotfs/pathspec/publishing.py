@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from shotfs.pathspec import elements
 from shotfs.pathspec.elements import Fields
-from shotfs.pathspec.model import Immutable
+from shotfs.pathspec.model import Durability, Flow, Immutable, SealOn
 from shotfs.pathspec.pattern import Pattern, Variant
 from shotfs.pathspec.problems import Report
 from shotfs.pathspec.tokens import Token
@@ -75,6 +75,45 @@ def check(compiled: list[Pattern], fields: Fields, offsets: Sequence[int], repor
                     "give them the same origin",
                 )
                 break
+
+
+def warn_seal(compiled: Sequence[Pattern], offsets: Sequence[int], warnings: Report) -> None:
+    """Note each `seal` that has no effect, or that no output can satisfy.
+
+    Args:
+        compiled: all patterns, each at its index.
+        offsets: where each template is declared, by its index.
+        warnings: takes what is allowed and probably not meant.
+    """
+    for one in compiled:
+        name, policy = one.template.name, one.template.policy
+        if policy.seal is SealOn.CLOSE:
+            continue
+        where = f"{'/unmatched' if one.fallback else f'/templates/{name}'}/seal"
+        rule = f'template "{name}" has "seal": "{policy.seal}"'
+        if policy.flow is Flow.IN:
+            if "seal" in one.own:  # what is inherited is for whoever is written
+                warnings.add(
+                    where,
+                    f"{rule}, and jobs do not write it",
+                    offsets[one.index],
+                    'remove it, or write "flow": "out"',
+                )
+        elif policy.durability is Durability.ORIGIN:
+            warnings.add(
+                where,
+                f'{rule} and "durability": "origin": close() waits until the file is in the'
+                " origin, so each close finishes it",
+                offsets[one.index],
+                'choose one: remove "seal", or write "durability": "node"',
+            )
+        elif policy.seal is SealOn.RENAME and not policy.scratch:
+            warnings.add(
+                where,
+                f"{rule} and no scratch names: there is no other name to write a file under first",
+                offsets[one.index],
+                'give it "scratch" patterns, like ["*.tmp"]',
+            )
 
 
 def _check_retention(one: Pattern, fields: Fields, offset: int, report: Report, where: str) -> None:

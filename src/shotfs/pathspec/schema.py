@@ -12,7 +12,7 @@ from shotfs.pathspec.documents import DOCUMENTS_MAX, FORMAT, TOP_KEYS
 from shotfs.pathspec.field_table import UNMATCHED
 from shotfs.pathspec.fields import TYPE_KEYS, field_schema
 from shotfs.pathspec.loader import ABSTRACT_KEYS, BEFORE_MAX, TEMPLATE_KEYS, UNMATCHED_KEYS
-from shotfs.pathspec.model import Durability, Fill, Flow, Immutable, Rewrite
+from shotfs.pathspec.model import Durability, Fill, Flow, Immutable, Rewrite, SealOn
 from shotfs.pathspec.policy import (
     BUILT_IN,
     GRACE_S_MAX,
@@ -83,7 +83,9 @@ _POLICY: dict[str, dict[str, Any]] = {
         "description": "A rename onto a published immutable path: refused, or compared first.",
     },
     "ttl": _duration(TTL_S_MAX, "How long a known revision is trusted. Seconds, or 10m."),
-    "negative_ttl": _duration(TTL_S_MAX, "How long a missing path stays missing."),
+    "negative_ttl": _duration(
+        TTL_S_MAX, "How long a missing path stays missing. Default: 5, and 1 where jobs write."
+    ),
     "stale_if_error": _duration(
         TTL_S_MAX, "How long beyond its ttl a mutable path is shown while its origin is gone."
     ),
@@ -105,6 +107,11 @@ _POLICY: dict[str, dict[str, Any]] = {
         "description": "Patterns of names that are never published.",
     },
     "grace": _duration(GRACE_S_MAX, "How long after the last close a file stays open."),
+    "seal": {
+        "enum": list(SealOn),
+        "description": "What an output waits for before it is published, besides its last close:"
+        " its rename from a scratch name, or the end of its job.",
+    },
     "priority": {
         "type": "integer",
         "minimum": -PRIORITY_MAX,
@@ -274,7 +281,8 @@ def _root(key: str) -> dict[str, Any]:
 
 def _policy(key: str) -> dict[str, Any]:
     value = BUILT_IN.get(key)
-    if value is None or key in ("prewarm", "retention"):
+    # A missing output is remembered for a shorter time than other files.
+    if value is None or key in ("prewarm", "retention", "negative_ttl"):
         return _POLICY[key]
     if value == SCRATCH_DEFAULT:
         value = list(value)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shotfs.errors import Problem, SpecInvalid
-from shotfs.pathspec import Fill, Immutable, Lookahead, Policy, Retention, load
+from shotfs.pathspec import Fill, Immutable, Lookahead, Policy, Retention, SealOn, load
 
 from .documents import document, spec
 
@@ -51,6 +51,40 @@ def test_stale_if_error_and_fill() -> None:
     assert told["fill"] == ("whole", "/templates/t/fill")
 
 
+def test_seal_is_on_close_unless_the_template_says_otherwise() -> None:
+    assert policy().seal is SealOn.CLOSE
+    assert policy(flow="out", seal="on-rename").seal is SealOn.RENAME
+    made = spec({"t": {"path": "{shot}/x", "flow": "out"}}, FIELDS, defaults={"seal": "on-job-end"})
+    assert made.templates["t"].policy.seal is SealOn.JOB_END
+    told = {one.key: (one.value, one.where) for one in made.explain("ab_v001/x").settings}
+    assert told["seal"] == ("on-job-end", "/defaults/seal")
+    assert not [one for one in made.warnings if "seal" in one.where]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"seal": "on-job-end"}, "jobs do not write it"),
+        ({"seal": "on-job-end", "flow": "out", "durability": "origin"}, "each close finishes it"),
+        ({"seal": "on-rename", "flow": "out", "durability": "origin"}, "each close finishes it"),
+        ({"seal": "on-rename", "flow": "out", "scratch": []}, "no scratch names"),
+    ],
+)
+def test_a_seal_that_makes_no_sense_is_warned_of(keys: dict[str, Any], message: str) -> None:
+    made = spec({"t": {"path": "{shot}/x", **keys}}, FIELDS)
+    (warning,) = [one for one in made.warnings if one.where == "/templates/t/seal"]
+    assert message in warning.message
+
+
+def test_a_missing_output_is_remembered_shorter_than_an_input() -> None:
+    assert policy().negative_ttl_s == 5.0
+    assert policy(flow="out").negative_ttl_s == policy(flow="inout").negative_ttl_s == 1.0
+    assert policy(flow="out", negative_ttl=30).negative_ttl_s == 30.0
+    made = spec({"t": {"path": "{shot}/x", "flow": "out"}}, FIELDS)
+    told = {one.key: (one.value, one.where) for one in made.explain("ab_v001/x").settings}
+    assert told["negative_ttl"] == ("1 s", "built in")
+
+
 def test_retention_replaces_that_of_the_defaults_as_a_whole() -> None:
     made = spec(
         {"t": {"path": "{shot}/x", "retention": {"versions": 3}}, "u": "u/{shot}"}, FIELDS,
@@ -80,6 +114,7 @@ def test_retention_replaces_that_of_the_defaults_as_a_whole() -> None:
         ({"stale_if_error": -1}, "stale_if_error", "from 0 to"),
         ({"fill": "all"}, "fill", 'cannot be "all"'),
         ({"immutable": "on-publish"}, "immutable", 'cannot be "on-publish"'),
+        ({"seal": "on-exit"}, "seal", 'cannot be "on-exit"'),
     ],
 )
 def test_mistake_is_named_with_its_place(keys: dict[str, Any], where: str, message: str) -> None:
