@@ -29,6 +29,7 @@ from shotfs.publish.data_files import (
 from shotfs.publish.entry import Content, SpoolEntry
 from shotfs.publish.journal import Journal
 from shotfs.publish.lending import Lending
+from shotfs.publish.rival import Rival
 from shotfs.publish.room import Room
 from shotfs.publish.states import Event, State
 from shotfs.publish.table import Table
@@ -313,8 +314,15 @@ class Core:
             with trio.CancelScope(shield=True):
                 await self.journal.commit(rows.state_changed(entry))
 
-    async def quarantine(self, entry: SpoolEntry, message: str) -> None:
+    async def quarantine(
+        self, entry: SpoolEntry, message: str, rival: Rival | None = None
+    ) -> None:
         """Take the name of *entry* away and keep its content in `quarantine/`.
+
+        Args:
+            entry: what lost.
+            message: why.
+            rival: to what; None where that was not looked at.
 
         Raises:
             SpoolFull, SpoolBroken: the journal; nothing was moved.
@@ -327,11 +335,12 @@ class Core:
         with trio.CancelScope(shield=True):
             # It will not be published under its new name, so the object under the old one stays.
             self.table.set_delete_after(entry, ())
+            entry.rival = rival
             try:
                 await self.change_state(entry, Event.CONFLICT, message)
             except ShotfsError:
                 self.table.restore(entry, old_state)
-                entry.error = old_error
+                entry.error, entry.rival = old_error, None
                 self.table.set_delete_after(entry, old_objects)
                 raise
             # From here recovery would do the rest.

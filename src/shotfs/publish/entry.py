@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -18,6 +18,9 @@ from shotfs.digest import Checksums, Digest
 from shotfs.errors import ShotfsError
 from shotfs.publish.states import State
 from shotfs.tiers.base import Revision, Span
+
+if TYPE_CHECKING:
+    from shotfs.publish.rival import Rival
 
 TRIED_MAX = 16
 """So many contents of one file are remembered whose uploads gave no answer, one after another."""
@@ -107,10 +110,12 @@ class Upload:
     Attributes:
         scope: cancel it to stop the upload; the put may or may not have happened.
         done: set when nothing of it runs any more.
+        rival: what the origin had in our place, when that ended it.
     """
 
     scope: trio.CancelScope
     done: trio.Event
+    rival: Rival | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -138,6 +143,7 @@ class SpoolEntry:
         delete_after: objects under its earlier names, which go after it is published under this
             one (at once, if it never will be). Changed by `Table.set_delete_after` only.
         error: why it is quarantined or failed, or why the last upload did not succeed.
+        rival: what the origin has in its place, if it is quarantined for that.
         attempts: uploads begun since the seal or the start.
         open_handles: handles of all kinds.
         writers: handles that may write.
@@ -184,6 +190,7 @@ class SpoolEntry:
     revision: Revision | None = None
     delete_after: tuple[OriginObject, ...] = ()
     error: str | None = None
+    rival: Rival | None = None
     attempts: int = 0
     open_handles: int = 0
     writers: int = 0

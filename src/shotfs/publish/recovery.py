@@ -40,6 +40,7 @@ from shotfs.publish.entry import (
 )
 from shotfs.publish.journal import Journal, open_journal
 from shotfs.publish.lending import Lending
+from shotfs.publish.rival import load_error
 from shotfs.publish.room import Room
 from shotfs.publish.spool import Spool
 from shotfs.publish.states import Event, State, transition
@@ -287,6 +288,7 @@ def _data_file(item: os.DirEntry[str], *, named: bool) -> _DataFile:
 
 
 def _entry(row: sqlite3.Row) -> SpoolEntry:
+    error, rival = load_error(row["error"])
     return SpoolEntry(
         serial=row["serial"],
         path=row["path"],
@@ -305,7 +307,8 @@ def _entry(row: sqlite3.Row) -> SpoolEntry:
         tried=load_contents(row["attempted"]),
         revision=load_revision(row["revision"]),
         delete_after=load_objects(row["delete_after"]),
-        error=row["error"],
+        error=error,
+        rival=rival,
         closed_once=bool(row["closed_once"]),
     )
 

@@ -20,6 +20,7 @@ from shotfs.publish.entry import (
     dump_terms,
 )
 from shotfs.publish.journal import Statement
+from shotfs.publish.rival import dump_error
 
 _INSERT = """
 INSERT INTO entries (serial, path, kind, state, writing, size_bytes, mtime_ns, ctime_ns,
@@ -150,7 +151,7 @@ def _values(entry: SpoolEntry, *, writing: bool) -> dict[str, int | str | bytes 
         "content": dump_content(entry.content),
         "attempted": dump_contents(entry.tried),
         "revision": dump_revision(entry.revision),
-        "error": entry.error,
+        "error": dump_error(entry.error, entry.rival),
         "delete_after": dump_objects(entry.delete_after),
         "closed_once": int(entry.closed_once),
     }

@@ -40,6 +40,8 @@ from shotfs.publish.names import (
     still_named,
     taken_over,
 )
+from shotfs.publish.resolving import discard, release
+from shotfs.publish.rival import Rival
 from shotfs.publish.spool_file import SpoolFile
 from shotfs.publish.states import State
 from shotfs.tiers.base import Revision
@@ -427,12 +429,15 @@ class Spool:
         assert content.checksums.xxh128 is not None
         return content.checksums.xxh128
 
-    async def quarantine(self, entry: SpoolEntry, message: str) -> None:
+    async def quarantine(
+        self, entry: SpoolEntry, message: str, rival: Rival | None = None
+    ) -> None:
         """Keep a file that may not be published; its name is free when this returns.
 
         Args:
             entry: an open, sealed or failed file; open handles keep working.
             message: why, for the queue.
+            rival: what stands in its place.
 
         Raises:
             SpoolFull, SpoolBroken: the journal; the file is still there under its name.
@@ -440,7 +445,15 @@ class Spool:
         async with self.core.claims.hold(entry.path), entry.lock:
             still_named(entry)
             await check_removable(entry)
-            await self.core.quarantine(entry, message)
+            await self.core.quarantine(entry, message, rival)
+
+    async def release(self, entry: SpoolEntry, path: str, terms: PublishTerms) -> None:
+        """Publish a quarantined output under another name; see `resolving.release`."""
+        await release(self.core, entry, path, terms)
+
+    async def discard(self, entry: SpoolEntry) -> None:
+        """Remove an output that is kept aside; see `resolving.discard`."""
+        await discard(self.core, entry)
 
     async def expire(self, before_ns: int) -> None:
         """Remove what nobody touched since *before_ns* and nobody wants.

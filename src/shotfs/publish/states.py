@@ -20,7 +20,7 @@ class State(StrEnum):
     PUBLISHED = auto()
     """In the origin and verified; still in the spool because somebody has it open."""
     QUARANTINED = auto()
-    """The origin has other bytes under this path. Kept, never published as it is."""
+    """The origin has other bytes under this path. Kept, never published under it."""
     FAILED = auto()
     """Not publishable as it is (damaged, partial), or refused by the origin (tried slowly)."""
 
@@ -40,6 +40,8 @@ class Event(StrEnum):
     """The local bytes are not, or cannot be known to be, what the application meant."""
     REOPEN = auto()
     """The content changes again (mutable outputs, and damaged ones that are written anew)."""
+    RELEASE = auto()
+    """Somebody gave a quarantined output another name, under which it can be published."""
 
 
 class IllegalTransition(RuntimeError):
@@ -63,6 +65,7 @@ _TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.FAILED, Event.UPLOAD): State.UPLOADING,
     (State.FAILED, Event.CONFLICT): State.QUARANTINED,
     (State.FAILED, Event.REOPEN): State.OPEN,
+    (State.QUARANTINED, Event.RELEASE): State.SEALED,
 }
 
 

@@ -120,6 +120,10 @@ class Table:
             if not renamed:
                 self._renamed.pop(one.path, None)
 
+    def is_aside(self, entry: SpoolEntry) -> bool:
+        """Whether *entry* is kept by its serial."""
+        return self._aside.get(entry.serial) is entry
+
     def set_aside(self, entry: SpoolEntry) -> None:
         """Keep *entry* by its serial; it has no name (any more)."""
         self._aside[entry.serial] = entry

@@ -29,8 +29,9 @@ from shotfs.errors import (
 from shotfs.namespace.versions import OPEN, Seal, SealState
 from shotfs.observe.metrics import Metrics
 from shotfs.publish.compare import same_content, verify_upload
-from shotfs.publish.core import Core
+from shotfs.publish.core import Core, now_ns
 from shotfs.publish.entry import Content, PublishTerms, SpoolEntry, Upload
+from shotfs.publish.rival import Rival, look
 from shotfs.publish.states import Event, State
 from shotfs.tiers.base import Revision, Tier
 
@@ -90,6 +91,9 @@ class Uploader:
         try:
             with upload.scope:
                 revision = await self._put(terms, content, source, mtime_ns, entry.tried)
+        except PublishConflict as error:
+            problem = error
+            upload.rival = await self._rival(terms)
         except ShotfsError as error:
             problem = error
         except OSError as error:
@@ -102,7 +106,7 @@ class Uploader:
         if revision is not None:
             return revision
         if isinstance(problem, PublishConflict):
-            await self._quarantine(entry, content, problem)
+            await self._quarantine(entry, content, problem, upload.rival)
         raise problem or Stale(f"{entry.path}: changed while it was being published")
 
     def _check_ready(self, entry: SpoolEntry) -> tuple[Content, PublishTerms]:
@@ -267,12 +271,24 @@ class Uploader:
         self._core.note_state(entry)
 
     async def _quarantine(
-        self, entry: SpoolEntry, content: Content, problem: PublishConflict
+        self,
+        entry: SpoolEntry,
+        content: Content,
+        problem: PublishConflict,
+        rival: Rival | None,
     ) -> None:
         async with entry.lock:
             if entry.state is State.SEALED and entry.content is content and not entry.unlinked:
-                await self._core.quarantine(entry, problem.message)
+                await self._core.quarantine(entry, problem.message, rival)
                 self._metrics.published["conflict"].inc()
+
+
+    async def _rival(self, terms: PublishTerms) -> Rival | None:
+        """Return what the origin has in our place, for people; nothing is decided by it."""
+        try:
+            return await look(await self._tiers(terms.origin), terms.key, now_ns())
+        except ShotfsError as error:
+            return Rival(now_ns(), problem=error.message)
 
 
 def at_once(_origin: str, _size_bytes: int, _what: str) -> AbstractAsyncContextManager[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 
 import trio
 
@@ -25,6 +26,7 @@ from shotfs.namespace import TierPool
 from shotfs.pathspec import Rewrite
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, PublishTerms, Spool, SpoolEntry
+from shotfs.publish.rival import Rival
 from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Attributes, Caller, Change
 from shotfs.vfs.directories import Directories
@@ -255,7 +257,9 @@ class Changes:
                 await self._unlink_spooled(source)
                 return
             await self._spool.quarantine(
-                entry, f"renamed onto {target.path}, which is published with other bytes"
+                entry,
+                f"renamed onto {target.path}, which is published with other bytes",
+                Rival(time.time_ns(), target.entry.revision, path=target.path),
             )
         raise PublishedImmutable(
             f"{target.path}: published and immutable "

@@ -28,8 +28,16 @@ def test_every_state_is_reachable_from_open() -> None:
     assert reachable(State.OPEN) == set(State)
 
 
-def test_quarantine_is_final() -> None:
-    assert reachable(State.QUARANTINED) == set()
+def test_quarantine_is_left_by_another_name_only() -> None:
+    ways = {event for event in Event if _follows(State.QUARANTINED, event)}
+    assert ways == {Event.RELEASE}
+
+
+def _follows(state: State, event: Event) -> bool:
+    try:
+        return bool(transition(state, event))
+    except IllegalTransition:
+        return False
 
 
 def test_nothing_is_published_that_was_not_sealed_and_uploaded() -> None:
