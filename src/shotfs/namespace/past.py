@@ -8,6 +8,7 @@ from shotfs.digest import Buffer, Checksums
 from shotfs.errors import TierReadOnly
 from shotfs.namespace.tier_pool import TierSource
 from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
+from shotfs.tiers.sessions import Token, UploadSession
 
 
 class PastTier:
@@ -83,9 +84,13 @@ class PastTier:
         checksums: Checksums,  # noqa: ARG002  # as above
         mtime_ns: int,  # noqa: ARG002  # as above
         metadata: Mapping[str, str],  # noqa: ARG002  # as above
+        session: UploadSession | None = None,  # noqa: ARG002  # as above
     ) -> Revision:
         """Refuse: the past does not change."""
         raise TierReadOnly(f"{self.name}/{key}: nothing can be put into the past")
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """Nothing: no upload began in the past."""
 
     async def delete(
         self,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast, runtime_checkable
 
 from shotfs.digest import Buffer, Checksums
+from shotfs.tiers.sessions import Token, UploadSession
 
 KEY_BYTES_MAX = 1024
 """The longest object key in UTF-8 bytes; the limit that GCS and S3 share."""
@@ -223,8 +224,13 @@ class Tier(Protocol):
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: UploadSession | None = None,
     ) -> Revision:
         """Store *source* under *key*, whole or not at all.
+
+        A large one may go in parts. With a *session*, what arrived of it stays at the store when
+        this is cancelled or fails, and the next put of the same content with that session goes on
+        from there; without, nothing stays. Small ones go in one request either way.
 
         Args:
             key: at most `KEY_BYTES_MAX` bytes in UTF-8.
@@ -234,6 +240,8 @@ class Tier(Protocol):
                 along where the store verifies them.
             mtime_ns: recorded where the tier's listings can carry it.
             metadata: provenance, small ASCII strings; kept where the store has metadata.
+            session: keeps what is known of the upload; its token is None when the put returned,
+                and when it lost.
 
         Returns:
             The revision that was made.
@@ -242,6 +250,20 @@ class Tier(Protocol):
             PreconditionFailed: the object exists (expect None) or is another revision.
             TierReadOnly: this tier cannot be written.
             OSError: the source cannot be read.
+            ShotfsError: what the session raises.
+        """
+        ...
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """Have the store forget an upload of *key* that a put began and nobody goes on with.
+
+        One that ended meanwhile, or that the store does not know any more, is no error.
+
+        Args:
+            key: as the put had it.
+            token: as the put saved it. If it was saved before the store had a name for the
+                upload, all uploads of exactly this key that were begun since are given up: whoever
+                else is sending it has to begin again.
         """
         ...
 

@@ -33,6 +33,7 @@ from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
 from shotfs.tiers.pages import Pages
 from shotfs.tiers.probing import probing
+from shotfs.tiers.sessions import Token, UploadSession
 
 log = logging.getLogger(__name__)
 
@@ -391,6 +392,7 @@ class BreakerTier:
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: UploadSession | None = None,
     ) -> Revision:
         """As `Tier.put`."""
         with self._breaker.call(f"put {key}", interrupt=False):
@@ -401,7 +403,13 @@ class BreakerTier:
                 checksums=checksums,
                 mtime_ns=mtime_ns,
                 metadata=metadata,
+                session=session,
             )
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """As `Tier.give_up`."""
+        with self._breaker.call(f"give up {key}", interrupt=True):
+            await self._inner.give_up(key, token)
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`."""

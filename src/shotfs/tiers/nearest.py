@@ -28,6 +28,7 @@ from shotfs.errors import (
 )
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
+from shotfs.tiers.sessions import Token, UploadSession
 
 T = TypeVar("T")
 
@@ -330,11 +331,22 @@ class NearestTier:
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: UploadSession | None = None,
     ) -> Revision:
         """As `Tier.put`, to the origin."""
         return await self._origin.put(
-            key, source, expect=expect, checksums=checksums, mtime_ns=mtime_ns, metadata=metadata
+            key,
+            source,
+            expect=expect,
+            checksums=checksums,
+            mtime_ns=mtime_ns,
+            metadata=metadata,
+            session=session,
         )
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """As `Tier.give_up`, in the origin."""
+        await self._origin.give_up(key, token)
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`, in the origin."""

@@ -30,6 +30,7 @@ from shotfs.errors import (
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.sessions import Token, UploadSession
 
 T = TypeVar("T")
 
@@ -220,6 +221,7 @@ class RetryingTier:
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: UploadSession | None = None,
     ) -> Revision:
         """As `Tier.put`."""
         attempts = 0
@@ -232,6 +234,7 @@ class RetryingTier:
                     checksums=checksums,
                     mtime_ns=mtime_ns,
                     metadata=metadata,
+                    session=session,
                 )
             except PreconditionFailed:
                 # After an attempt of unknown outcome the one who won may be ourselves.
@@ -242,9 +245,11 @@ class RetryingTier:
                 attempts += 1
                 if not exc.retryable:
                     raise
-                made = await self._outcome(key, expect, checksums)
-                if made is not None:
-                    return made
+                # With a begun upload the store itself can be asked what became of it.
+                if session is None or session.token is None:
+                    made = await self._outcome(key, expect, checksums)
+                    if made is not None:
+                        return made
                 if not await self._retrier.pause(f"put {key}", exc, attempts):
                     raise
 
@@ -281,6 +286,10 @@ class RetryingTier:
             f"{self.name}/{key} exists already, and its checksums do not prove that it is ours",
             fix="read it and compare",
         )
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """As `Tier.give_up`."""
+        await self._retrier.call_soon(f"give up {key}", lambda: self._inner.give_up(key, token))
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`."""

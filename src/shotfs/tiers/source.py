@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
@@ -14,10 +15,13 @@ import trio
 from shotfs.digest import Checksums, hash_file
 from shotfs.errors import TierCorrupt
 
-BEFORE_PART: ContextVar[Callable[[int], Awaitable[None]] | None] = ContextVar(
-    "before_part", default=None
-)
-"""Awaited with its length before each part is read and sent: whoever paces uploads sets it."""
+PartTurn = Callable[[int], AbstractAsyncContextManager[None]]
+"""From the length of a part to the turn in which it is read and sent."""
+
+PART_TURN: ContextVar[PartTurn | None] = ContextVar("part_turn", default=None)
+"""Whoever paces uploads sets it. Parts may take their turns side by side."""
+
+_MD5_BLOCK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,13 @@ class Source:
     descriptor: int
     path: str
 
+    @asynccontextmanager
+    async def turn(self, length_bytes: int) -> AsyncIterator[None]:
+        """Wait for the turn of a part, hold it to the end of the block: read and send there."""
+        turn = PART_TURN.get()
+        async with nullcontext() if turn is None else turn(length_bytes):
+            yield
+
     async def part(self, offset: int, length_bytes: int) -> bytes:
         """Return exactly *length_bytes* from *offset*.
 
@@ -41,15 +52,33 @@ class Source:
             TierCorrupt: the file is shorter than it was.
             OSError: it cannot be read.
         """
-        before = BEFORE_PART.get()
-        if before is not None:
-            await before(length_bytes)
         if self.content is not None:
             return self.content[offset : offset + length_bytes]
         data = await trio.to_thread.run_sync(_read, self.descriptor, offset, length_bytes)
         if len(data) != length_bytes:
             raise TierCorrupt(f"{self.path} became shorter while it was uploaded")
         return data
+
+    async def md5(self, offset: int, length_bytes: int) -> bytes:
+        """Return the md5 of *length_bytes* from *offset*, computed in a thread, block by block.
+
+        Raises: as `part`.
+        """
+        return await trio.to_thread.run_sync(self._md5, offset, offset + length_bytes)
+
+    def _md5(self, offset: int, stop: int) -> bytes:
+        md5 = hashlib.md5(usedforsecurity=False)
+        while offset < stop:
+            length = min(_MD5_BLOCK_BYTES, stop - offset)
+            if self.content is not None:
+                data = self.content[offset : offset + length]
+            else:
+                data = _read(self.descriptor, offset, length)
+            if len(data) != length:
+                raise TierCorrupt(f"{self.path} became shorter while it was uploaded")
+            md5.update(data)
+            offset += length
+        return md5.digest()
 
     async def with_crc32c(self, checksums: Checksums) -> Checksums:
         """Return *checksums* with the crc32c, computed in a thread if it is not there yet."""

@@ -13,6 +13,7 @@ from shotfs.digest import Buffer, Checksums
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.sessions import Token, UploadSession
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,7 @@ class TracedTier:
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: UploadSession | None = None,
     ) -> Revision:
         """As `Tier.put`."""
         with self._traced("put", key):
@@ -143,9 +145,15 @@ class TracedTier:
                 checksums=checksums,
                 mtime_ns=mtime_ns,
                 metadata=metadata,
+                session=session,
             )
         self._metrics.tier_bytes_written[self.name].inc(revision.size_bytes)
         return revision
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """As `Tier.give_up`."""
+        with self._traced("give_up", key):
+            await self._inner.give_up(key, token)
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`."""

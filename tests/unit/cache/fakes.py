@@ -136,6 +136,7 @@ class FakeTier(Unversioned):
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: object = None,
     ) -> Revision:
         raise NotImplementedError
 

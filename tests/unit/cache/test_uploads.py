@@ -30,10 +30,12 @@ class Store:
             opened(str(self.path)) as source,
         ):
             for offset in range(0, source.size_bytes, MIB):
-                await source.part(offset, min(MIB, source.size_bytes - offset))
-                self.sent.append(trio.current_time())
-                self.began.set()
-                await trio.sleep(0.1)
+                length = min(MIB, source.size_bytes - offset)
+                async with source.turn(length):
+                    await source.part(offset, length)
+                    self.sent.append(trio.current_time())
+                    self.began.set()
+                    await trio.sleep(0.1)
 
 
 @pytest.fixture

@@ -225,6 +225,7 @@ class Origin:
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: object = None,
     ) -> Revision:
         await self._request("put", key)
         content = source if isinstance(source, bytes) else _bytes_of(source)

@@ -1,20 +1,20 @@
 """Turns of uploads: one slot of class PUBLISH for each part, so demand goes between two parts.
 
-A tier reads the source of a put in parts (`tiers.source`) and asks for a turn before each. Tiers
-that copy a file whole get the turn of its first part and keep it.
+A tier reads the source of a put in parts (`tiers.source`), takes a turn for each, and may send some
+side by side. Tiers that copy a file whole get the turn of its first part and keep it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
 
 import trio
 
 from shotfs.cache.scheduling.classes import FetchClass
 from shotfs.cache.scheduling.scheduler import FetchScheduler
-from shotfs.cache.scheduling.slot import Slot
-from shotfs.tiers.source import BEFORE_PART
+from shotfs.tiers.source import PART_TURN
 
 
 class UploadTurns:
@@ -38,44 +38,55 @@ class UploadTurns:
             size_bytes: of the whole.
             what: what it is about, for reports.
         """
+        upload = _Upload(self._scheduler, origin, what)
         async with AsyncExitStack() as stack:
-            upload = _Upload(self._scheduler, origin, what, stack)
-            await upload.next_turn(min(size_bytes, self._part_bytes))
-            token = BEFORE_PART.set(upload.before_part)
+            await upload.take_first(min(size_bytes, self._part_bytes))
+            stack.push_async_exit(upload.leave)
+            token = PART_TURN.set(upload.part)
             try:
                 yield
-                upload.sent()
             finally:
-                BEFORE_PART.reset(token)
+                PART_TURN.reset(token)
 
 
 class _Upload:
-    def __init__(
-        self, scheduler: FetchScheduler, origin: str, what: str, stack: AsyncExitStack
-    ) -> None:
+    """The turns of one upload. The first one is taken before the put begins."""
+
+    def __init__(self, scheduler: FetchScheduler, origin: str, what: str) -> None:
         self._scheduler = scheduler
         self._origin = origin
         self._what = what
-        self._stack = stack
-        self._slot: Slot | None = None
-        self._began = 0.0
-        self._fresh = False
+        self._first: AsyncExitStack | None = None
 
-    async def before_part(self, length_bytes: int) -> None:
-        if self._fresh:
-            self._fresh = False
-            return
-        self.sent()
-        await self._stack.aclose()
-        await self.next_turn(length_bytes)
-        self._fresh = False
+    async def take_first(self, length_bytes: int) -> None:
+        """Wait for a turn and keep it for the first part."""
+        first = AsyncExitStack()
+        await first.enter_async_context(self._slot(length_bytes))
+        self._first = first
 
-    async def next_turn(self, length_bytes: int) -> None:
-        slot = self._scheduler.slot(self._origin, length_bytes, FetchClass.PUBLISH, what=self._what)
-        self._slot = await self._stack.enter_async_context(slot)
-        self._began = trio.current_time()
-        self._fresh = True
+    @asynccontextmanager
+    async def part(self, length_bytes: int) -> AsyncIterator[None]:
+        """Hold the turn of one part; parts may do so side by side."""
+        first, self._first = self._first, None
+        async with self._slot(length_bytes) if first is None else first:
+            yield
 
-    def sent(self) -> None:
-        if self._slot is not None:
-            self._slot.record(self._slot.length_bytes, trio.current_time() - self._began)
+    async def leave(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the first turn back if no part has taken it: the whole went in one."""
+        first, self._first = self._first, None
+        if first is not None:
+            await first.__aexit__(kind, error, trace)
+
+    @asynccontextmanager
+    async def _slot(self, length_bytes: int) -> AsyncIterator[None]:
+        async with self._scheduler.slot(
+            self._origin, length_bytes, FetchClass.PUBLISH, what=self._what
+        ) as slot:
+            began = trio.current_time()
+            yield
+            slot.record(slot.length_bytes, trio.current_time() - began)

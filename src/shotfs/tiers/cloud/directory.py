@@ -10,7 +10,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 import stat as modes
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -22,6 +21,7 @@ from shotfs.digest import Checksums, Digest, digest_bytes, parse_digest
 from shotfs.errors import TierCorrupt, TierError
 from shotfs.tiers.cloud.beneath import LeadsOut, Place, located
 from shotfs.tiers.cloud.recorded import DIGEST_KEY
+from shotfs.tiers.cloud.temporaries import sweep, temporary
 from shotfs.tiers.cloud.threads import Call
 from shotfs.tiers.keys import is_key
 
@@ -215,24 +215,25 @@ class Directory:
         """
         # A replace goes to the link's target, so that a link stays one.
         with self._writable(key, follow=expect is not None) as place:
-            temporary = Place(place.directory, f"{RESERVED}tmp-{secrets.token_hex(8)}")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(temporary.name, flags, _FILE_MODE, dir_fd=place.directory)
-            try:
+            with temporary(place.directory, key, _FILE_MODE) as (made_as, descriptor):
                 size, found = _copy_in(source, descriptor, call)
                 if sums.xxh128 not in (None, found):
                     raise TierCorrupt(f"{self.root}/{key}: {found}, promised was {sums.xxh128}")
                 made = _finish(descriptor, size, sums.xxh128, mtime_ns, metadata)
                 put = self._create if expect is None else self._replace
-                won = put(temporary, place, expect or "", made, call)
-            finally:
-                os.close(descriptor)
-                # After a replace the name is gone already.
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary.name, dir_fd=place.directory)
+                won = put(made_as, place, expect or "", made, call)
             if won:
                 _sync_directory(place)
             return made if won else None
+
+    def sweep(self, key: str) -> None:
+        """Remove what puts of *key* left whose service was killed."""
+        for follow in (False, True):  # of those that create, and of those that replace
+            try:
+                with self._located(key, follow=follow) as place:
+                    sweep(place.directory, key)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # nothing was ever put there
 
     def delete(self, key: str, expect: str | None) -> bool:
         """Delete *key*; return False, and leave it, if it is not the version *expect*."""

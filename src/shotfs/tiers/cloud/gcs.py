@@ -20,12 +20,13 @@ from shotfs.tiers.cloud import errors
 from shotfs.tiers.cloud.bulk import BulkReader, Obstore, Pin, client_options, retry_config
 from shotfs.tiers.cloud.gcs_api import Answer, GcsApi
 from shotfs.tiers.cloud.gcs_history import GcsHistory
-from shotfs.tiers.cloud.gcs_upload import GcsUpload
+from shotfs.tiers.cloud.gcs_upload import GcsUpload, give_up
 from shotfs.tiers.cloud.moments import epoch_ns
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.recorded import digest_of, mtime_ns_of, recorded
 from shotfs.tiers.keys import is_key
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.sessions import Token, UploadSession, meant
 from shotfs.tiers.source import opened
 
 _OBJECT_FIELDS = "name,generation,size,md5Hash,crc32c,updated,metadata"
@@ -125,18 +126,21 @@ class GcsTier:
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: UploadSession | None = None,
     ) -> Revision:
         """As `Tier.put`."""
+        everything = recorded(metadata, checksums, mtime_ns)
         resource: dict[str, Any] = {
             "name": self._origin.object_key(key),
-            "metadata": recorded(metadata, checksums, mtime_ns),
+            "metadata": everything,
         }
         generation = "0" if expect is None else expect.version
         async with opened(source) as content:
             known = await content.with_crc32c(checksums)
             resource |= _checksum_fields(known)
             upload = GcsUpload(self._origin, self._api, self._bucket, key, resource, generation)
-            answer = await upload.run(content)
+            intent = meant(content.size_bytes, checksums, everything)
+            answer = await upload.run(content, intent, session)
         if answer.status == 412:
             expected = None if expect is None else expect.version
             raise errors.precondition_failed(self._origin, key, expected)
@@ -146,6 +150,10 @@ class GcsTier:
         if known.crc32c != (revision.checksums.crc32c or known.crc32c):
             raise errors.corrupt(self._origin.url(key), "the store has another crc32c than we sent")
         return revision
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """As `Tier.give_up`. Nobody can list sessions; one whose URL never came ends in a week."""
+        await give_up(self._origin, self._api, self._origin.url(key), token)
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`."""

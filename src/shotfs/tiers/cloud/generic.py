@@ -31,6 +31,7 @@ from shotfs.tiers.cloud.threads import (
 from shotfs.tiers.cloud.unversioned import Unversioned
 from shotfs.tiers.keys import is_key
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.sessions import UploadSession
 from shotfs.tiers.source import size_of
 
 T = TypeVar("T")
@@ -119,6 +120,7 @@ class GenericTier(Unversioned):
         checksums: Checksums,
         mtime_ns: int,  # noqa: ARG002  # fsspec has no common way to keep it
         metadata: Mapping[str, str],  # noqa: ARG002  # as above
+        session: UploadSession | None = None,  # noqa: ARG002  # fsspec puts a file in one go
     ) -> Revision:
         """As `Tier.put`, except that the precondition is checked here and not at the store."""
         path = self._path(key)

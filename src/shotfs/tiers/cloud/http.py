@@ -25,6 +25,7 @@ from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.unversioned import Unversioned
 from shotfs.tiers.keys import is_key
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.sessions import UploadSession
 
 _PAGE_NAMES_MAX = 256
 _INDEX_BYTES_MAX = 64 * 1024 * 1024
@@ -123,6 +124,7 @@ class HttpTier(Unversioned):
         checksums: Checksums,  # noqa: ARG002  # the tier contract
         mtime_ns: int,  # noqa: ARG002  # the tier contract
         metadata: Mapping[str, str],  # noqa: ARG002  # the tier contract
+        session: UploadSession | None = None,  # noqa: ARG002  # the tier contract
     ) -> Revision:
         """Raise TierReadOnly."""
         raise self._read_only(key)

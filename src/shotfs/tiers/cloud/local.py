@@ -26,6 +26,7 @@ from shotfs.tiers.cloud.threads import (
 )
 from shotfs.tiers.cloud.unversioned import Unversioned
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.sessions import Token, UploadSession
 from shotfs.tiers.source import size_of
 
 T = TypeVar("T")
@@ -134,11 +135,16 @@ class LocalTier(Unversioned):
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: UploadSession | None = None,
     ) -> Revision:
         """As `Tier.put`."""
         self._origin.check(key)
         size_bytes = await size_of(source)
         expected = None if expect is None else expect.version
+        large = size_bytes > self._origin.network.upload_part_bytes
+        if session is not None and session.token is None and large:
+            # A file is copied anew after a crash, but its half must not stay if nobody does.
+            await session.save({"began": key})
 
         def work(call: Call) -> Found | None:
             with errors.os_errors(self._origin, key, self._directory.exists):
@@ -156,9 +162,16 @@ class LocalTier(Unversioned):
             )
         except SourceFailed as exc:
             raise exc.error from exc
+        if session is not None and session.token is not None:
+            await session.save(None)
         if made is None:
             raise errors.precondition_failed(self._origin, key, expected)
         return self._revision(key, made)
+
+    async def give_up(self, key: str, token: Token) -> None:  # noqa: ARG002  # the key says it all
+        """As `Tier.give_up`: removes what a killed service left of a copy."""
+        self._origin.check(key)
+        await self._do(key, lambda: self._directory.sweep(key))
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`."""

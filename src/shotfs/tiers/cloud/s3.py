@@ -12,6 +12,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import trio
+
 from shotfs.digest import Buffer, Checksums
 from shotfs.errors import ObjectNotFound, PreconditionFailed
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
@@ -21,9 +23,11 @@ from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.recorded import digest_of, recorded
 from shotfs.tiers.cloud.s3_api import S3Api
 from shotfs.tiers.cloud.s3_history import S3History
+from shotfs.tiers.cloud.s3_multipart import Begun, Multipart
 from shotfs.tiers.cloud.s3_upload import S3Upload
 from shotfs.tiers.keys import is_key
 from shotfs.tiers.pages import Pages
+from shotfs.tiers.sessions import Token, UploadSession, meant
 from shotfs.tiers.source import opened
 
 _PAGE_OBJECTS_MAX = 1000
@@ -37,6 +41,8 @@ class S3Tier:
         self._origin = origin
         self._bucket = origin.root.host
         self._api = S3Api(origin)
+        # As many as a publisher has uploads at once: then parts side by side need no more memory.
+        self._parts = trio.CapacityLimiter(max(1, origin.connections_max // 2))
         self._bucket_seen = False
         self._history = S3History(origin, self._api, self._kept)
         self._bulk = BulkReader(
@@ -124,35 +130,37 @@ class S3Tier:
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: UploadSession | None = None,
     ) -> Revision:
         """As `Tier.put`."""
         target = {"Bucket": self._bucket, "Key": self._origin.object_key(key)}
         condition = {"IfNoneMatch": "*"} if expect is None else {"IfMatch": expect.version}
+        everything = recorded(metadata, checksums, mtime_ns)
         async with opened(source) as content:
             upload = S3Upload(
-                self._origin,
-                self._api,
-                key,
-                target,
-                condition,
-                recorded(metadata, checksums, mtime_ns),
+                self._origin, self._api, key, target, condition, everything, self._parts
             )
+            size_bytes = content.size_bytes
             try:
-                etag = await upload.run(content)
+                etag = await upload.run(content, meant(size_bytes, checksums, everything), session)
             except (PreconditionFailed, ObjectNotFound) as exc:
                 # If-Match on an object that is gone is a 404, on one that changed a 412.
                 if isinstance(exc, ObjectNotFound) and expect is None:
                     raise errors.bucket_not_found(self._origin) from exc
                 expected = None if expect is None else expect.version
                 raise errors.precondition_failed(self._origin, key, expected) from exc
-            size_bytes = content.size_bytes
         # The answer to a put has no LastModified, and the mtime must be what stat will say.
         made = Checksums(md5=checksums.md5, crc32c=checksums.crc32c, xxh128=checksums.xxh128)
         answer = await self._head(key)
         if answer["ETag"] == etag:
-            return self._revision(key, answer, size_bytes, made)
+            return self._revision(key, answer, answer["ContentLength"], made)
         # Replaced already. What we made existed; its time is lost, and nobody can stat it.
         return self._revision(key, {**answer, "ETag": etag}, size_bytes, made)
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """As `Tier.give_up`."""
+        uploads = Multipart(self._api, self._origin.url(key), self._target(key, None))
+        await uploads.give_up(Begun.of(token))
 
     async def delete(self, key: str, *, expect: Revision | None) -> None:
         """As `Tier.delete`."""

@@ -1,8 +1,9 @@
 """One upload to S3: PutObject, or a multipart upload for what is larger than a part.
 
 The precondition stands on PutObject or on CompleteMultipartUpload, so the store decides. Each
-body carries its md5, so the store verifies. A multipart upload that does not end well is aborted,
-also when the task is cancelled: parts that nobody completes cost money for ever.
+body carries its md5, so the store verifies. A multipart upload that was begun before is gone on
+with: parts that the store has are compared with the md5s of our own bytes, and only those that do
+not match are sent. Without a session, an upload that does not end well is aborted.
 """
 
 from __future__ import annotations
@@ -10,20 +11,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import trio
 
 from shotfs.errors import ObjectNotFound, PreconditionFailed, TierError
+from shotfs.tiers.cloud.errors import unavailable
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.progress import Body, Progress
 from shotfs.tiers.cloud.s3_api import S3Api
+from shotfs.tiers.cloud.s3_multipart import Begun, Multipart, Part
+from shotfs.tiers.sessions import Fleeting, UploadSession
 from shotfs.tiers.source import Source
 
 log = logging.getLogger(__name__)
 
-_PARTS_MAX = 10_000
+PARTS_AT_ONCE = 4
+"""Parts of one upload that are sent, or compared, side by side: one connection to S3 carries some
+80 MB/s, and each costs `network.upload_part_bytes` of memory."""
+
 _ABORT_S = 5.0
 
 
@@ -31,9 +39,13 @@ class S3Upload:
     """Uploads one object.
 
     Args:
+        origin: of the bucket.
+        api: of the bucket.
+        key: of the object below the root, for messages.
         target: Bucket and Key.
         condition: IfNoneMatch or IfMatch.
         metadata: of the object.
+        memory: places for parts in memory, of all uploads to this bucket together.
     """
 
     def __init__(
@@ -44,6 +56,7 @@ class S3Upload:
         target: dict[str, str],
         condition: dict[str, str],
         metadata: dict[str, str],
+        memory: trio.CapacityLimiter,
     ) -> None:
         self._origin = origin
         self._api = api
@@ -51,20 +64,170 @@ class S3Upload:
         self._target = target
         self._condition = condition
         self._metadata = metadata
+        self._memory = memory
+        self._multipart = Multipart(api, self._what, target)
 
-    async def run(self, content: Source) -> str:
+    async def run(self, content: Source, meant: str, session: UploadSession | None) -> str:
         """Upload *content*; return its ETag.
+
+        Args:
+            content: what.
+            meant: `sessions.meant` of it.
+            session: keeps a multipart upload that does not end now.
 
         Raises:
             PreconditionFailed: the condition does not hold.
             ObjectNotFound: a 404; with IfMatch the object is gone, else the bucket.
         """
-        if content.size_bytes <= self._origin.network.upload_part_bytes:
+        small = content.size_bytes <= self._origin.network.upload_part_bytes
+        if small and (session is None or session.token is None):
             arguments = {"Metadata": self._metadata, **self._condition}
             answer = await self._send("put_object", content, 0, content.size_bytes, arguments)
             return str(answer["ETag"])
-        await self._check_condition()
-        return await self._in_parts(content)
+        if session is not None:
+            return await self._in_parts(content, meant, session)
+        fleeting = Fleeting()
+        try:
+            return await self._in_parts(content, meant, fleeting)
+        finally:
+            if fleeting.token is not None and Begun.of(fleeting.token).upload_id:
+                with trio.move_on_after(_ABORT_S, shield=True):
+                    await self._end(fleeting)
+
+    # --- in parts --------------------------------------------------------------------------------
+
+    async def _in_parts(self, content: Source, meant: str, session: UploadSession) -> str:
+        begun = None if session.token is None else Begun.of(session.token)
+        fits = begun is not None and begun.meant == meant and bool(begun.upload_id)
+        # Before the bytes, because it spares those of an upload that would be refused.
+        etag = await self._etag()
+        if etag != self._condition.get("IfMatch"):
+            if fits and begun is not None and await self._is_made_of(etag, begun, content):
+                await session.save(None)
+                return str(etag)
+            await self._end(session)
+            raise self._lost()
+        arrived: dict[int, Part] | None = None
+        if fits and begun is not None:
+            arrived = await self._arrived(begun)
+        elif begun is not None:
+            await self._clear(begun)
+        if begun is None or arrived is None:
+            begun, arrived = await self._begin(content, meant, session), {}
+        return await self._finish(content, begun, arrived, session)
+
+    async def _finish(
+        self, content: Source, begun: Begun, arrived: Mapping[int, Part], session: UploadSession
+    ) -> str:
+        try:
+            etags = await self._send_missing(content, begun, arrived)
+            # All that there is on servers that ignore If-Match at the completion (moto 5.2 does,
+            # AWS does not).
+            if await self._etag() != self._condition.get("IfMatch"):
+                raise self._lost()
+            etag = await self._multipart.complete(begun.upload_id, etags, self._condition)
+        except PreconditionFailed:
+            await self._end(session)
+            raise
+        except ObjectNotFound as exc:
+            # Of the upload, which somebody aborted, or of what If-Match names: the next attempt
+            # looks before it begins.
+            await session.save(None)
+            said = "the upload was aborted at the store; it begins again"
+            raise unavailable(self._origin, self._what, said) from exc
+        await session.save(None)
+        return etag
+
+    async def _begin(self, content: Source, meant: str, session: UploadSession) -> Begun:
+        network = self._origin.network
+        begun = Begun.now(meant, content.size_bytes, network.upload_part_bytes)
+        await session.save(begun.token)
+        try:
+            begun = replace(begun, upload_id=await self._multipart.create(self._metadata))
+        except TierError as exc:
+            if not exc.retryable:
+                await session.save(None)  # refused: nothing was begun
+            raise
+        await session.save(begun.token)
+        return begun
+
+    async def _arrived(self, begun: Begun) -> dict[int, Part] | None:
+        try:
+            return await self._multipart.arrived(begun.upload_id)
+        except ObjectNotFound:
+            log.info("%s: the upload that was begun is gone, it begins again", self._what)
+            return None
+
+    async def _clear(self, begun: Begun) -> None:
+        """Give up an upload of other content, or one whose id never came."""
+        try:
+            await self._multipart.give_up(begun)
+        except TierError as exc:
+            if exc.retryable:
+                raise
+            # Better an orphan than an output that is never published.
+            log.warning("%s: parts of an earlier upload stay: %s", self._what, exc.message)
+
+    async def _end(self, session: UploadSession) -> None:
+        """Give up the upload of *session*; what cannot be told to the store stays in it."""
+        if session.token is None:
+            return
+        try:
+            await self._multipart.give_up(Begun.of(session.token))
+        except TierError as exc:
+            log.info("could not abort an upload of %s: %s", self._what, exc.message)
+        else:
+            await session.save(None)
+
+    async def _etag(self) -> str | None:
+        """Return the ETag of the object as it is now; None: there is none."""
+        try:
+            return str((await self._api.call("head_object", self._what, self._target))["ETag"])
+        except ObjectNotFound:
+            return None
+
+    def _lost(self) -> PreconditionFailed:
+        return PreconditionFailed(f"{self._what} is not what the upload is to replace")
+
+    async def _is_made_of(self, etag: str | None, begun: Begun, content: Source) -> bool:
+        """Whether the object is what completing *begun* makes: its ETag is the md5 of the parts'.
+
+        So it is where an answer to the completion was lost. It proves as much as an md5 does.
+        """
+        spans = _spans(content.size_bytes, begun.step)
+        if etag is None or not etag.strip('"').endswith(f"-{len(spans)}"):
+            return False
+        sums: dict[int, bytes] = {}
+
+        async def compute(number: int) -> None:
+            sums[number] = await content.md5(*spans[number])
+
+        await _side_by_side(compute, spans)
+        joined = b"".join(sums[number] for number in sorted(sums))
+        whole = hashlib.md5(joined, usedforsecurity=False).hexdigest()
+        return etag.strip('"') == f"{whole}-{len(spans)}"
+
+    async def _send_missing(
+        self, content: Source, begun: Begun, arrived: Mapping[int, Part]
+    ) -> dict[int, str]:
+        """Send the parts that did not arrive as they are here; return the ETags of all."""
+        spans = _spans(content.size_bytes, begun.step)
+        etags: dict[int, str] = {}
+
+        async def settle(number: int) -> None:
+            offset, length = spans[number]
+            there = arrived.get(number)
+            if there is not None and there.size_bytes == length:
+                if there.md5 == (await content.md5(offset, length)).hex():
+                    etags[number] = there.etag
+                    return
+                log.info("%s: part %d is not ours, or encrypted: sent anew", self._what, number)
+            arguments = {"PartNumber": number, "UploadId": begun.upload_id}
+            answer = await self._send("upload_part", content, offset, length, arguments)
+            etags[number] = str(answer["ETag"])
+
+        await _side_by_side(settle, spans)
+        return etags
 
     async def _send(
         self,
@@ -74,68 +237,53 @@ class S3Upload:
         length_bytes: int,
         arguments: Mapping[str, object],
     ) -> dict[str, Any]:
-        data = await content.part(offset, length_bytes)
-        md5 = await trio.to_thread.run_sync(_md5, data)
-        progress = Progress(self._origin.upload_idle_s(length_bytes))
-        body = {"Body": Body(data, progress), "ContentMD5": md5}
-        return await self._api.call(
-            method,
-            self._what,
-            {**self._target, **arguments, **body},
-            bulk_bytes=length_bytes,
-            progress=progress,
-        )
-
-    async def _call(self, method: str, arguments: Mapping[str, object]) -> dict[str, Any]:
-        return await self._api.call(method, self._what, {**self._target, **arguments})
-
-    async def _check_condition(self) -> None:
-        """Raise PreconditionFailed if the condition does not hold now.
-
-        Before a large upload it spares one that would be refused. Before its completion it is
-        all that there is on servers that ignore If-Match there (moto 5.2 does, AWS does not).
-        """
-        try:
-            etag = (await self._call("head_object", {}))["ETag"]
-        except ObjectNotFound:
-            etag = None
-        if etag != self._condition.get("IfMatch"):
-            raise PreconditionFailed(f"{self._what} is not what the upload is to replace")
-
-    async def _in_parts(self, content: Source) -> str:
-        begun = await self._call("create_multipart_upload", {"Metadata": self._metadata})
-        upload = {"UploadId": begun["UploadId"]}
-        finished = False
-        try:
-            parts = await self._send_parts(content, upload)
-            await self._check_condition()
-            answer = await self._call(
-                "complete_multipart_upload",
-                {"MultipartUpload": {"Parts": parts}, **upload, **self._condition},
+        async with self._memory, content.turn(length_bytes):
+            data = await content.part(offset, length_bytes)
+            md5 = await trio.to_thread.run_sync(_md5, data)
+            progress = Progress(self._origin.upload_idle_s(length_bytes))
+            body = {"Body": Body(data, progress), "ContentMD5": md5}
+            return await self._api.call(
+                method,
+                self._what,
+                {**self._target, **arguments, **body},
+                bulk_bytes=length_bytes,
+                progress=progress,
             )
-            finished = True
-            return str(answer["ETag"])
-        finally:
-            if not finished:
-                await self._abort(upload)
 
-    async def _send_parts(self, content: Source, upload: dict[str, str]) -> list[dict[str, Any]]:
-        size = content.size_bytes
-        step = max(self._origin.network.upload_part_bytes, -(-size // _PARTS_MAX))
-        parts = []
-        for number, offset in enumerate(range(0, size, step), start=1):
-            length = min(step, size - offset)
-            arguments = {"PartNumber": number, **upload}
-            answer = await self._send("upload_part", content, offset, length, arguments)
-            parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-        return parts
 
-    async def _abort(self, upload: dict[str, str]) -> None:
-        with trio.move_on_after(_ABORT_S, shield=True):
+def _spans(size_bytes: int, step: int) -> dict[int, tuple[int, int]]:
+    """Return offset and length of each part, by its number; empty content is one empty part."""
+    offsets = range(0, max(size_bytes, 1), step)
+    return {
+        number: (offset, min(step, size_bytes - offset))
+        for number, offset in enumerate(offsets, start=1)
+    }
+
+
+async def _side_by_side(work: Callable[[int], Awaitable[None]], numbers: Iterable[int]) -> None:
+    """Run *work* for each number, `PARTS_AT_ONCE` of them at a time.
+
+    Raises:
+        What the first one raised that failed; the others are cancelled.
+    """
+    waiting = iter(list(numbers))
+    problem: Exception | None = None
+
+    async def take_turns() -> None:
+        nonlocal problem
+        for number in waiting:
             try:
-                await self._call("abort_multipart_upload", upload)
-            except TierError as exc:
-                log.info("could not abort an upload of %s: %s", self._what, exc)
+                await work(number)
+            except Exception as exc:  # noqa: BLE001  # raised below, by itself and not in a group
+                problem = problem or exc
+                nursery.cancel_scope.cancel()
+                return
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(PARTS_AT_ONCE):
+            nursery.start_soon(take_turns)
+    if problem is not None:
+        raise problem
 
 
 def _md5(data: bytes) -> str:

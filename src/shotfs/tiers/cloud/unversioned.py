@@ -1,4 +1,4 @@
-"""What a store without a history, and without metadata, answers to the questions about them."""
+"""What a store without a history, metadata or uploads in parts answers when it is asked of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 
 from shotfs.errors import Unsupported
 from shotfs.tiers.base import ListPage, Revision
+from shotfs.tiers.sessions import Token
 
 
 class _Named(Protocol):
@@ -15,7 +16,7 @@ class _Named(Protocol):
 
 
 class Unversioned:
-    """The part of `Tier` that asks for the past, for stores that only know the present.
+    """The part of `Tier` that such stores know nothing of: they keep the newest bytes.
 
     Such stores mostly keep bytes and nothing else; those that do keep more say so themselves.
     """
@@ -30,6 +31,9 @@ class Unversioned:
     ) -> Mapping[str, str]:
         """As `Tier.recorded`: there is no place for it."""
         return {}
+
+    async def give_up(self, key: str, token: Token) -> None:
+        """As `Tier.give_up`: it knows of no upload before that is whole."""
 
     async def stat_at(
         self: _Named,
