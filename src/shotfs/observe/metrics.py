@@ -215,6 +215,22 @@ class Metrics:
             "shotfs_published", "Outputs that left the queue.", "outcome"
         )
 
+        self.draining = self._gauge("shotfs_draining", "1 while this node drains in order to end.")
+        self.refused_work = self._counter(
+            "shotfs_refused_work", "Creates and opens for writing refused because of that."
+        )
+        self.preemption_notices = self._counters(
+            "shotfs_preemption_notices", "Notices that this node is taken away: gce, ec2.", "source"
+        )
+        self.emergency_copies = self._counters(
+            "shotfs_emergency_copies",
+            "Outputs copied to the emergency place: whole, partial, failed; removed, rescued.",
+            "outcome",
+        )
+        self.emergency_bytes = self._counter(
+            "shotfs_emergency_bytes", "Bytes copied to the emergency place."
+        )
+
     def text(self) -> str:
         """Return everything in Prometheus' text exposition format."""
         return generate_latest(self.registry).decode()

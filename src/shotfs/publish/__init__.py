@@ -1,7 +1,8 @@
 """Outputs: the spool that makes them durable, and the publisher that brings them to the origin."""
 
 from shotfs.publish.entry import Content, Kind, OriginObject, PublishTerms, SpoolEntry
-from shotfs.publish.publisher import Publisher, QueueItem
+from shotfs.publish.publisher import Publisher
+from shotfs.publish.queue_item import QueueItem
 from shotfs.publish.recovery import open_spool
 from shotfs.publish.spool import Spool
 from shotfs.publish.spool_file import SpoolFile

@@ -103,6 +103,23 @@ class OriginObject:
         return revision == self.revision or revision.size_bytes in sizes
 
 
+@dataclass(frozen=True, slots=True)
+class EmergencyCopy:
+    """A copy that was made, or begun, because this node had to go (`publish.emergency`).
+
+    Attributes:
+        url: root URL of the emergency place.
+        key: of the data below it; the record's is the same and ``.json``.
+        path: of the output when it was copied.
+        done: the record is there, so the copy is whole; else some of it may be there.
+    """
+
+    url: str
+    key: str
+    path: str
+    done: bool
+
+
 @dataclass(slots=True, eq=False)
 class Upload:
     """An upload that is running now.
@@ -142,6 +159,7 @@ class SpoolEntry:
         revision: the object that the content became; None before it is published.
         delete_after: objects under its earlier names, which go after it is published under this
             one (at once, if it never will be). Changed by `Table.set_delete_after` only.
+        emergency: copies of it in emergency places; they go when it is published.
         error: why it is quarantined or failed, or why the last upload did not succeed.
         rival: what the origin has in its place, if it is quarantined for that.
         attempts: uploads begun since the seal or the start.
@@ -189,6 +207,7 @@ class SpoolEntry:
     tried: tuple[Content, ...] = ()
     revision: Revision | None = None
     delete_after: tuple[OriginObject, ...] = ()
+    emergency: tuple[EmergencyCopy, ...] = ()
     error: str | None = None
     rival: Rival | None = None
     attempts: int = 0
@@ -231,6 +250,11 @@ class SpoolEntry:
     def digest(self) -> Digest | None:
         """Digest of the sealed content; None before the seal."""
         return None if self.content is None else self.content.checksums.xxh128
+
+    @property
+    def remaining_bytes(self) -> int:
+        """How much an upload has to send until it is done."""
+        return self.size_bytes
 
     @property
     def attempted(self) -> Content | None:
@@ -347,6 +371,16 @@ def load_objects(text: str | None) -> tuple[OriginObject, ...]:
         document["revision"] = _revision(document["revision"])
         document["tried"] = tuple(map(_content, document["tried"]))
     return tuple(OriginObject(**document) for document in documents)
+
+
+def dump_copies(copies: tuple[EmergencyCopy, ...]) -> str | None:
+    """Return *copies* as JSON text; None where there are none."""
+    return json.dumps([asdict(one) for one in copies]) if copies else None
+
+
+def load_copies(text: str | None) -> tuple[EmergencyCopy, ...]:
+    """Return the copies that `dump_copies` wrote."""
+    return tuple(EmergencyCopy(**one) for one in ([] if text is None else json.loads(text)))
 
 
 def _content(document: dict[str, Any]) -> Content:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import trio
 
@@ -19,7 +18,10 @@ from shotfs.digest import Digest
 from shotfs.errors import OutputBusy, PublishConflict, ShotfsError, Stale
 from shotfs.observe.metrics import Metrics
 from shotfs.publish.core import now_ns
+from shotfs.publish.draining import Draining
+from shotfs.publish.emergency import EmergencyPlace
 from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.queue_item import QueueItem, item_of
 from shotfs.publish.removal import Removed, Remover
 from shotfs.publish.schedule import Schedule
 from shotfs.publish.spool import Spool
@@ -46,42 +48,6 @@ Published = Callable[[SpoolEntry, Revision], Awaitable[None]]
 Conflict = Callable[[SpoolEntry], None]
 
 
-@dataclass(frozen=True, slots=True)
-class QueueItem:
-    """An output that is not in the origin, for people and programs to see.
-
-    Attributes:
-        path: mount-relative; "" where it is not known (no record).
-        serial: unique in this spool; names its data file.
-        state: open, sealed, uploading, quarantined, failed; published where an object under an
-            earlier name is still to be removed.
-        size_bytes: of its content.
-        age_s: seconds since its last change.
-        attempts: uploads begun since the seal or the start.
-        retry_s: seconds until the next attempt; None where none is planned.
-        writers: open handles that may write.
-        digest: None before the seal.
-        origin: root URL; None where no record says it.
-        key: object key below the origin.
-        error: why it is quarantined, failed, or was not published at the last attempt.
-        priority: of its template; higher goes first.
-    """
-
-    path: str
-    serial: int
-    state: State
-    size_bytes: int
-    age_s: float
-    attempts: int
-    retry_s: float | None
-    writers: int
-    digest: Digest | None
-    origin: str | None
-    key: str | None
-    error: str | None
-    priority: int
-
-
 class Publisher:
     """Publishes what a spool holds; `run` does the work.
 
@@ -98,6 +64,9 @@ class Publisher:
         seal_of: says whether a version that is published as a whole still takes files.
         scratch_ttl_s: how long untouched scratch files, and partial ones of dead processes, stay.
         turn: waits until an upload may be sent: reads that somebody waits for go first.
+        emergency: root URL where a drain copies what is left; None: nowhere.
+        node: this node's name, under which these copies lie.
+        gone: whether the origin of a root URL is known not to answer.
         jitter: returns numbers in [0, 1).
     """
 
@@ -115,6 +84,9 @@ class Publisher:
         seal_of: SealOf = all_open,
         scratch_ttl_s: float = 86400.0,
         turn: UploadTurn = at_once,
+        emergency: str | None = None,
+        node: str = "",
+        gone: Callable[[str], bool] = lambda _url: False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._spool = spool
@@ -128,12 +100,16 @@ class Publisher:
         self._jitter = jitter
         self._uploader = Uploader(spool.core, tiers, metrics, seal_of, turn)
         self._remover = Remover(spool.core, tiers, removed, seal_of)
-        # Half of the connections: the other half is for reads, which applications wait for.
-        self._slots = max(1, settings.connections_max // 2)
         self._running: set[SpoolEntry] = set()
         self._plans = Schedule()
-        self._drains = 0
-        self._progress = trio.Event()
+        self._place = EmergencyPlace(spool.core, tiers, emergency, node, metrics)
+        self._draining = Draining(
+            left=self._left,
+            moving=self._moving,
+            gone=gone,
+            place=self._place,
+            changed=self._drain_changed,
+        )
 
     # --- what others call ------------------------------------------------------------------------
 
@@ -210,36 +186,52 @@ class Publisher:
                     if entry.upload is None and entry.state is not State.PUBLISHED:
                         raise
 
-    async def drain(self, deadline_s: float) -> list[QueueItem]:
+    async def drain(
+        self, deadline_s: float, *, emergency: bool = False, writers: bool = False
+    ) -> list[QueueItem]:
         """Seal and upload everything that is closed, without grace; needs `run` to be running.
+
+        The most files possible shall be safe at the end: the smallest go first (`Schedule`), on
+        all connections.
+
+        Args:
+            deadline_s: how long it may take.
+            emergency: copy what is left to the emergency place (`Draining`).
+            writers: wait for files that are open for writing, too.
 
         Returns:
             What is not in the origin after *deadline_s*, or earlier when nothing more can be done:
             written to at the moment, refused, quarantined, failed.
         """
-        self._drains += 1
-        try:
-            for entry in list(self._spool.entries()):
-                if entry.content is not None and entry.retry_at is not None:
-                    entry.retry_at = trio.current_time()
-                self._core.table.notify(entry)
-            with trio.move_on_after(deadline_s):
-                while any(self._moving(entry) for entry in self._spool.entries()):
-                    await self._progress.wait()
-        finally:
-            self._drains -= 1
+        for entry in self._left():
+            if entry.content is not None and entry.retry_at is not None:
+                entry.retry_at = trio.current_time()
+        await self._draining.run(deadline_s, emergency=emergency, writers=writers)
         return self.queue()
+
+    def hurry(self, deadline_s: float) -> None:
+        """Let drains that run end within *deadline_s*: the node goes earlier than was said."""
+        self._draining.hurry(deadline_s)
+
+    def _drain_changed(self) -> None:
+        """A drain began, ended, or lets uploads begin, or not: everything is looked at again."""
+        self._plans.set_smallest_first(self._draining.active)
+        for entry in list(self._spool.entries()):
+            self._core.table.notify(entry)
+
+    def _left(self) -> list[SpoolEntry]:
+        entries = [entry for entry in self._spool.entries() if unpublished(entry)]
+        entries.extend(self._spool.aside())
+        return entries
 
     def queue(self) -> list[QueueItem]:
         """Return every output that is not in the origin, oldest first."""
         now = now_ns()
-        entries = [entry for entry in self._spool.entries() if unpublished(entry)]
-        entries.extend(self._spool.aside())
-        return [_item(entry, now) for entry in sorted(entries, key=lambda entry: entry.serial)]
+        return [item_of(entry, now) for entry in sorted(self._left(), key=_serial)]
 
     def item(self, entry: SpoolEntry) -> QueueItem:
         """Return *entry* as `queue` has it."""
-        return _item(entry, now_ns())
+        return item_of(entry, now_ns())
 
     def retry(self, entry: SpoolEntry) -> str | None:
         """Try *entry* again now, which waits for its next attempt; return why not, if not."""
@@ -273,7 +265,7 @@ class Publisher:
             return retry_at if entry.delete_after else None
         match entry.state:
             case State.OPEN if self._may_seal(entry) and entry.damaged is None:
-                grace_s = 0.0 if self._drains else entry.terms.grace_s
+                grace_s = 0.0 if self._draining.active else entry.terms.grace_s
                 return max(entry.closed_at + grace_s, retry_at)
             case State.SEALED:
                 return retry_at
@@ -286,7 +278,7 @@ class Publisher:
 
     def _start_due(self, nursery: trio.Nursery) -> None:
         now = trio.current_time()
-        while len(self._running) < self._slots and (entry := self._plans.take(now)) is not None:
+        while self._may_start() and (entry := self._plans.take(now)) is not None:
             due = self._due_at(entry)
             if due is not None and due <= now:
                 self._running.add(entry)
@@ -296,8 +288,13 @@ class Publisher:
 
     def _next_due(self) -> float:
         """Return when to look again, if nothing happens before."""
-        full = len(self._running) >= self._slots
-        return float("inf") if full else self._plans.next_due()
+        return self._plans.next_due() if self._may_start() else float("inf")
+
+    def _may_start(self) -> bool:
+        # Half of the connections is for reads, which applications wait for. Not in a drain.
+        connections = self._settings.connections_max
+        slots = connections if self._draining.active else max(1, connections // 2)
+        return len(self._running) < slots and self._draining.may_upload
 
     def _moving(self, entry: SpoolEntry) -> bool:
         """Whether a drain should wait for *entry*."""
@@ -330,8 +327,7 @@ class Publisher:
         finally:
             self._running.discard(entry)
             self._core.table.notify(entry)
-            self._progress.set()
-            self._progress = trio.Event()
+            self._draining.progressed()
 
     async def _step(self, entry: SpoolEntry) -> None:
         if entry.scratch:
@@ -393,6 +389,7 @@ class Publisher:
             await self._announce(entry, entry.revision)
         if entry.announced:
             await self._remove_old(entry)
+            await self._place.forget(entry)
         async with entry.lock:
             if entry.state is not State.PUBLISHED or entry.open_handles or entry.unlinked:
                 return
@@ -423,20 +420,5 @@ class Publisher:
                 log.warning("old scratch files were not removed: %s", error.message)
 
 
-def _item(entry: SpoolEntry, now: int) -> QueueItem:
-    retry_s = None if entry.retry_at is None else max(0.0, entry.retry_at - trio.current_time())
-    return QueueItem(
-        path=entry.path,
-        serial=entry.serial,
-        state=entry.state,
-        size_bytes=entry.size_bytes,
-        age_s=max(0.0, (now - entry.mtime_ns) / 1e9),
-        attempts=entry.attempts,
-        retry_s=retry_s,
-        writers=entry.writers,
-        digest=entry.digest,
-        origin=None if entry.terms is None else entry.terms.origin,
-        key=None if entry.terms is None else entry.terms.key,
-        error=entry.error,
-        priority=0 if entry.terms is None else entry.terms.priority,
-    )
+def _serial(entry: SpoolEntry) -> int:
+    return entry.serial

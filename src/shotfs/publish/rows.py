@@ -15,6 +15,7 @@ from shotfs.publish.entry import (
     SpoolEntry,
     dump_content,
     dump_contents,
+    dump_copies,
     dump_objects,
     dump_revision,
     dump_terms,
@@ -89,6 +90,14 @@ def delete_after_changed(entry: SpoolEntry) -> Statement:
     return Statement(
         "UPDATE entries SET delete_after = :delete_after WHERE serial = :serial",
         {"serial": entry.serial, "delete_after": dump_objects(entry.delete_after)},
+    )
+
+
+def emergency_changed(entry: SpoolEntry) -> Statement:
+    """Copies of it lie, or may lie, in an emergency place, or do not any more."""
+    return Statement(
+        "UPDATE entries SET emergency = :emergency WHERE serial = :serial",
+        {"serial": entry.serial, "emergency": dump_copies(entry.emergency)},
     )
 
 

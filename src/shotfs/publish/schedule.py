@@ -16,13 +16,26 @@ class Schedule:
     Of those that are due the one with the highest priority comes first (the template's `priority`),
     then the one that has been due longest, then the smaller one. An output is planned once: the
     last time counts.
+
+    In a drain (`set_smallest_first`) size counts before age: within a deadline that is near, this
+    is the order in which the most files arrive. Priority still counts before both: it is what a
+    person said is worth more, and nobody said so of small files.
     """
 
     def __init__(self) -> None:
         self._planned: dict[SpoolEntry, float] = {}
         # Superseded plans stay in the heaps until they come up; `_planned` tells them.
         self._later: list[tuple[float, int, SpoolEntry]] = []
-        self._due: list[tuple[int, float, int, int, SpoolEntry]] = []
+        self._due: list[tuple[int, float, float, int, SpoolEntry, float]] = []
+        self._smallest_first = False
+
+    def set_smallest_first(self, smallest_first: bool) -> None:
+        """Let size count before age, or no longer; also for what is due already."""
+        if smallest_first != self._smallest_first:
+            self._smallest_first = smallest_first
+            due, self._due = self._due, []
+            for *_, entry, at in due:
+                self._push_due(entry, at)
 
     def plan(self, entry: SpoolEntry, due: float) -> None:
         """Let *entry* be due at *due*, on the clock of `trio.current_time`."""
@@ -37,12 +50,11 @@ class Schedule:
     def take(self, now: float) -> SpoolEntry | None:
         """Remove and return the first of the outputs that are due at *now*; None: there is none."""
         while self._later and self._later[0][0] <= now:
-            due, serial, entry = heapq.heappop(self._later)
+            due, _, entry = heapq.heappop(self._later)
             if self._planned.get(entry) == due:
-                priority = 0 if entry.terms is None else entry.terms.priority
-                heapq.heappush(self._due, (-priority, due, entry.size_bytes, serial, entry))
+                self._push_due(entry, due)
         while self._due:
-            _, due, _, _, entry = heapq.heappop(self._due)
+            *_, entry, due = heapq.heappop(self._due)
             if self._planned.get(entry) == due:
                 del self._planned[entry]
                 return entry
@@ -51,3 +63,10 @@ class Schedule:
     def next_due(self) -> float:
         """Return when to call `take` again if it just returned None; infinity for never."""
         return self._later[0][0] if self._later else float("inf")
+
+    def _push_due(self, entry: SpoolEntry, due: float) -> None:
+        priority = 0 if entry.terms is None else entry.terms.priority
+        order = (due, entry.size_bytes)
+        if self._smallest_first:
+            order = (entry.remaining_bytes, due)
+        heapq.heappush(self._due, (-priority, *order, entry.serial, entry, due))

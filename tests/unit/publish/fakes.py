@@ -22,6 +22,7 @@ from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
 from shotfs.tiers.cloud.unversioned import Unversioned
 
 ORIGIN = "fake://origin"
+EMERGENCY = "fake://emergency"
 
 
 def checksums_of(content: bytes) -> Checksums:
@@ -86,7 +87,13 @@ class FakeTier(Unversioned):
 
     async def list(self, prefix: str) -> AsyncIterator[ListPage]:
         await trio.lowlevel.checkpoint()
-        yield ListPage((), ())
+        start = f"{prefix}/" if prefix else ""
+        below = [key for key in sorted(self.objects) if key.startswith(start)]
+        names = dict.fromkeys(key[len(start) :].partition("/")[0::2] for key in below)
+        yield ListPage(
+            tuple(self.objects[start + name][0] for name, rest in names if not rest),
+            tuple(dict.fromkeys(name for name, rest in names if rest)),
+        )
 
     async def recorded(self, revision: Revision) -> Mapping[str, str]:
         await trio.lowlevel.checkpoint()
@@ -162,6 +169,7 @@ class Site:
     spool: Spool
     publisher: Publisher
     tier: FakeTier
+    place: FakeTier
     metrics: Metrics
     published: list[tuple[str, Revision]]
     adopted: list[str]
@@ -217,7 +225,13 @@ def spool_in(directory: Path, metrics: Metrics | None = None, **settings: Any) -
 
 @asynccontextmanager
 async def site_in(
-    directory: Path, tier: FakeTier | None = None, *, run: bool = True, **settings: Any
+    directory: Path,
+    tier: FakeTier | None = None,
+    *,
+    run: bool = True,
+    place: FakeTier | None = None,
+    gone: Callable[[str], bool] = lambda _url: False,
+    **settings: Any,
 ) -> AsyncIterator[Site]:
     """Open a spool below *directory* and publish from it until the block ends."""
     metrics = Metrics()
@@ -227,9 +241,10 @@ async def site_in(
     conflicts: list[SpoolEntry] = []
     removed: list[str] = []
 
+    place = FakeTier(EMERGENCY) if place is None else place
+
     async def tiers(url: str) -> FakeTier:
-        assert url == ORIGIN
-        return tier
+        return {ORIGIN: tier, EMERGENCY: place}[url]
 
     async def on_published(entry: SpoolEntry, revision: Revision) -> None:
         published.append((entry.path, revision))
@@ -250,12 +265,17 @@ async def site_in(
             metrics,
             conflict=conflicts.append,
             removed=removed.append,
+            emergency=EMERGENCY,
+            node="node-7",
+            gone=gone,
             jitter=lambda: 0.5,
         )
         async with trio.open_nursery() as nursery:
             if run:
                 await nursery.start(publisher.run)
-            yield Site(spool, publisher, tier, metrics, published, adopted, conflicts, removed)
+            yield Site(
+                spool, publisher, tier, place, metrics, published, adopted, conflicts, removed
+            )
             nursery.cancel_scope.cancel()
 
 
