@@ -29,6 +29,7 @@ from shotfs.pathspec.model import (
     Lookahead,
     Policy,
     Retention,
+    Retract,
     Rewrite,
     SealOn,
     Template,
@@ -40,7 +41,9 @@ from shotfs.pathspec.tokens import FieldRef, Literal, Token
 FORM = "shotfs-compiled/3"
 """Changes whenever what is written or how it is read changes."""
 
-_ENUMS = {one.__name__: one for one in (Flow, Immutable, Durability, Rewrite, Fill, SealOn)}
+_ENUMS = {
+    one.__name__: one for one in (Flow, Immutable, Durability, Rewrite, Fill, SealOn, Retract)
+}
 _RECORDS = {one.__name__: one for one in (Lookahead, Retention)}
 
 _FOREIGN = (
@@ -185,7 +188,7 @@ def _record(value: Policy | Lookahead | Retention) -> list[Any]:
 
 def _encode(value: Any) -> Any:
     """Return *value* as JSON: what JSON does not have is [name of its type, content...]."""
-    if isinstance(value, Flow | Immutable | Durability | Rewrite | Fill | SealOn):
+    if isinstance(value, Flow | Immutable | Durability | Rewrite | Fill | SealOn | Retract):
         return [type(value).__name__, value.value]
     if isinstance(value, Lookahead | Retention):
         return [type(value).__name__, *_record(value)]

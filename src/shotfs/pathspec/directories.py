@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from shotfs.pathspec.model import DirectoryMatch, Policy
+from shotfs.pathspec.model import DirectoryMatch, Policy, Retract
 
 
 def merge(
-    policies: Collection[Policy], *, implied: bool, version_depth: int | None, aliases: bool
+    policies: Collection[Policy],
+    *,
+    implied: bool,
+    version_depth: int | None,
+    aliases: bool,
+    holds_retractable: bool,
 ) -> DirectoryMatch:
     """Return what *policies*, which are not empty, say together.
 
@@ -17,6 +22,7 @@ def merge(
         implied: as in `DirectoryMatch`, like the others.
         version_depth: ditto.
         aliases: ditto.
+        holds_retractable: ditto.
     """
     mode = 0o777
     for policy in policies:
@@ -36,4 +42,6 @@ def merge(
         version_depth=version_depth,
         aliases=aliases,
         immutable=frozenset(policy.immutable for policy in policies),
+        retract=min((policy.retract for policy in policies), key=list(Retract).index),
+        holds_retractable=holds_retractable,
     )

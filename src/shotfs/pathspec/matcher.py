@@ -130,13 +130,14 @@ class Matcher:
         if names is None or (names and names[0] == RESERVED):
             return None
         policies: dict[int, Policy] = {}
-        implied = aliases = False
+        implied = aliases = retractable = False
         depths: list[int | None] = []
         for node, _ in walk.nodes_at(self._root, names, 0, {}):
             if node.policies:
                 policies.update(node.policies)
                 implied = implied or node.implied
                 aliases = aliases or bool(node.aliases)
+                retractable = retractable or node.holds_retractable
                 depths.append(node.version_depth)
         for pattern, depth in walk.trees_over(self._root, names, 0, {}):
             policies[id(pattern.template.policy)] = pattern.template.policy
@@ -156,6 +157,7 @@ class Matcher:
             implied=implied,
             version_depth=min(known, default=None),
             aliases=aliases,
+            holds_retractable=retractable,
         )
 
     def _is_alias_rather(self, names: list[str]) -> bool:

@@ -62,6 +62,18 @@ class SealOn(StrEnum):
     JOB_END = "on-job-end"
 
 
+class Retract(StrEnum):
+    """Who may take a published version back (`shotfs version retract`).
+
+    NEVER: nobody; nodes then need not ask whether somebody did. ADMIN: who may change the service.
+    PUBLISHER: also whoever published it.
+    """
+
+    NEVER = "never"
+    ADMIN = "admin"
+    PUBLISHER = "publisher"
+
+
 class Fill(StrEnum):
     """Whether the rest of a file is fetched too, when a part of it was read.
 
@@ -124,6 +136,7 @@ class Policy:
             while its origin cannot be reached, in seconds.
         fill: whether the rest of a file is fetched when a part of it was read.
         seal: what an output waits for before it is published, besides its last close.
+        retract: who may take back the published version that a file lies in.
     """
 
     origin: str
@@ -147,6 +160,7 @@ class Policy:
     stale_if_error_s: float = 0.0
     fill: Fill = Fill.AUTO
     seal: SealOn = SealOn.CLOSE
+    retract: Retract = Retract.NEVER
 
     @property
     def settles(self) -> bool:
@@ -212,6 +226,8 @@ class DirectoryMatch:
         version_depth: as `Resolution.version_depth`; the path itself may be the version directory.
         aliases: version aliases may lie directly in it.
         immutable: when the files below stop changing; every way that some template below has.
+        retract: who may take back the published version that it is or lies in.
+        holds_retractable: version directories that can be taken back may lie directly in it.
     """
 
     implied: bool
@@ -226,6 +242,8 @@ class DirectoryMatch:
     version_depth: int | None = None
     aliases: bool = False
     immutable: frozenset[Immutable] = frozenset(Immutable)
+    retract: Retract = Retract.NEVER
+    holds_retractable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,5 +286,6 @@ class AliasMatch:
 
 RESERVED = ".shotfs"
 """The directory at the top of each origin that holds what shotfs itself keeps there: aliases
-(``.shotfs/aliases/PATH.json``) and version manifests (``.shotfs/versions/PATH.json``). No template
-produces a path in it, and no listing shows it."""
+(``.shotfs/aliases/PATH.json``), version manifests (``.shotfs/versions/PATH.json``) and what was
+taken back of them (``.shotfs/retracted/PATH.json``). No template produces a path in it, and no
+listing shows it."""

@@ -14,6 +14,7 @@ from shotfs.pathspec.model import (
     Lookahead,
     Policy,
     Retention,
+    Retract,
     Rewrite,
     SealOn,
 )
@@ -41,6 +42,7 @@ BUILT_IN: Mapping[str, Any] = {
     "scratch": SCRATCH_DEFAULT,
     "grace": 0.0,
     "seal": SealOn.CLOSE,
+    "retract": Retract.NEVER,  # published is published; and nobody has to ask whether it still is
     "priority": 0,
     "prewarm": Lookahead(),
     "retention": Retention(),
@@ -186,6 +188,7 @@ _READERS: dict[str, Callable[[Section, str], Any]] = {
     "scratch": _scratch,
     "grace": lambda section, name: _duration(section, name, GRACE_S_MAX),
     "seal": lambda section, name: SealOn(section.word(name, list(SealOn)) or SealOn.CLOSE),
+    "retract": lambda section, name: Retract(section.word(name, list(Retract)) or Retract.NEVER),
     "priority": lambda section, name: section.integer(name, -PRIORITY_MAX, PRIORITY_MAX),
     "prewarm": _prewarm,
     "retention": _retention,
@@ -238,4 +241,5 @@ def make_policy(values: Mapping[str, Any], tiers: tuple[str, ...]) -> Policy:
         stale_if_error_s=of["stale_if_error"],
         fill=of["fill"],
         seal=of["seal"],
+        retract=of["retract"],
     )

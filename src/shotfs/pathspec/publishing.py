@@ -65,16 +65,27 @@ def check(compiled: list[Pattern], fields: Fields, offsets: Sequence[int], repor
         for variant in one.variants:
             for depth in range(1, len(variant.elements)):
                 other = sealed.get(variant.elements[:depth])
-                if other is None or other.template.policy.origin == one.template.policy.origin:
+                what = None if other is None else _differing(one, other)
+                if other is None or what is None:
                     continue
                 report.add(
                     f"/templates/{one.template.name}",
                     f"templates {other.named(one)} and {one.named(other)} have files in"
-                    " one version directory, which is published as a whole, and two origins",
+                    f" one version directory, which is published as a whole, and two {what[0]}",
                     offsets[one.index],
-                    "give them the same origin",
+                    f"give them the same {what[1]}",
                 )
                 break
+
+
+def _differing(one: Pattern, other: Pattern) -> tuple[str, str] | None:
+    """Return what must be the same of templates with files in one version, and is not."""
+    mine, theirs = one.template.policy, other.template.policy
+    if mine.origin != theirs.origin:
+        return "origins", "origin"
+    if mine.retract is not theirs.retract:
+        return f'ways to take it back ("{theirs.retract}", "{mine.retract}")', '"retract"'
+    return None
 
 
 def warn_seal(compiled: Sequence[Pattern], offsets: Sequence[int], warnings: Report) -> None:

@@ -12,7 +12,7 @@ from shotfs.pathspec.documents import DOCUMENTS_MAX, FORMAT, TOP_KEYS
 from shotfs.pathspec.field_table import UNMATCHED
 from shotfs.pathspec.fields import TYPE_KEYS, field_schema
 from shotfs.pathspec.loader import ABSTRACT_KEYS, BEFORE_MAX, TEMPLATE_KEYS, UNMATCHED_KEYS
-from shotfs.pathspec.model import Durability, Fill, Flow, Immutable, Rewrite, SealOn
+from shotfs.pathspec.model import Durability, Fill, Flow, Immutable, Retract, Rewrite, SealOn
 from shotfs.pathspec.policy import (
     BUILT_IN,
     GRACE_S_MAX,
@@ -111,6 +111,11 @@ _POLICY: dict[str, dict[str, Any]] = {
         "enum": list(SealOn),
         "description": "What an output waits for before it is published, besides its last close:"
         " its rename from a scratch name, or the end of its job.",
+    },
+    "retract": {
+        "enum": list(Retract),
+        "description": "Who may take a published version back: nobody, an admin of a node, or also"
+        " whoever published it.",
     },
     "priority": {
         "type": "integer",

@@ -17,7 +17,7 @@ from shotfs.pathspec import regex
 from shotfs.pathspec.elements import Element, Elements, Fields, Tokens
 from shotfs.pathspec.fields import Field
 from shotfs.pathspec.index import Index
-from shotfs.pathspec.model import Immutable, Policy
+from shotfs.pathspec.model import Immutable, Policy, Retract
 from shotfs.pathspec.pattern import Matcher, Pattern, Variant
 from shotfs.pathspec.tokens import Literal
 
@@ -87,6 +87,7 @@ class Node:
         policies: of all templates below, by identity, in the order of the document.
         version_depth: elements of the outermost version directory that is published as a whole and
             that everything here lies in or is; None where there is none.
+        holds_retractable: version directories that can be taken back lie directly in it.
     """
 
     implied: bool
@@ -99,6 +100,7 @@ class Node:
     scratch: dict[Matcher, Pattern] = field(default_factory=dict)
     policies: dict[int, Policy] = field(default_factory=dict)
     version_depth: int | None = None
+    holds_retractable: bool = False
     index: Index[Edge] | None = None
     alias_index: Index[AliasEdge] | None = None
 
@@ -146,9 +148,11 @@ class _Builder:
             if version is not None and version.aliases and not aliased:
                 aliased = True
                 self._add_alias(node, one, tokens, version, directory=index < last)
-            node = self._step(node, tokens)
+            above, node = node, self._step(node, tokens)
             if published and version is not None and index < last:
                 published = False
+                if one.template.policy.retract is not Retract.NEVER:
+                    above.holds_retractable = True
                 node.version_depth = node.depth
                 self.version_nodes.append(node)
         if node.template is None:

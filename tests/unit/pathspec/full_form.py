@@ -12,7 +12,7 @@ POLICY: dict[str, Any] = {
     "durability": "origin", "rewrite": "compare", "ttl": "10m", "negative_ttl": 2.5,
     "stale_if_error": "1d", "fill": "ranges",
     "mode": "0644", "directory_mode": "0777", "uid": 1000, "gid": None, "owner": "caller",
-    "scratch": ["*.tmp"], "grace": "2s", "seal": "on-job-end",
+    "scratch": ["*.tmp"], "grace": "2s", "seal": "on-job-end", "retract": "admin",
     "priority": -5, "prewarm": {"frames": 4, "udims": 10},
     "retention": {"days": 30, "versions": 5},
 }  # fmt: skip

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from shotfs.errors import Problem, SpecInvalid
-from shotfs.pathspec import Fill, Immutable, Lookahead, Policy, Retention, SealOn, load
+from shotfs.pathspec import (
+    Fill,
+    Immutable,
+    Lookahead,
+    Policy,
+    Retention,
+    Retract,
+    SealOn,
+    Specification,
+    load,
+)
 
 from .documents import document, spec
 
@@ -76,6 +86,51 @@ def test_a_seal_that_makes_no_sense_is_warned_of(keys: dict[str, Any], message: 
     assert message in warning.message
 
 
+VERSIONED: dict[str, Any] = {
+    "shot": {"type": "str", "pattern": "[a-z]+"},
+    "version": {"type": "version", "scheme": "v%03d"},
+}
+
+
+def versioned(notes: dict[str, Any], **keys: Any) -> Specification:
+    frames = {"path": "render/{shot}_{version}/{shot}.exr", "immutable": "on-version-publish"}
+    return spec(
+        {
+            "frames": {**frames, **keys},
+            "notes": {"path": "render/{shot}_{version}/n.txt", **notes},
+            "other": "render/list.txt",
+        },
+        VERSIONED,
+    )
+
+
+def test_retract_reaches_the_version_directory_and_the_one_that_holds_it() -> None:
+    made = versioned({"retract": "publisher"}, retract="publisher")
+    assert made.templates["frames"].policy.retract is Retract.PUBLISHER
+    version, above = made.directory("render/ab_v001"), made.directory("render")
+    assert version is not None
+    assert above is not None
+    assert (version.retract, version.holds_retractable) == (Retract.PUBLISHER, False)
+    # "other" says never, and lies beside the versions.
+    assert (above.retract, above.holds_retractable) == (Retract.NEVER, True)
+
+
+def test_nobody_may_take_a_version_back_unless_the_template_says_so() -> None:
+    made = versioned({})
+    above = made.directory("render")
+    assert above is not None
+    assert (above.retract, above.holds_retractable) == (Retract.NEVER, False)
+
+
+def test_two_ways_to_take_one_version_back_are_a_mistake() -> None:
+    with pytest.raises(SpecInvalid) as caught:
+        versioned({}, retract="admin")
+    (problem,) = caught.value.problems
+    assert problem.where == "/templates/notes"
+    assert 'two ways to take it back ("admin", "never")' in problem.message
+    assert problem.fix == 'give them the same "retract"'
+
+
 def test_a_missing_output_is_remembered_shorter_than_an_input() -> None:
     assert policy().negative_ttl_s == 5.0
     assert policy(flow="out").negative_ttl_s == policy(flow="inout").negative_ttl_s == 1.0
@@ -115,6 +170,7 @@ def test_retention_replaces_that_of_the_defaults_as_a_whole() -> None:
         ({"fill": "all"}, "fill", 'cannot be "all"'),
         ({"immutable": "on-publish"}, "immutable", 'cannot be "on-publish"'),
         ({"seal": "on-exit"}, "seal", 'cannot be "on-exit"'),
+        ({"retract": "anybody"}, "retract", 'cannot be "anybody"'),
     ],
 )
 def test_mistake_is_named_with_its_place(keys: dict[str, Any], where: str, message: str) -> None:
