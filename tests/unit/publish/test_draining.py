@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from shotfs.errors import AccessDenied, TierUnavailable
-from shotfs.publish import State
+from shotfs.publish import QueueItem, State
 from shotfs.publish.emergency import decode, directory_of, node_prefix
 from tests.unit.publish.fakes import (
     EMERGENCY,
@@ -47,6 +47,25 @@ async def let_pass(clock: MockClock, seconds: float) -> None:
         clock.jump(0.1)
         for _ in range(6):
             await breathe()
+
+
+def gone(_url: str) -> bool:
+    """Stands for a breaker that is open: copies begin at once."""
+    return True
+
+
+async def drain_into_place(site: Site, clock: MockClock) -> list[QueueItem]:
+    """Drain until everything is copied, then let the deadline pass."""
+    left: list[QueueItem] = []
+
+    async def drain() -> None:
+        left.extend(await site.publisher.drain(20.0, emergency=True))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drain)
+        await site.until(lambda: all(item.emergency for item in site.publisher.queue()))
+        clock.jump(21)
+    return left
 
 
 # --- order ---------------------------------------------------------------------------------------
@@ -192,19 +211,22 @@ async def test_quarantined_refused_and_partial_files_are_copied_and_marked(
         lost = await write_file(site.spool, "show/lost.exr", b"ours")
         await site.until(lambda: lost.state is State.QUARANTINED)
         site.tier.before = refused
-        await write_file(site.spool, "show/refused.exr", b"no")
+        no = await write_file(site.spool, "show/refused.exr", b"no")
+        await site.until(lambda: no.state is State.FAILED)
         half = await make(site.spool, "show/half.exr")
         await half.write(0, b"so far")
+        left: list[QueueItem] = []
+
+        async def drain() -> None:
+            left.extend(await site.publisher.drain(20.0, emergency=True, writers=True))
+
         async with trio.open_nursery() as nursery:
-            left = []
-
-            async def drain() -> None:
-                left.extend(await site.publisher.drain(20.0, emergency=True, writers=True))
-
             nursery.start_soon(drain)
-            await let_pass(mock_clock, 3)
+            await site.until(lambda: len(records(site)) == 2)
             assert records(site) == {"show/lost.exr": False, "show/refused.exr": False}
-            await let_pass(mock_clock, 21)
+            mock_clock.jump(15)  # now it is time for what may not get whole any more
+            await site.until(lambda: all(item.emergency for item in site.publisher.queue()))
+            mock_clock.jump(6)
         assert {item.path for item in left if item.emergency} == {
             "show/lost.exr",
             "show/refused.exr",
@@ -219,12 +241,11 @@ async def test_quarantined_refused_and_partial_files_are_copied_and_marked(
 async def test_the_node_that_publishes_after_all_takes_its_copies_away(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = 0.05
     place = FakeTier(EMERGENCY)
-    async with site_in(tmp_path, place=place) as site:
+    async with site_in(tmp_path, place=place, gone=gone) as site:
         site.tier.before = away
         await write_file(site.spool, "show/a.exr", b"body")
-        await site.publisher.drain(20.0, emergency=True)
+        await drain_into_place(site, mock_clock)
         assert len(place.objects) == 2
     # A restart later: the journal knows of them.
     async with site_in(tmp_path, place=place) as site:
@@ -237,19 +258,28 @@ async def test_the_node_that_publishes_after_all_takes_its_copies_away(
 async def test_a_copy_whose_record_never_came_is_taken_away_too(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = 0.05
     place = FakeTier(EMERGENCY)
+    tried = trio.Event()
 
     def no_records(key: str) -> None:
         if key.endswith(".json"):
+            tried.set()
             raise TierUnavailable("gone in between")
 
     place.before = no_records
-    async with site_in(tmp_path, place=place) as site:
+    async with site_in(tmp_path, place=place, gone=gone) as site:
         site.tier.before = away
         await write_file(site.spool, "show/a.exr", b"body")
-        (item,) = await site.publisher.drain(20.0, emergency=True)
-        assert item.emergency is None, "without a record it is no copy"
+        left: list[QueueItem] = []
+
+        async def drain() -> None:
+            left.extend(await site.publisher.drain(20.0, emergency=True))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain)
+            await tried.wait()
+            mock_clock.jump(21)
+        assert [item.emergency for item in left] == [None], "without a record it is no copy"
         assert len(place.objects) == 1
         place.before = lambda _key: None
     async with site_in(tmp_path, place=place) as site:
@@ -260,43 +290,46 @@ async def test_a_copy_whose_record_never_came_is_taken_away_too(
 async def test_a_second_drain_copies_only_what_changed(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = 0.05
-    async with site_in(tmp_path) as site:
+    async with site_in(tmp_path, gone=gone) as site:
         site.tier.before = away
         await write_file(site.spool, "show/a.exr", b"body")
-        await site.publisher.drain(20.0, emergency=True)
+        await drain_into_place(site, mock_clock)
         sent = len(site.place.puts)
         await write_file(site.spool, "show/b.exr", b"other")
-        left = await site.publisher.drain(20.0, emergency=True)
-        assert all(item.emergency for item in left)
+        await drain_into_place(site, mock_clock)
         assert len(site.place.puts) == sent + 2
 
 
 async def test_a_renamed_output_has_a_record_of_its_new_name(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = 0.05
-    async with site_in(tmp_path) as site:
+    async with site_in(tmp_path, gone=gone) as site:
         site.tier.before = away
-        await write_file(site.spool, "show/n.txt", b"body", immutable=False)
-        await site.publisher.drain(20.0, emergency=True)
+        entry = await write_file(site.spool, "show/n.txt", b"body", immutable=False)
+        await drain_into_place(site, mock_clock)
         await site.spool.rename("show/n.txt", "show/m.txt", terms("m.txt", immutable=False))
-        await site.publisher.drain(20.0, emergency=True)
-        assert records(site) == {"show/m.txt": False}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: site.publisher.drain(20.0, emergency=True))
+            await site.until(lambda: records(site) == {"show/m.txt": False})
+            await site.until(
+                lambda: [one.path for one in entry.emergency if one.done] == [entry.path]
+            )
+            mock_clock.jump(21)
 
 
 async def test_an_emergency_place_that_fails_does_not_stop_the_drain(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    mock_clock.autojump_threshold = 0.05
-    async with site_in(tmp_path) as site:
+    async with site_in(tmp_path, place=FakeTier(EMERGENCY)) as site:
         site.tier.before = refused
         site.place.before = refused
-        await write_file(site.spool, "show/a.exr", b"body")
+        entry = await write_file(site.spool, "show/a.exr", b"body")
+        await site.until(lambda: entry.state is State.FAILED)
         (item,) = await site.publisher.drain(20.0, emergency=True)
         assert item.emergency is None
         assert len(site.place.puts) == 3
         assert site.metrics.snapshot()["shotfs_emergency_copies_total{outcome=failed}"] == 3
+        assert mock_clock.current_time() == 0
 
 
 def test_any_node_name_is_one_element_of_a_key() -> None:
