@@ -33,6 +33,11 @@ TIER_SECONDS_BUCKETS = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0,
 )  # fmt: skip
 
+PUBLISH_SECONDS_BUCKETS = (
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0,
+)  # fmt: skip
+"""From a small file to 100 GB over a slow line."""
+
 LOOP_LAG_SECONDS_BUCKETS = (
     0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0,
 )  # fmt: skip
@@ -213,6 +218,37 @@ class Metrics:
         self.spool_files = self._gauges("shotfs_spool_files", "Files in the spool.", "state")
         self.published = self._counters(
             "shotfs_published", "Outputs that left the queue.", "outcome"
+        )
+        self.publish_failures = self._counters(
+            "shotfs_publish_failures",
+            "Uploads that failed: permission, conflict, policy, unavailable, corrupt, full, disk,"
+            " other.",
+            "class",
+        )
+        self.publish_seconds = self._histograms(
+            "shotfs_publish_seconds",
+            "How long one output took: seal (hashing), upload (with verifying).",
+            PUBLISH_SECONDS_BUCKETS,
+            "step",
+        )
+        self.uploads_in_flight = self._gauge(
+            "shotfs_uploads_in_flight", "Uploads of outputs that are under way."
+        )
+        self.upload_bytes = self._counter(
+            "shotfs_upload_bytes", "Bytes of outputs that arrived in an origin."
+        )
+        self.queue_bytes = self._gauges(
+            "shotfs_queue_bytes", "Bytes of outputs that are not in the origin.", "state"
+        )
+        self.queue_files = self._gauges(
+            "shotfs_queue_files", "Outputs that are not in the origin.", "state"
+        )
+        self.queue_oldest_seconds = self._gauge(
+            "shotfs_queue_oldest_seconds",
+            "How long the oldest output has waited that somebody closed; 0 where none waits.",
+        )
+        self.hooks = self._counters(
+            "shotfs_hooks", "Commands of [hooks]: ok, failed, timeout, dropped.", "event", "outcome"
         )
 
         self.draining = self._gauge("shotfs_draining", "1 while this node drains in order to end.")

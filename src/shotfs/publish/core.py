@@ -27,6 +27,7 @@ from shotfs.publish.data_files import (
     sync_data,
 )
 from shotfs.publish.entry import Content, SpoolEntry
+from shotfs.publish.happenings import Happening, Tell, nobody
 from shotfs.publish.journal import Journal
 from shotfs.publish.lending import Lending
 from shotfs.publish.rival import Rival
@@ -56,6 +57,7 @@ class Core:
         directory: of the spool.
         identity: random text, made with the spool.
         next_serial: the next one to give; below `serial_mark`, which is journalled.
+        tell: told what becomes of outputs.
     """
 
     directory: str
@@ -66,6 +68,7 @@ class Core:
     lending: Lending
     next_serial: int
     serial_mark: int
+    tell: Tell = nobody
     disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))
     hashing: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(HASH_THREADS)
@@ -349,6 +352,7 @@ class Core:
             )
             self.table.discard(entry)
             self.table.set_aside(entry)
+        self.tell(Happening.CONFLICT, entry)
 
     def forget_objects(self, entry: SpoolEntry, path: str) -> None:
         """Note that what *entry* was renamed from *path* for is gone, or is not to go any more."""

@@ -20,6 +20,7 @@ from shotfs.publish.states import State
 from shotfs.tiers.base import Revision, Span
 
 if TYPE_CHECKING:
+    from shotfs.publish.attempts import Attempt, Failure
     from shotfs.publish.rival import Rival
 
 TRIED_MAX = 16
@@ -163,6 +164,8 @@ class SpoolEntry:
         error: why it is quarantined or failed, or why the last upload did not succeed.
         rival: what the origin has in its place, if it is quarantined for that.
         attempts: uploads begun since the seal or the start.
+        history: how uploads of it ended since the start, oldest first; bounded.
+        told: the failure that somebody outside was told of last.
         open_handles: handles of all kinds.
         writers: handles that may write.
         lent: handles through which the kernel reads and writes without us (`lending`).
@@ -211,6 +214,8 @@ class SpoolEntry:
     error: str | None = None
     rival: Rival | None = None
     attempts: int = 0
+    history: tuple[Attempt, ...] = ()
+    told: Failure | None = None
     open_handles: int = 0
     writers: int = 0
     lent: int = 0

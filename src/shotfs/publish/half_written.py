@@ -14,6 +14,7 @@ import trio
 from shotfs.publish import rows
 from shotfs.publish.core import Core, log, now_ns
 from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.happenings import Happening
 from shotfs.publish.states import Event, State
 
 KILLED = "partial: its writer was killed before it closed the file"
@@ -67,3 +68,4 @@ async def _set_aside(core: Core, entry: SpoolEntry) -> None:
     core.table.set_aside(entry)
     await trio.to_thread.run_sync(os.rename, old_path, core.data_path(entry), limiter=core.disk)
     log.warning("%s is not published: %s", entry.path, entry.error)
+    core.tell(Happening.FAILED, entry)

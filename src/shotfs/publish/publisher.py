@@ -17,10 +17,12 @@ from shotfs.config import NetworkSettings
 from shotfs.digest import Digest
 from shotfs.errors import OutputBusy, PublishConflict, ShotfsError, Stale
 from shotfs.observe.metrics import Metrics
+from shotfs.publish.attempts import Attempt, failure_of, with_attempt
 from shotfs.publish.core import now_ns
 from shotfs.publish.draining import Draining
 from shotfs.publish.emergency import EmergencyPlace
 from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.happenings import Happening
 from shotfs.publish.queue_item import QueueItem, item_of
 from shotfs.publish.removal import Removed, Remover
 from shotfs.publish.schedule import Schedule
@@ -140,7 +142,7 @@ class Publisher:
             if entry.half_written or entry.pristine:
                 raise Stale(f"{entry.path}: nobody has written it to its end")
             if entry.state is State.OPEN and not entry.unlinked:
-                await self._core.seal(entry)
+                await self._seal(entry)
                 entry.finished_handles += 1
         try:
             return await self._publish_once(entry)
@@ -336,7 +338,7 @@ class Publisher:
         if entry.state is State.OPEN:
             async with entry.lock:
                 if self._may_seal(entry):
-                    await self._core.seal(entry)
+                    await self._seal(entry)
         if entry.state in (State.SEALED, State.FAILED) and not entry.unlinked:
             await self._publish(entry)
         if entry.state is State.PUBLISHED:
@@ -346,10 +348,15 @@ class Publisher:
         closed = entry.writers == 0 and not entry.half_written
         return entry.state is State.OPEN and closed and not entry.unlinked
 
+    async def _seal(self, entry: SpoolEntry) -> None:
+        began_s = trio.current_time()
+        await self._core.seal(entry)
+        self._metrics.publish_seconds["seal"].observe(trio.current_time() - began_s)
+
     async def _publish(self, entry: SpoolEntry) -> Revision:
         entry.retry_at = None
         try:
-            revision = await self._uploader.upload(entry)
+            revision = await self._attempt(entry)
         except PublishConflict as error:
             log.warning("conflict: %s: %s", entry.path, error.message)
             if self._conflict is not None and entry.state is State.QUARANTINED:
@@ -362,6 +369,33 @@ class Publisher:
                 await self._announce(entry, revision)
         return revision
 
+    async def _attempt(self, entry: SpoolEntry) -> Revision:
+        """Upload once, and remember how that ended."""
+        began_ns, began_s = now_ns(), trio.current_time()
+        error: ShotfsError | None = None
+        self._metrics.uploads_in_flight.inc()
+        try:
+            revision = await self._uploader.upload(entry)
+            self._metrics.upload_bytes.inc(revision.size_bytes)
+            entry.told = None
+        except Stale:
+            raise  # nothing was tried, or it ended because somebody wrote on
+        except ShotfsError as failed:
+            error = failed
+            self._metrics.publish_failures[failure_of(failed)].inc()
+            raise
+        else:
+            return revision
+        finally:
+            self._metrics.uploads_in_flight.dec()
+            seconds = trio.current_time() - began_s
+            self._metrics.publish_seconds["upload"].observe(seconds)
+            if error is not None or entry.revision is not None:
+                failure = None if error is None else failure_of(error)
+                message = "" if error is None else error.message
+                attempt = Attempt(began_ns, seconds, failure, message)
+                entry.history = with_attempt(entry.history, attempt)
+
     async def _announce(self, entry: SpoolEntry, revision: Revision) -> None:
         """Journal the success and tell of it. A failure here is repeated by `_retire`."""
         try:
@@ -371,6 +405,7 @@ class Publisher:
             log.warning("%s is published but not recorded yet: %s", entry.path, error.message)
             return
         entry.announced = entry.revision is revision
+        self._core.tell(Happening.PUBLISHED, entry)
 
     def _put_off(self, entry: SpoolEntry, error: ShotfsError) -> None:
         """Plan the next attempt. What heals by itself is tried soon, a refusal once a minute."""
@@ -380,6 +415,12 @@ class Publisher:
         pause_s *= 0.5 + 0.5 * self._jitter()
         entry.retry_at = trio.current_time() + pause_s
         entry.error = error.message
+        failure = failure_of(error)
+        if entry.state is State.OPEN:
+            self._metrics.publish_failures[failure].inc()  # it could not even be hashed
+        if not error.retryable and entry.told is not failure:
+            self._core.tell(Happening.FAILED, entry)
+            entry.told = failure  # not again at each attempt
         self._metrics.published["retried" if error.retryable else "refused"].inc()
         log.warning("%s is not published yet: %s", entry.path, error.message)
 

@@ -39,6 +39,7 @@ from shotfs.publish.entry import (
     load_revision,
     load_terms,
 )
+from shotfs.publish.happenings import Happening, Tell, nobody
 from shotfs.publish.journal import Journal, open_journal
 from shotfs.publish.lending import Lending
 from shotfs.publish.rival import load_error
@@ -65,9 +66,15 @@ class _DataFile:
 
 @asynccontextmanager
 async def open_spool(
-    settings: SpoolSettings, directory: str, metrics: Metrics
+    settings: SpoolSettings, directory: str, metrics: Metrics, tell: Tell = nobody
 ) -> AsyncIterator[Spool]:
     """Open the spool in *directory*, made if it is missing, and recover what a crash left.
+
+    Args:
+        settings: its limits.
+        directory: where it lies.
+        metrics: counts files and bytes.
+        tell: told what becomes of outputs, of those too that are found to be partial now.
 
     Raises:
         CacheUnsafe: others can write the directory, or it is not ours.
@@ -90,7 +97,7 @@ async def open_spool(
             lending = Lending(
                 directory, settings.bytes_max, settings.free_bytes_min, table, obstacle=obstacle
             )
-            core = Core(directory, "", table, journal, room, lending, next_serial=0, serial_mark=0)
+            core = Core(directory, "", table, journal, room, lending, 0, 0, tell=tell)
             await _recover(core)
             yield Spool(core)
         finally:
@@ -188,6 +195,7 @@ def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, wri
         entry.error = problem
         entry.ctime_ns = now_ns()  # it is kept for spool.scratch_ttl_s from now
         core.journal.post(rows.flushed(entry, writing=True), rows.state_changed(entry))
+        core.tell(Happening.FAILED, entry)
     if entry.state is State.QUARANTINED or problem is not None:
         entry.aside = entry.state is not State.QUARANTINED
         core.table.set_aside(entry)
@@ -255,6 +263,7 @@ def _keep_orphan(core: Core, serial: int, data: _DataFile) -> None:
     core.table.charge(entry.size_bytes)
     core.table.set_aside(entry)
     core.journal.post(rows.flushed(entry, writing=True))
+    core.tell(Happening.FAILED, entry)
 
 
 # --- in a thread ---------------------------------------------------------------------------------

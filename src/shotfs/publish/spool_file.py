@@ -16,6 +16,7 @@ from shotfs.errors import InvalidArgument, NotPermitted, ShotfsError
 from shotfs.publish import half_written
 from shotfs.publish.core import Core, log, now_ns, translated
 from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.happenings import Happening
 from shotfs.publish.states import Event, State
 from shotfs.tiers.base import Span
 
@@ -270,6 +271,7 @@ class SpoolFile:
             if entry.state is State.OPEN:
                 self._core.table.apply(entry, Event.FAIL)
             entry.error = reason
+            self._core.tell(Happening.FAILED, entry)
 
     def _open_descriptor(self) -> int:
         if self._descriptor < 0:
