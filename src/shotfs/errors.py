@@ -284,6 +284,12 @@ class ReadOnly(FilesystemError):
     errno = _errno.EROFS
 
 
+class NodeLeaves(FilesystemError):
+    """This node drains because it goes away, and takes no new work."""
+
+    errno = _errno.ESHUTDOWN
+
+
 class IsADirectory(FilesystemError):
     """A file operation on a directory."""
 

@@ -70,7 +70,7 @@ def run_mount(
             fix="mount with --read-only too (mount.read_only), or without --zero-upcall",
         )
 
-    async def serve(node: Node) -> None:
+    async def serve(node: Node) -> int:
         mount = Mount(
             node.filesystem,
             node.settings.mount,
@@ -92,6 +92,7 @@ def run_mount(
             nursery.start_soon(specs.run)
             await _start_around(nursery, node, service)
             ready()
+        return service.leaving.exit_code
 
     return _run(loaded, serve, read_only=read_only)
 
@@ -99,7 +100,7 @@ def run_mount(
 def run_serve(loaded: Loaded, *, ready: Callable[[], None]) -> int:
     """Serve the control socket without a mount until told to stop. As `run_mount` otherwise."""
 
-    async def serve(node: Node) -> None:
+    async def serve(node: Node) -> int:
         async with trio.open_nursery() as nursery:
             specs = watch_specs(node, None)
             service = NodeService(node, None, nursery.cancel_scope.cancel, specs)
@@ -109,17 +110,18 @@ def run_serve(loaded: Loaded, *, ready: Callable[[], None]) -> int:
             nursery.start_soon(specs.run)
             await _start_around(nursery, node, service)
             ready()
+        return service.leaving.exit_code
 
     return _run(loaded, serve, read_only=False)
 
 
-def _run(loaded: Loaded, serve: Callable[[Node], Awaitable[None]], *, read_only: bool) -> int:
+def _run(loaded: Loaded, serve: Callable[[Node], Awaitable[int]], *, read_only: bool) -> int:
     metrics = Metrics()
     settings = loaded.settings.log
 
-    async def main() -> None:
+    async def main() -> int:
         async with open_node(loaded, metrics, read_only=read_only) as node:
-            await serve(node)
+            return await serve(node)
 
     writer = logs.configure(
         settings.level,
@@ -131,10 +133,9 @@ def _run(loaded: Loaded, serve: Callable[[Node], Awaitable[None]], *, read_only:
     prepare_process()
     with writer:
         try:
-            trio.run(main)
+            return trio.run(main)
         except BaseExceptionGroup as group:
             raise _one(group) from group
-    return 0
 
 
 def _raise_descriptor_limit() -> None:
@@ -159,6 +160,7 @@ async def _start_around(nursery: trio.Nursery, node: Node, service: NodeService)
     )
     nursery.start_soon(loop_lag.watch, node.metrics)
     nursery.start_soon(service.cache.run)
+    nursery.start_soon(service.watch)
     if service.metrics_port is not None:
         nursery.start_soon(service.metrics_port.run)
     gc.collect()
@@ -228,7 +230,7 @@ async def _heed(
         if count > 1:
             scope.cancel()
             return
-        await service.stop(drain=True, deadline_s=SIGNAL_DRAIN_S)
+        service.leaving.begin(signal.Signals(number).name, SIGNAL_DRAIN_S)
 
 
 async def _reload_specs(service: NodeService, wanted: trio.MemoryReceiveChannel[None]) -> None:

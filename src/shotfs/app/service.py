@@ -13,15 +13,18 @@ from typing import Any
 import trio
 
 from shotfs.app.cache import NodeCache
+from shotfs.app.inhibitor import Inhibitor, command_of, obstacle
+from shotfs.app.leaving import Leaving
 from shotfs.app.node import Node
 from shotfs.app.publishing import NodePublishing
+from shotfs.app.preemption import Notice, PreemptionWatch
 from shotfs.app.versions import NodeVersions
+from shotfs.app.rescuing import rescue
 from shotfs.cache.inspect import LimitReport
 from shotfs.config.addresses import parse_address
 from shotfs.control.metrics_port import MetricsPort
 from shotfs.fuse.mount import Mount
 from shotfs.namespace import SpecWatch
-from shotfs.observe.notify import STOPPING, notify
 from shotfs.tiers.breaker import Reachability
 
 
@@ -37,13 +40,13 @@ class NodeService:
     Attributes:
         metrics_port: serves the metrics over TCP; None where nobody wants that.
     """
+        leaving: how it ends.
 
     def __init__(
         self, node: Node, mount: Mount | None, end: Callable[[], None], specs: SpecWatch
     ) -> None:
         self._node = node
         self._mount = mount
-        self._end = end
         self._specs = specs
         self._versions = NodeVersions(node, mount)
         self._publishing = NodePublishing(node)
@@ -53,9 +56,13 @@ class NodeService:
             None if listen is None else MetricsPort(parse_address(listen), self.metrics_text)
         )
         self._started_s = time.monotonic()
-        self._state = "serving"
-        self._stopping = trio.Event()
-        self._drain_s: float | None = None
+        self.leaving = Leaving(node, end)
+        settings = node.settings.preemption
+        self._preemption = PreemptionWatch(settings, node.metrics, self._noticed)
+        self._inhibitor: Inhibitor | None = None
+        if settings.inhibit != "off" and obstacle() is None:
+            waits = node.publisher.waits
+            self._inhibitor = Inhibitor(command_of(settings.inhibit), waits)
 
     @property
     def versions(self) -> NodeVersions:
@@ -78,7 +85,7 @@ class NodeService:
         """Return what the service is and how it is, from memory."""
         node, mount = self._node, self._mount
         return {
-            "state": self._state,
+            "state": self.leaving.state,
             "version": version("shotfs"),
             "pid": os.getpid(),
             "node": node.settings.node.name,
@@ -101,6 +108,7 @@ class NodeService:
         stats = self._node.cache.stats()
         opens = stats.hits + stats.misses
         return {
+            "leaving": self._leaving_status(),
             **asdict(stats),
             "hit_ratio": round(stats.hits / opens, 4) if opens else None,
             "eviction": self._node.settings.cache.eviction,
@@ -125,26 +133,34 @@ class NodeService:
         """Free bytes of the cache."""
         return await self._node.cache.evict(bytes_wanted)
 
-    async def drain(self, deadline_s: float) -> Sequence[Any]:
-        """Publish what is in the spool; return what remains."""
-        return await self._node.publisher.drain(deadline_s)
+    async def drain(
+        self, deadline_s: float, *, emergency: bool = False, stop: bool = False
+    ) -> Sequence[Any]:
+        """Publish what is in the spool; see `control.service.Service.drain`."""
+        return await self.leaving.drain(deadline_s, emergency=emergency, stop=stop)
+
+    async def rescue(self, url: str | None, node: str | None, *, dry_run: bool) -> Sequence[Any]:
+        """Publish what other nodes left; see `control.service.Service.rescue`."""
+        return await rescue(self._node, url, node, dry_run=dry_run)
 
     async def stop(self, drain: bool, deadline_s: float) -> None:
         """Begin to stop; see `control.service.Service.stop`."""
-        if self._stopping.is_set():
-            return
-        self._drain_s = deadline_s if drain else None
-        self._state = "draining" if drain else "stopping"
-        self._stopping.set()
+        self.leaving.begin("it was told to stop", deadline_s if drain else None)
 
     async def run(self) -> None:
-        """Wait for `stop`, drain if asked to, then end the service."""
-        await self._stopping.wait()
-        notify(STOPPING)
-        if self._drain_s is not None:
-            await self._node.publisher.drain(self._drain_s)
-        self._state = "stopping"
-        self._end()
+        """Wait until it shall end, drain if asked to, then end the service."""
+        await self.leaving.run()
+
+    async def watch(self) -> None:
+        """Watch for notices that this node is taken away, and hold shutdowns up; for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._preemption.run)
+            if self._inhibitor is not None:
+                nursery.start_soon(self._inhibitor.run)
+
+    def _noticed(self, notice: Notice) -> None:
+        drain_s = self._node.settings.preemption.deadline_s or notice.drain_s
+        self.leaving.begin(f"preempted: {notice.source} says {notice.what}", drain_s)
 
     # --- helpers ---------------------------------------------------------------------------------
 
@@ -178,6 +194,15 @@ class NodeService:
                 "bytes",
                 "bytes_max",
                 "files",
+    def _leaving_status(self) -> Mapping[str, Any]:
+        inhibitor = self._inhibitor
+        return {
+            "reason": self.leaving.reason or None,
+            "preemption": self._preemption.status(),
+            "emergency": self._node.settings.spool.emergency,
+            "holds_shutdown": inhibitor is not None and inhibitor.held,
+        }
+
                 "hits",
                 "misses",
                 "streams",

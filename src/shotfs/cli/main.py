@@ -32,6 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "mount": Entry("shotfs.cli.mount", SERVICE, "Mount the shows and return when they are there."),
     "unmount": Entry("shotfs.cli.mount", SERVICE, "Publish what is left, then unmount."),
     "serve": Entry("shotfs.cli.mount", SERVICE, "Run the same service without a mount."),
+    "drain": Entry("shotfs.cli.drain", SERVICE, "Publish what is left now, before a node goes."),
     "status": Entry("shotfs.cli.status", SERVICE, "Show what the running service is doing."),
     "top": Entry("shotfs.cli.top", SERVICE, "Show what the service is doing now, live."),
     "why": Entry("shotfs.cli.why", SERVICE, "Say why a file is slow, and where its bytes are."),
@@ -84,7 +85,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 not in order, 2 usage, 3 configuration or specification invalid, "
     "4 service not running, 5 mount or unmount failed, 6 origin unreachable or refused, "
-    "7 not permitted, 70 internal error.",
+    "7 not permitted, 8 outputs remain on this node, 9 outputs remain but have an emergency copy, "
+    "70 internal error.",
 )
 
 

@@ -64,6 +64,10 @@ class ExitCode(IntEnum):
     """An origin cannot be reached, or refused."""
     NOT_PERMITTED = 7
     """You may not do this."""
+    OUTPUTS_REMAIN = 8
+    """After a drain: outputs are on this node only."""
+    OUTPUTS_COPIED = 9
+    """After a drain: outputs are not in the origin; all have a copy in the emergency place."""
     INTERNAL = 70
     """A mistake in shotfs itself; the message names the log with the details."""
     INTERRUPTED = 130

@@ -19,6 +19,7 @@ from shotfs.config.addresses import parse_address
 from shotfs.config.mistake import Mistake
 from shotfs.config.moments import parse_moment
 from shotfs.config.network_models import NetworkSettings, OriginPrefix, OriginSettings
+from shotfs.config.preemption_models import PreemptionSettings
 from shotfs.config.section import LocalPath, Section, plain_path
 from shotfs.config.storage_models import CacheSettings, SpoolSettings
 from shotfs.config.units import GIB, KIB, MIB, Seconds, SizeBytes
@@ -312,6 +313,7 @@ class Settings(Section):
     control: ControlSettings = Field(default_factory=ControlSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     shows: dict[ShowName, ShowSettings] = Field(
+    preemption: PreemptionSettings = Field(default_factory=PreemptionSettings)
         default_factory=dict, max_length=1000, description="The shows, by directory name."
     )
     origins: dict[OriginPrefix, OriginSettings] = Field(

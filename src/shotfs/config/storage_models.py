@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from shotfs.config.network_models import OriginPrefix
 from shotfs.config.section import LocalPath, Section
 from shotfs.config.units import GIB, KIB, MIB, Seconds, SizeBytes
 
@@ -93,4 +94,12 @@ class SpoolSettings(Section):
         gt=0,
         description="How long, in seconds, an untouched scratch file (*.tmp, lock files) is kept."
         " A day outlives the longest frame.",
+    )
+    emergency: OriginPrefix | None = Field(
+        default=None,
+        examples=["gs://studio-rescue/spool", "file:///mnt/filer/shotfs-rescue"],
+        max_length=1024,
+        description="Root URL where a drain copies what cannot reach its origin before this node"
+        " goes: another bucket, or a peer's disk. `shotfs publish rescue` on any node publishes it"
+        " from there. Must not lie below an origin of a show. Default: nothing is copied.",
     )

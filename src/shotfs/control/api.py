@@ -8,7 +8,8 @@
 | GET /v1/queue?limit=1000                   | change | {count, items}                           |
 | POST /v1/cache/evict {bytes: n or null}    | change | what was freed                           |
 | POST /v1/specs/reload {shows: [name, ...]} | change | {shows: what was found of each}          |
-| POST /v1/drain {deadline_s}                | change | {count, items} of what remains           |
+| POST /v1/drain {deadline_s, emergency, stop} | change | {count, items} of what remains         |
+| POST /v1/rescue {url, node, dry_run}       | change | {count, items}: what became of each      |
 | POST /v1/stop {drain, deadline_s}          | change | {stopping: true}, before it has ended    |
 
 `version_api` has the endpoints of versions and their aliases, `cache_api` those of the cache and of
@@ -32,10 +33,12 @@ from shotfs.control.access import Right
 from shotfs.control.requests import (
     answer,
     deadline_of,
+    flag_of,
     http_error,
     items_answer,
     read_body,
     route,
+    text_of,
     whole_number,
 )
 from shotfs.control.service import Service
@@ -59,6 +62,7 @@ def application(service: Service) -> Application:
             route("POST", "/v1/cache/evict", Right.CHANGE, endpoints.evict),
             route("POST", "/v1/specs/reload", Right.CHANGE, endpoints.reload_specs),
             route("POST", "/v1/drain", Right.CHANGE, endpoints.drain),
+            route("POST", "/v1/rescue", Right.CHANGE, endpoints.rescue),
             route("POST", "/v1/stop", Right.CHANGE, endpoints.stop),
             *version_api.routes(service.versions),
             *cache_api.routes(service.cache),
@@ -104,11 +108,21 @@ class _Endpoints:
         return answer({"shows": list(await self._service.reload_specs(shows))})
 
     async def drain(self, request: Request) -> Response:
-        body = await read_body(request, {"deadline_s"})
-        remains = await self._service.drain(deadline_of(body))
+        body = await read_body(request, {"deadline_s", "emergency", "stop"})
+        emergency = flag_of(body, "emergency", default=False)
+        stop = flag_of(body, "stop", default=False)
+        remains = await self._service.drain(deadline_of(body), emergency=emergency, stop=stop)
         return await items_answer(remains, QUEUE_ITEMS_MAX)
 
     async def stop(self, request: Request) -> Response:
+    async def rescue(self, request: Request) -> Response:
+        body = await read_body(request, {"url", "node", "dry_run"})
+        url = text_of("url", body.get("url"), default="") or None
+        node = text_of("node", body.get("node"), default="") or None
+        dry_run = flag_of(body, "dry_run", default=False)
+        found = await self._service.rescue(url, node, dry_run=dry_run)
+        return await items_answer(found, QUEUE_ITEMS_MAX)
+
         body = await read_body(request, {"drain", "deadline_s"})
         drain = body.get("drain", True)
         if not isinstance(drain, bool):

@@ -41,6 +41,14 @@ DRAIN_SLACK_S = 15.0
 """How much longer than its deadline a drain may take to answer."""
 
 
+DOWNLOAD_IDLE_S = 120.0
+"""How long a download may stand still."""
+
+DOWNLOAD_BLOCK_BYTES = 1024 * 1024
+
+RESCUE_TIMEOUT_S = 3600.0
+"""How long a rescue may take: it reads and sends whatever a node could not send."""
+
 class Client:
     """A connection to the service on the socket *path*; a context manager.
 
@@ -107,11 +115,19 @@ class Client:
         answer = self._json("POST", "/v1/specs/reload", {"shows": list(shows)}, RELOAD_TIMEOUT_S)
         return list(answer["shows"])
 
-    def drain(self, deadline_s: float) -> dict[str, Any]:
-        """Publish what is in the spool; return {count, items} of what remains."""
-        return self._json(
-            "POST", "/v1/drain", {"deadline_s": deadline_s}, deadline_s + DRAIN_SLACK_S
-        )
+    def drain(
+        self, deadline_s: float, *, emergency: bool = False, stop: bool = False
+    ) -> dict[str, Any]:
+        """Publish what is in the spool; return {count, items} of what remains
+        (`control.service.Service.drain`).
+        """
+        body = {"deadline_s": deadline_s, "emergency": emergency, "stop": stop}
+        return self._json("POST", "/v1/drain", body, deadline_s + DRAIN_SLACK_S)
+
+    def rescue(self, url: str | None, node: str | None, *, dry_run: bool) -> dict[str, Any]:
+        """Publish what nodes left in an emergency place; return {count, items}."""
+        body = {"url": url, "node": node, "dry_run": dry_run}
+        return self._json("POST", "/v1/rescue", body, RESCUE_TIMEOUT_S)
 
     def why(self, path: str) -> dict[str, Any]:
         """Return what *path* (relative to the mount) is, and what it waits for."""

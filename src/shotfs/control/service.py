@@ -81,8 +81,35 @@ class Service(Protocol):
         """
         ...
 
-    async def drain(self, deadline_s: float) -> Sequence[Any]:
-        """Publish what is in the spool; return what remains after *deadline_s*, like `queue`."""
+    async def drain(
+        self, deadline_s: float, *, emergency: bool = False, stop: bool = False
+    ) -> Sequence[Any]:
+        """Publish what is in the spool; return what remains after *deadline_s*, like `queue`.
+
+        Args:
+            deadline_s: how long it may take, in seconds.
+            emergency: copy what is left to the emergency place, if there is one. Items then have
+                ``emergency``: where their copy lies, or None.
+            stop: refuse new work from now on, wait for open writers, too, and end afterwards. It
+                implies *emergency*.
+        """
+        ...
+
+    async def rescue(self, url: str | None, node: str | None, *, dry_run: bool) -> Sequence[Any]:
+        """Publish what nodes left in an emergency place.
+
+        Args:
+            url: of the place; None: the one that is configured.
+            node: which left it; None: every one.
+            dry_run: only say what would be published.
+
+        Returns:
+            For each record a dataclass or a mapping with ``path``, ``node``, ``serial``,
+            ``size_bytes``, ``outcome`` and ``message``.
+
+        Raises:
+            InvalidArgument: there is no such place.
+        """
         ...
 
     async def stop(self, drain: bool, deadline_s: float) -> None:

@@ -173,6 +173,7 @@ class Publisher:
             await self._remover.remove_old(entry)
 
     async def _publish_once(self, entry: SpoolEntry) -> Revision:
+        await self.forget_copies(entry)  # else a rescue would bring it back
         """Upload, or wait for the upload that `run` has begun."""
         while True:
             if entry.upload is not None:
@@ -222,6 +223,17 @@ class Publisher:
             self._core.table.notify(entry)
 
     def _left(self) -> list[SpoolEntry]:
+    def waits(self) -> bool:
+        """Whether anything is on its way to its origin."""
+        return any(unpublished(entry) for entry in self._spool.entries())
+
+    async def forget_copies(self, entry: SpoolEntry) -> None:
+        """Remove the emergency copies of *entry*, as far as that can be done now."""
+        try:
+            await self._place.forget(entry)
+        except ShotfsError as error:
+            log.warning("%s: its emergency copies stay: %s", entry.path, error.message)
+
         entries = [entry for entry in self._spool.entries() if unpublished(entry)]
         entries.extend(self._spool.aside())
         return entries

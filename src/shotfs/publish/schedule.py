@@ -66,7 +66,7 @@ class Schedule:
 
     def _push_due(self, entry: SpoolEntry, due: float) -> None:
         priority = 0 if entry.terms is None else entry.terms.priority
-        order = (due, entry.size_bytes)
+        order: tuple[float, float] = (due, entry.size_bytes)
         if self._smallest_first:
             order = (entry.remaining_bytes, due)
         heapq.heappush(self._due, (-priority, *order, entry.serial, entry, due))

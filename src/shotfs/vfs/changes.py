@@ -71,6 +71,7 @@ class Changes:
             NoTemplate, ReadOnly: the specification has no such directory, or nobody writes there.
         """
         match = self._terms.writable_directory(path)
+        self._terms.gate.check(path)
         await self._must_be_free(path)
         await self._terms.check_unsealed(path)
         owner = self._terms.owner_of_directory(match, caller, mode)
@@ -85,6 +86,7 @@ class Changes:
             NoTemplate, ReadOnly: no template has such a file or directory, or nobody writes it.
         """
         self._check_symlink(path)
+        self._terms.gate.check(path)
         await self._must_be_free(path)
         await self._terms.check_unsealed(path)
         entry = await self._spool.symlink(path, target, uid=caller.uid, gid=caller.gid)
@@ -390,6 +392,7 @@ class Changes:
         if handle is not None and handle.file.writable:
             await handle.truncate(size_bytes)
             return
+        self._terms.gate.check(entry.path)
         await self._spool.truncate(entry, size_bytes)
         self._files.writer_came(entry)
 

@@ -202,11 +202,13 @@ class Files:
             PathExists: O_EXCL, and it exists.
             NoTemplate, ReadOnly, PublishedImmutable, IsADirectory, SpoolFull.
         """
+            NodeLeaves: this node takes no new work.
         resolution = self._terms.writable_file(path)
         node = await self._finder.find(path)
         if not isinstance(node, Missing):
             return await self._open_existing(node, flags, caller)
         await self._terms.check_unsealed(path)
+        self._terms.gate.check(path)
         owner = self._terms.owner_of_file(resolution.template.policy, caller, mode)
         file = await self._spool.create(
             path,
@@ -248,6 +250,7 @@ class Files:
                 await self._terms.check_unsealed(node.path)
         file = await self._spool.open(node.entry, writable=writable)
         if writable:
+            self._terms.gate.check(node.path)
             self.writer_came(node.entry)
         if writable and flags & os.O_TRUNC and (node.entry.size_bytes or node.entry.pristine):
             try:
@@ -302,6 +305,7 @@ class Files:
         await self._copies.do(node.path, lambda: self._copy(node, resolution, truncate=truncate))
 
     async def _copy(self, node: Published, resolution: Resolution, *, truncate: bool) -> None:
+        self._terms.gate.check(node.path)
         path, revision = node.path, node.entry.revision
         if self._spool.get(path) is not None:
             return  # somebody was faster

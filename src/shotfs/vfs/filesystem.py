@@ -24,7 +24,7 @@ from shotfs.namespace.viewed import Lookup
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Durability
 from shotfs.publish import Kind as EntryKind
-from shotfs.publish import Publisher, Spool
+from shotfs.publish import Publisher, PublishTerms, Spool
 from shotfs.tiers.base import Revision
 from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller, Change, next_identity, revision_identity
@@ -49,6 +49,7 @@ from shotfs.vfs.xattrs import ExtendedAttributes
 BLOCK_BYTES = 4096
 
 
+from shotfs.vfs.work_gate import WorkGate
 @dataclass(frozen=True, slots=True)
 class Space:
     """What df shows: how much can still be written, and how much there is in all.
@@ -103,6 +104,7 @@ class FileSystem:
         *,
         namespace: Lookup,
         aliases: Aliases,
+        gate: closed while this node takes no new work.
         versions: Versions,
         cache: Cache,
         spool: Spool,
@@ -131,7 +133,8 @@ class FileSystem:
             # Looked up, then created: both must end before the request does.
             unseen_wait_s=settings.mount.request_deadline_s / 4,
         )
-        terms = Terms(
+        self.gate = WorkGate(metrics)
+        terms = self._terms = Terms(
             self._finder,
             read_only=read_only,
             durability=Durability.ORIGIN if settings.node.preemptible else Durability.NODE,
@@ -147,6 +150,8 @@ class FileSystem:
             askers=askers,
             cache=cache,
             spool=spool,
+            site=settings.node.site,
+            gate=self.gate,
             tiers=tiers,
             publisher=publisher,
             metrics=metrics,
@@ -236,6 +241,14 @@ class FileSystem:
 
     async def attributes(self, path: str) -> Attributes:
         """Return what stat shows of *path*.
+    def output_terms(self, path: str, base: Revision | None) -> PublishTerms:
+        """Return under which terms the output *path*, which replaces *base*, is published here.
+
+        Raises:
+            ReadOnly, NoTemplate, NotPermitted: it may not be written here.
+        """
+        return self._terms.of(path, self._terms.writable_file(path), base)
+
 
         Raises:
             PathNotFound: there is nothing.

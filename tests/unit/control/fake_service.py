@@ -190,7 +190,13 @@ class FakeService:
         self.calls.append(("reload_specs", list(shows)))
         return [{"show": name, "outcome": "unchanged"} for name in shows or ("ant",)]
 
-    async def drain(self, deadline_s: float) -> Sequence[Any]:
+    async def rescue(self, url: str | None, node: str | None, *, dry_run: bool) -> Sequence[Any]:
+        self.calls.append(("rescue", url, node, dry_run))
+        return [{"path": "ant/a.exr", "node": "n", "outcome": "published"}]
+
+    async def drain(
+        self, deadline_s: float, *, emergency: bool = False, stop: bool = False
+    ) -> Sequence[Any]:
         self.calls.append(("drain", deadline_s))
         if self.hang is not None:
             await self.hang.wait()

@@ -34,6 +34,7 @@ class Line:
         limits: of the origin.
         bytes_in_flight: of those under way.
         under_way: requests that were granted, by when they were.
+        held: classes of which nothing is granted.
     """
 
     def __init__(self, origin: str, limits: OriginLimits) -> None:
@@ -44,6 +45,7 @@ class Line:
         # Those that left their queue (given up, moved up) stay in the heap until they are met.
         self._heaps: dict[FetchClass, list[tuple[int, Slot]]] = {one: [] for one in FetchClass}
         self._waiting: dict[FetchClass, set[Slot]] = {one: set() for one in FetchClass}
+        self.held: frozenset[FetchClass] = frozenset()
         self._owed = dict.fromkeys(SHARES, 0.0)
 
     @property
@@ -94,7 +96,7 @@ class Line:
         """Return who goes next: who is due, else the oldest of the most urgent class."""
         first: Slot | None = None
         for fetch_class in FetchClass:
-            head = self.head(fetch_class)
+            head = None if fetch_class in self.held else self.head(fetch_class)
             if head is not None:
                 if self.is_due(head):
                     return head

@@ -28,6 +28,9 @@ LATENCY_BYTES_MAX = MIB
 """Requests up to here wait for answers rather than for bandwidth: many of them at once are of use
 also where a few large ones fill the link."""
 
+AHEAD_OF_READERS = frozenset({FetchClass.LOOKAHEAD, FetchClass.PREWARM})
+"""Classes that nobody is blocked on."""
+
 
 class FetchScheduler:
     """Bounds requests per origin, and bytes of each origin and over all origins.
@@ -76,6 +79,7 @@ class FetchScheduler:
         self._shapers: dict[str, Shaper] = {}
         self._serials = count()
         self._bytes_in_flight = 0
+        self._uploads_first = False
 
     @property
     def bytes_in_flight(self) -> int:
@@ -146,6 +150,16 @@ class FetchScheduler:
     def bandwidth_bytes_per_s(self, origin: str) -> int | None:
         """Return what *origin* may move in a second now; None: there is no limit."""
         return self._shaper(self._line(origin)).bytes_per_s
+
+    def favour_uploads(self) -> None:
+        """Grant nothing ahead of readers any more, and uploads on all connections.
+
+        Who waits ahead of readers is granted when a reader comes to wait for it (`Slot.promote`).
+        """
+        self._uploads_first = True
+        for line in self._lines.values():
+            line.held = AHEAD_OF_READERS
+        self._grant()
 
     # --- for slots (slot.Desk) -------------------------------------------------------------------
 
@@ -249,7 +263,7 @@ class FetchScheduler:
         if slot.fetch_class is FetchClass.DEMAND or line.is_due(slot):
             return all_of_them
         if slot.fetch_class is FetchClass.PUBLISH:
-            return max(1, all_of_them // 2)
+            return all_of_them if self._uploads_first else max(1, all_of_them // 2)
         rest = all_of_them - all_of_them // 4
         if slot.fetch_class is FetchClass.LOOKAHEAD or slot.length_bytes <= LATENCY_BYTES_MAX:
             return rest
@@ -278,6 +292,7 @@ class FetchScheduler:
         line = self._lines.get(origin)
         if line is None:
             line = self._lines[origin] = Line(origin, self._limits_of(origin))
+            line.held = AHEAD_OF_READERS if self._uploads_first else frozenset()
         return line
 
     def _meter(self, origin: str) -> PaceMeter:

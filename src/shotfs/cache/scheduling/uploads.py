@@ -29,6 +29,13 @@ class UploadTurns:
         self._scheduler = scheduler
         self._part_bytes = part_bytes
 
+    def hurry(self) -> None:
+        """Let uploads go before all that nobody waits for, on every connection, from now on.
+
+        For a node that leaves: what is fetched ahead will be of no use to it.
+        """
+        self._scheduler.favour_uploads()
+
     @asynccontextmanager
     async def turn(self, origin: str, size_bytes: int, what: str) -> AsyncIterator[None]:
         """Wait for the first turn; the put in the block waits for the others.
