@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
 import signal
 import tempfile
 import time
+from dataclasses import dataclass
 
 from shotfs.digest import Checksums, hash_file
 
@@ -31,6 +33,11 @@ let go of the data file (seen on Linux 6.18, of several in 40 files)."""
 
 LOOKS = 16
 """How many writes must bear different times; all in one tick of a clock that has ticks."""
+
+
+_WRITE = 2  # SYNC_FILE_RANGE_WRITE of <linux/fs.h>; what comes of it the fsync tells
+_sync_file_range = ctypes.CDLL(None, use_errno=True).sync_file_range
+_sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 def create_data(data_path: str, path: str) -> int:
@@ -110,6 +117,42 @@ def sync_closed(data_path: str, descriptor: int | None, stamp: Stamp) -> None:
             os.close(opened)
 
 
+@dataclass(slots=True, eq=False)
+class Unsynced:
+    """A small data file whose fsync the thread of the journal does, with those of others.
+
+    Attributes:
+        data_path: of the file.
+        descriptor: one through which it was written, so that errors of the disk's write-back are
+            seen; None opens the file. It stays open until the journal has answered.
+        stamp: of a lent file at its close; None: it is not lent, or not closed.
+        found: the stamp after the fsync, where there was one before.
+    """
+
+    data_path: str
+    descriptor: int | None
+    stamp: Stamp | None
+    found: Stamp | None = None
+
+    def begin(self) -> None:
+        """Let the disk begin to write."""
+        if self.descriptor is not None:
+            _sync_file_range(self.descriptor, 0, 0, _WRITE)
+
+    def finish(self) -> dict[str, int]:
+        """Fsync it, and with it that it was closed, as far as it still has the same stamp."""
+        if self.stamp is None:
+            if self.descriptor is None:
+                sync_data(self.data_path)
+            else:
+                os.fsync(self.descriptor)
+            return {}
+        sync_closed(self.data_path, self.descriptor, self.stamp)
+        # The kernel may have gone on writing for another descriptor meanwhile.
+        self.found = stamp_of(self.data_path)
+        return {} if self.found == self.stamp else {"writing": 1}
+
+
 def closed_stamp(data_path: str) -> Stamp | None:
     """Return the stamp of `sync_closed`; None where the kernel never wrote the file by itself."""
     try:
@@ -186,6 +229,32 @@ def hash_data(data_path: str, size_bytes: int) -> Checksums:
         return hash_file(descriptor, size_bytes, md5=True, crc32c=True)
     finally:
         os.close(descriptor)
+
+
+def seal_data(
+    data_path: str, size_bytes: int, stamp: Stamp | None, *, immutable: bool
+) -> Checksums | None:
+    """Return all checksums of a data file, which nobody can write any more if it is *immutable*.
+
+    Args:
+        data_path: of the file.
+        size_bytes: that it has.
+        stamp: of a file that the kernel wrote by itself, as it was when it was closed; else None.
+        immutable: take the right to write it away.
+
+    Returns:
+        None if somebody can write it without us at this moment, or did.
+
+    Raises:
+        EOFError: it has not *size_bytes* bytes.
+        OSError: it cannot be read.
+    """
+    if stamp is not None and (has_writers(data_path) or stamp_of(data_path) != stamp):
+        return None
+    checksums = hash_data(data_path, size_bytes)
+    if immutable:
+        os.chmod(data_path, 0o400)
+    return checksums
 
 
 def remove_if_there(data_path: str) -> None:

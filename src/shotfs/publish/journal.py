@@ -2,8 +2,9 @@
 
 Owns `journal.sqlite`. Knows rows and statements, not what they mean. Statements are queued in
 the order in which the event loop decided them and are committed in that order, many in one
-transaction when many wait (group commit): one fsync of the log then serves all of them.
-ADR 0005 says why sqlite and why not diskcache.
+transaction when many wait (group commit): one fsync of the log then serves all of them. Small data
+files that have to be durable before their rows are fsynced here too, one after another.
+ADR 0005 says why sqlite and why not diskcache, ADR 0026 why the fsyncs are here.
 """
 
 from __future__ import annotations
@@ -12,15 +13,23 @@ import contextlib
 import logging
 import os
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 import trio
 
 from shotfs.errors import ShotfsError, SpoolBroken, SpoolFull
+from shotfs.publish.grouped import Groups
+from shotfs.publish.side_threads import SideThreads
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 4
+
+FSYNC_THREADS = 7
+"""That help to fsync a group of small data files."""
 
 _SCHEMA = """
 CREATE TABLE entries (
@@ -73,12 +82,29 @@ class Statement:
     values: dict[str, Value]
 
 
+class Data(Protocol):
+    """A data file that has to be durable before its row is."""
+
+    def begin(self) -> None:
+        """Let the disk begin to write; raises nothing."""
+        ...
+
+    def finish(self) -> Mapping[str, Value]:
+        """Return when it is durable, with values for the statements that only now are known.
+
+        Raises:
+            OSError: it is not durable; the statements are left out.
+        """
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class _Ticket:
     statements: tuple[Statement, ...]
     sync_directory: bool
-    done: bool = False
+    data: Data | None
     error: Exception | None = None
+    unsynced: OSError | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -95,67 +121,77 @@ class Journal:
     data_directory: str
     connection: sqlite3.Connection
     directory_descriptor: int
-    limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
     commits: int = 0
-    _turn: trio.Lock = field(default_factory=trio.Lock)
-    _queue: list[_Ticket] = field(default_factory=list)
+    _groups: Groups[_Ticket] = field(init=False)
+    _fsyncs: SideThreads = field(default_factory=lambda: SideThreads(FSYNC_THREADS))
 
-    async def commit(self, *statements: Statement, sync_directory: bool = False) -> None:
+    def __post_init__(self) -> None:
+        self._groups = Groups("spool journal", self._write)
+
+    async def commit(
+        self, *statements: Statement, sync_directory: bool = False, data: Data | None = None
+    ) -> None:
         """Queue *statements* at once, return when they are durable.
 
         Args:
             statements: become durable together or not at all.
             sync_directory: a data file that they name is new in its directory.
+            data: a data file that they name, which is not durable yet.
 
         Raises:
             SpoolFull: no room for the journal itself. Nothing was written.
             SpoolBroken: the disk failed. Nothing is promised.
+            OSError: of *data*. Nothing was written.
 
         A cancelled call may have been committed or may be later.
         """
-        ticket = _Ticket(statements, sync_directory)
-        self._queue.append(ticket)
-        while not ticket.done:
-            async with self._turn:
-                if not ticket.done:
-                    await self._write_queue()
+        ticket = _Ticket(statements, sync_directory, data)
+        await self._groups.do(ticket)
+        if ticket.unsynced is not None:
+            raise ticket.unsynced
         if ticket.error is not None:
             raise _translated(self.path, ticket.error) from ticket.error
 
     def post(self, *statements: Statement) -> None:
         """Queue *statements* for the next commit; losing them in a crash must be harmless."""
-        self._queue.append(_Ticket(statements, sync_directory=False))
+        self._groups.gather(_Ticket(statements, sync_directory=False, data=None))
 
     async def close(self) -> None:
         """Commit what is queued and close the database."""
         with trio.CancelScope(shield=True):
-            async with self._turn:
-                await self._write_queue()
-            await trio.to_thread.run_sync(self.connection.close, limiter=self.limiter)
+            await self._groups.close()
+            await trio.to_thread.run_sync(self._fsyncs.close)
+            await trio.to_thread.run_sync(self.connection.close)
             os.close(self.directory_descriptor)
 
-    async def _write_queue(self) -> None:
-        batch, self._queue = self._queue, []
+    def _write(self, batch: list[_Ticket]) -> None:
+        """Run in the database thread: data files, their directory, then one transaction."""
+        batch = self._sync_data(batch)
         if not batch:
             return
-        error: Exception | None = sqlite3.OperationalError(
-            "the transaction did not come to its end"
-        )
-        try:
-            with trio.CancelScope(shield=True):
-                error = await trio.to_thread.run_sync(
-                    self._transaction, batch, limiter=self.limiter
-                )
-        finally:  # whatever happened: nobody waits for ever for a ticket of this batch
-            for ticket in batch:
-                ticket.error = error
-                ticket.done = True
+        error = self._transaction(batch)
+        for ticket in batch:
+            ticket.error = error
         self.commits += 1
         if error is not None:
             log.error("spool journal %s: %s", self.path, error)
 
+    def _sync_data(self, batch: list[_Ticket]) -> list[_Ticket]:
+        """Make the data files of *batch* durable; return the tickets whose data is.
+
+        All begin to be written before the first is waited for: on a file system with a journal of
+        its own, one commit of that then serves the group. On others, many fsyncs at once do.
+        """
+        waiting = [ticket for ticket in batch if ticket.data is not None]
+        if len(waiting) > 1:
+            for ticket in waiting:
+                if ticket.data is not None:
+                    ticket.data.begin()
+        self._fsyncs.run(partial(_sync, ticket) for ticket in waiting)
+        return [ticket for ticket in batch if ticket.unsynced is None]
+
     def _transaction(self, batch: list[_Ticket]) -> Exception | None:
-        """Run in the database thread: one transaction for all, durable when it returns None."""
+        """Write one transaction for all, durable when it returns None."""
         try:
             self._roll_back()  # if the last one could not be
             if any(ticket.sync_directory for ticket in batch):
@@ -194,6 +230,18 @@ def open_journal(path: str, data_directory: str) -> Journal:
         raise _translated(path, error) from error
     _sync_directory(os.path.dirname(path))
     return Journal(path, data_directory, connection, os.open(data_directory, os.O_RDONLY))
+
+
+def _sync(ticket: _Ticket) -> None:
+    if ticket.data is None:
+        return
+    try:
+        found = ticket.data.finish()
+    except OSError as error:
+        ticket.unsynced = error
+        return
+    for statement in ticket.statements:
+        statement.values.update(found)
 
 
 def _make_schema(path: str, connection: sqlite3.Connection) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -40,6 +41,9 @@ WATCH_S = 0.25
 SPARE_BYTES_MIN = 2 * 1024 * 1024 * 1024
 """Room beyond every limit that must be there for a file to be lent: more than disks here take in
 between two looks (a page cache takes 2 to 4 GB/s)."""
+
+FREE_KEPT_S = 0.1
+"""So old may the answer be how much is free on the disk, where it was plenty."""
 
 FLOOR_BYTES = 256 * 1024 * 1024
 """With less free, a write that we did not see may have failed."""
@@ -67,6 +71,7 @@ class Lending:
         self._lent: set[SpoolEntry] = set()
         self._stale: set[SpoolEntry] = set()
         self._begun = trio.Event()
+        self._free_seen = (float("-inf"), 0)
 
     def __len__(self) -> int:
         """How many files are lent."""
@@ -79,7 +84,7 @@ class Lending:
         if entry.terms is not None and entry.terms.durability_origin:
             return False  # a write after the close that published it must be refused
         spare = min(
-            self._bytes_max - self._table.used_bytes, self._free_bytes() - self._floor_bytes
+            self._bytes_max - self._table.used_bytes, self._free_lately() - self._floor_bytes
         )
         return spare >= SPARE_BYTES_MIN
 
@@ -132,7 +137,7 @@ class Lending:
 
     def doubt(self, entry: SpoolEntry) -> SpoolFull | None:
         """Return why writes to *entry* may have failed without our knowing; None: they did not."""
-        if not entry.lent or self._free_bytes() >= FLOOR_BYTES:
+        if not entry.lent or self._free_lately() >= FLOOR_BYTES:
             return None
         return SpoolFull(
             f"{entry.path}: the disk of the spool is full, and may have been before the last write",
@@ -174,6 +179,15 @@ class Lending:
             # It is on its way to quarantine, or its disk is broken: others tell of that.
             log.debug("%s: cannot be measured: %s", entry.path, error)
             return None
+
+    def _free_lately(self) -> int:
+        """Return how much is free, or was a moment ago when no disk could have taken it since."""
+        seen_s, free = self._free_seen
+        now_s = time.monotonic()
+        if free < FLOOR_BYTES + SPARE_BYTES_MIN or now_s - seen_s > FREE_KEPT_S:
+            free = self._free_bytes()
+            self._free_seen = (now_s, free)
+        return free
 
     def _free_bytes(self) -> int:
         try:

@@ -98,8 +98,11 @@ async def open_spool(
                 directory, settings.bytes_max, settings.free_bytes_min, table, obstacle=obstacle
             )
             core = Core(directory, "", table, journal, room, lending, 0, 0, tell=tell)
-            await _recover(core)
-            yield Spool(core)
+            try:
+                await _recover(core)
+                yield Spool(core)
+            finally:
+                await core.lane.close()
         finally:
             await journal.close()
     finally:

@@ -30,24 +30,47 @@ INSERT INTO entries (serial, path, kind, state, writing, size_bytes, mtime_ns, c
 VALUES (:serial, :path, :kind, :state, :writing, :size_bytes, :mtime_ns, :ctime_ns,
         :mode, :uid, :gid, :target, :terms, :content, :attempted, :revision, :error,
         :delete_after, :closed_once)
-ON CONFLICT (serial) DO UPDATE SET
-"""
-_FLUSHED = f"""{_INSERT} writing = excluded.writing, size_bytes = excluded.size_bytes,
+ON CONFLICT (serial) DO UPDATE SET writing = excluded.writing, size_bytes = excluded.size_bytes,
     mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
-    closed_once = excluded.closed_once"""
-_STATE = f"""{_INSERT} state = excluded.state, content = excluded.content,
-    attempted = excluded.attempted, revision = excluded.revision, error = excluded.error,
-    delete_after = excluded.delete_after"""
+    closed_once = excluded.closed_once
+"""
+_FLUSHED = """
+UPDATE entries SET writing = :writing, size_bytes = :size_bytes, mtime_ns = :mtime_ns,
+    ctime_ns = :ctime_ns, closed_once = :closed_once WHERE serial = :serial
+"""
+_STATE = """
+UPDATE entries SET state = :state, content = :content, attempted = :attempted,
+    revision = :revision, error = :error, delete_after = :delete_after WHERE serial = :serial
+"""
 
 
-def flushed(entry: SpoolEntry, *, writing: bool) -> Statement:
-    """Everything written so far is on disk; *writing*: but the application has not closed it."""
-    return Statement(_FLUSHED, _values(entry, writing=writing))
+def flushed(entry: SpoolEntry, *, writing: bool, new: bool = True) -> Statement:
+    """Everything written so far is on disk.
+
+    Args:
+        entry: what was written.
+        writing: but the application has not closed it.
+        new: there may be no row of it yet.
+    """
+    if new:
+        return Statement(_INSERT, _values(entry, writing=writing))
+    return Statement(_FLUSHED, _written(entry, writing=writing))
 
 
 def state_changed(entry: SpoolEntry) -> Statement:
-    """The entry's state, content, revision or error are others now."""
-    return Statement(_STATE, _values(entry, writing=not entry.clean))
+    """The state, content, revision or error of an entry with a row are others now."""
+    return Statement(
+        _STATE,
+        {
+            "serial": entry.serial,
+            "state": entry.state,
+            "content": dump_content(entry.content),
+            "attempted": dump_contents(entry.tried),
+            "revision": dump_revision(entry.revision),
+            "error": dump_error(entry.error, entry.rival),
+            "delete_after": dump_objects(entry.delete_after),
+        },
+    )
 
 
 def writing_again(entry: SpoolEntry) -> Statement:
@@ -144,14 +167,10 @@ def serials_reserved(mark: int) -> Statement:
 
 def _values(entry: SpoolEntry, *, writing: bool) -> dict[str, int | str | bytes | None]:
     return {
-        "serial": entry.serial,
+        **_written(entry, writing=writing),
         "path": entry.path,
         "kind": entry.kind,
         "state": entry.state,
-        "writing": int(writing),
-        "size_bytes": entry.size_bytes,
-        "mtime_ns": entry.mtime_ns,
-        "ctime_ns": entry.ctime_ns,
         "mode": entry.mode,
         "uid": entry.uid,
         "gid": entry.gid,
@@ -162,5 +181,15 @@ def _values(entry: SpoolEntry, *, writing: bool) -> dict[str, int | str | bytes 
         "revision": dump_revision(entry.revision),
         "error": dump_error(entry.error, entry.rival),
         "delete_after": dump_objects(entry.delete_after),
+    }
+
+
+def _written(entry: SpoolEntry, *, writing: bool) -> dict[str, int | str | bytes | None]:
+    return {
+        "serial": entry.serial,
+        "writing": int(writing),
+        "size_bytes": entry.size_bytes,
+        "mtime_ns": entry.mtime_ns,
+        "ctime_ns": entry.ctime_ns,
         "closed_once": int(entry.closed_once),
     }

@@ -193,9 +193,7 @@ class Spool:
             self.core.table.add(entry)
 
     async def _create_data(self, entry: SpoolEntry, create: Callable[[str, str], int]) -> SpoolFile:
-        descriptor = await self._in_disk_thread(
-            entry.path, create, self.core.data_path(entry), entry.path
-        )
+        descriptor = await self._in_lane(entry.path, create, self.core.data_path(entry), entry.path)
         entry.dirty = True
         return SpoolFile(self.core, entry, descriptor, writable=True)
 
@@ -249,7 +247,7 @@ class Spool:
         entry.open_handles += 1  # so that the data cannot leave while the thread opens it
         try:
             with trio.CancelScope(shield=True):
-                descriptor = await self._in_disk_thread(
+                descriptor = await self._in_lane(
                     entry.path, open_data, self.core.data_path(entry), writable
                 )
             return SpoolFile(self.core, entry, descriptor, writable=writable)
@@ -429,9 +427,7 @@ class Spool:
         assert content.checksums.xxh128 is not None
         return content.checksums.xxh128
 
-    async def quarantine(
-        self, entry: SpoolEntry, message: str, rival: Rival | None = None
-    ) -> None:
+    async def quarantine(self, entry: SpoolEntry, message: str, rival: Rival | None = None) -> None:
         """Keep a file that may not be published; its name is free when this returns.
 
         Args:
@@ -507,9 +503,9 @@ class Spool:
             atime_ns=now,
         )
 
-    async def _in_disk_thread(self, path: str, call: Callable[..., int], *arguments: object) -> int:
+    async def _in_lane(self, path: str, call: Callable[..., int], *arguments: object) -> int:
         try:
-            return await trio.to_thread.run_sync(call, *arguments, limiter=self.core.disk)
+            return await self.core.lane.run(call, *arguments)
         except OSError as error:
             raise translated(path, error) from error
 

@@ -17,6 +17,7 @@ from shotfs.publish import half_written
 from shotfs.publish.core import Core, log, now_ns, translated
 from shotfs.publish.entry import SpoolEntry
 from shotfs.publish.happenings import Happening
+from shotfs.publish.lane import SMALL_BYTES
 from shotfs.publish.states import Event, State
 from shotfs.tiers.base import Span
 
@@ -116,9 +117,14 @@ class SpoolFile:
         entry = self.entry
         entry.dirty = entry.written = True
         with trio.CancelScope(shield=True):
-            stored, error = await trio.to_thread.run_sync(
-                _write_all, self._open_descriptor(), data, span.start, limiter=self._core.disk
-            )
+            if span.stop <= SMALL_BYTES:
+                stored, error = await self._core.lane.run(
+                    _write_all, self._open_descriptor(), data, span.start
+                )
+            else:
+                stored, error = await trio.to_thread.run_sync(
+                    _write_all, self._open_descriptor(), data, span.start, limiter=self._core.disk
+                )
             self._set_size(max(entry.size_bytes, span.start + stored if stored else 0))
             _touch(entry)
             self._know_writes()
@@ -167,8 +173,10 @@ class SpoolFile:
             self._core.raise_damage(self.entry)
             if self.entry.state is State.OPEN:
                 with trio.CancelScope(shield=True):
-                    await self._core.persist(self.entry, self._descriptor, closing=True)
-                self.entry.written = False
+                    await self._core.persist(
+                        self.entry, self._descriptor, closing=True, measured=self.entry.lent > 0
+                    )
+                self.entry.written &= not self.entry.clean
                 # Whoever was killed before: this writer says that it is whole.
                 self.entry.abandoned &= not self.entry.clean
         return had_data

@@ -413,6 +413,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return free[0] if free else real(self)
 
     monkeypatch.setattr(lending.Lending, "_free_bytes", free_bytes)
+    monkeypatch.setattr(lending, "FREE_KEPT_S", -1.0)
     return free
 
 
