@@ -119,7 +119,7 @@ async def _move(core: Core, plan: list[_Move], replaced: SpoolEntry | None) -> N
         for one in plan
         if one.entry.journalled
     ]
-    if replaced is not None and replaced.journalled:
+    if replaced is not None and leaves_data(replaced):
         statements[:0] = rows.removed(replaced.serial)
     with trio.CancelScope(shield=True):
         if statements:
@@ -165,8 +165,17 @@ async def check_removable(entry: SpoolEntry, error_number: int = errno.EPERM) ->
         await entry.upload.done.wait()
 
 
+def leaves_data(entry: SpoolEntry) -> bool:
+    """Whether a crash after *entry* has lost its name would leave something of it to be found.
+
+    The record, or the data of a file that somebody has open still: nobody's output any more.
+    """
+    return entry.journalled or (entry.kind is Kind.FILE and entry.open_handles > 0)
+
+
 async def drop(core: Core, entry: SpoolEntry) -> None:
-    """Take the name away; the data goes now, or with the last handle."""
+    """Take the name away, as the journal knows; the data goes now, or with the last handle."""
+    entry.journalled = leaves_data(entry)
     core.take_name(entry)
     if entry.kind is Kind.FILE and entry.open_handles == 0:
         await core.remove_data(entry)

@@ -36,6 +36,7 @@ from shotfs.publish.names import (
     check_removable,
     drop,
     existing,
+    leaves_data,
     rename,
     still_named,
     taken_over,
@@ -312,7 +313,7 @@ class Spool:
                 if before is not None:
                     await before(entry)
                 with trio.CancelScope(shield=True):
-                    if entry.journalled:
+                    if leaves_data(entry):
                         await self.core.journal.commit(*rows.removed(entry.serial))
                     await drop(self.core, entry)
 

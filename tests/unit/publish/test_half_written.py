@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from shotfs.publish import SpoolFile, State
@@ -98,3 +99,20 @@ async def test_an_empty_file_and_a_scratch_file_are_no_outputs(tmp_path: Path) -
         await scratch.write(0, b"half")
         await die(scratch)
         assert spool.get("show/a.exr.tmp") is not None
+
+
+async def test_a_file_that_was_unlinked_while_it_was_written_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    async with spool_in(tmp_path) as spool:
+        file = await make(spool, PATH)
+        await file.write(0, b"half")
+        await spool.unlink(PATH)
+        await file.write(4, b" and more")
+        # A crash now: the file stays where it was.
+        shutil.copytree(tmp_path / "spool", tmp_path / "after" / "spool")
+        await file.close()
+    async with spool_in(tmp_path / "after") as spool:
+        assert not list(spool.aside())
+        assert spool.used_bytes == 0
+    assert not list((tmp_path / "after" / "spool" / "files").iterdir())
