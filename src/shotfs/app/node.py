@@ -146,10 +146,10 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 seal_of=seen.versions_today.ask,
                 scratch_ttl_s=settings.spool.scratch_ttl_s,
                 turn=cache.uploads.turn,
-            )
                 emergency=settings.spool.emergency,
                 node=settings.node.name,
                 gone=lambda url: tiers.breakers.refuses(tier_name(url)),
+            )
             filesystem = FileSystem(
                 settings,
                 shows,

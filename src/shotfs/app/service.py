@@ -16,10 +16,10 @@ from shotfs.app.cache import NodeCache
 from shotfs.app.inhibitor import Inhibitor, command_of, obstacle
 from shotfs.app.leaving import Leaving
 from shotfs.app.node import Node
-from shotfs.app.publishing import NodePublishing
 from shotfs.app.preemption import Notice, PreemptionWatch
-from shotfs.app.versions import NodeVersions
+from shotfs.app.publishing import NodePublishing
 from shotfs.app.rescuing import rescue
+from shotfs.app.versions import NodeVersions
 from shotfs.cache.inspect import LimitReport
 from shotfs.config.addresses import parse_address
 from shotfs.control.metrics_port import MetricsPort
@@ -39,8 +39,8 @@ class NodeService:
 
     Attributes:
         metrics_port: serves the metrics over TCP; None where nobody wants that.
-    """
         leaving: how it ends.
+    """
 
     def __init__(
         self, node: Node, mount: Mount | None, end: Callable[[], None], specs: SpecWatch
@@ -101,6 +101,7 @@ class NodeService:
             "spool": self._spool(),
             "kernel": self._kernel(),
             "metrics": self._metrics(),
+            "leaving": self._leaving_status(),
         }
 
     def cache_stats(self) -> Any:
@@ -108,7 +109,6 @@ class NodeService:
         stats = self._node.cache.stats()
         opens = stats.hits + stats.misses
         return {
-            "leaving": self._leaving_status(),
             **asdict(stats),
             "hit_ratio": round(stats.hits / opens, 4) if opens else None,
             "eviction": self._node.settings.cache.eviction,
@@ -186,14 +186,6 @@ class NodeService:
             **limits,
         }
 
-    def _cache(self) -> Mapping[str, Any]:
-        stats = self._node.cache.stats()
-        return {
-            name: getattr(stats, name)
-            for name in (
-                "bytes",
-                "bytes_max",
-                "files",
     def _leaving_status(self) -> Mapping[str, Any]:
         inhibitor = self._inhibitor
         return {
@@ -203,6 +195,14 @@ class NodeService:
             "holds_shutdown": inhibitor is not None and inhibitor.held,
         }
 
+    def _cache(self) -> Mapping[str, Any]:
+        stats = self._node.cache.stats()
+        return {
+            name: getattr(stats, name)
+            for name in (
+                "bytes",
+                "bytes_max",
+                "files",
                 "hits",
                 "misses",
                 "streams",

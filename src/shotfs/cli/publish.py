@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from shotfs.cli.publish_queue import queue, retry
-
 from shotfs.cli.publish_rescue import rescue
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -15,8 +15,8 @@ app = typer.Typer(
 
 app.command(name="queue")(queue)
 app.command(name="retry")(retry)
-
 app.command(name="rescue")(rescue)
+
 
 @app.callback()
 def overview() -> None:

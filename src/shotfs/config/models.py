@@ -309,11 +309,11 @@ class Settings(Section):
     mount: MountSettings = Field(default_factory=MountSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     spool: SpoolSettings = Field(default_factory=SpoolSettings)
+    preemption: PreemptionSettings = Field(default_factory=PreemptionSettings)
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     control: ControlSettings = Field(default_factory=ControlSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     shows: dict[ShowName, ShowSettings] = Field(
-    preemption: PreemptionSettings = Field(default_factory=PreemptionSettings)
         default_factory=dict, max_length=1000, description="The shows, by directory name."
     )
     origins: dict[OriginPrefix, OriginSettings] = Field(

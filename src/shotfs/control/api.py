@@ -114,7 +114,6 @@ class _Endpoints:
         remains = await self._service.drain(deadline_of(body), emergency=emergency, stop=stop)
         return await items_answer(remains, QUEUE_ITEMS_MAX)
 
-    async def stop(self, request: Request) -> Response:
     async def rescue(self, request: Request) -> Response:
         body = await read_body(request, {"url", "node", "dry_run"})
         url = text_of("url", body.get("url"), default="") or None
@@ -123,6 +122,7 @@ class _Endpoints:
         found = await self._service.rescue(url, node, dry_run=dry_run)
         return await items_answer(found, QUEUE_ITEMS_MAX)
 
+    async def stop(self, request: Request) -> Response:
         body = await read_body(request, {"drain", "deadline_s"})
         drain = body.get("drain", True)
         if not isinstance(drain, bool):

@@ -37,10 +37,6 @@ WHY_TIMEOUT_S = 30.0
 SCAN_TIMEOUT_S = 600.0
 """How long the service may look which of a million cached files lie below a path."""
 
-DRAIN_SLACK_S = 15.0
-"""How much longer than its deadline a drain may take to answer."""
-
-
 DOWNLOAD_IDLE_S = 120.0
 """How long a download may stand still."""
 
@@ -48,6 +44,10 @@ DOWNLOAD_BLOCK_BYTES = 1024 * 1024
 
 RESCUE_TIMEOUT_S = 3600.0
 """How long a rescue may take: it reads and sends whatever a node could not send."""
+
+DRAIN_SLACK_S = 15.0
+"""How much longer than its deadline a drain may take to answer."""
+
 
 class Client:
     """A connection to the service on the socket *path*; a context manager.

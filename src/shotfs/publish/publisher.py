@@ -162,6 +162,7 @@ class Publisher:
             TierError: some of it is there still.
         """
         await self._remover.remove_all(entry)
+        await self.forget_copies(entry)  # else a rescue would bring it back
 
     async def remove_earlier(self, entry: SpoolEntry) -> None:
         """Remove what the origin has under earlier names of a published *entry*, now.
@@ -173,7 +174,6 @@ class Publisher:
             await self._remover.remove_old(entry)
 
     async def _publish_once(self, entry: SpoolEntry) -> Revision:
-        await self.forget_copies(entry)  # else a rescue would bring it back
         """Upload, or wait for the upload that `run` has begun."""
         while True:
             if entry.upload is not None:
@@ -212,17 +212,6 @@ class Publisher:
         await self._draining.run(deadline_s, emergency=emergency, writers=writers)
         return self.queue()
 
-    def hurry(self, deadline_s: float) -> None:
-        """Let drains that run end within *deadline_s*: the node goes earlier than was said."""
-        self._draining.hurry(deadline_s)
-
-    def _drain_changed(self) -> None:
-        """A drain began, ended, or lets uploads begin, or not: everything is looked at again."""
-        self._plans.set_smallest_first(self._draining.active)
-        for entry in list(self._spool.entries()):
-            self._core.table.notify(entry)
-
-    def _left(self) -> list[SpoolEntry]:
     def waits(self) -> bool:
         """Whether anything is on its way to its origin."""
         return any(unpublished(entry) for entry in self._spool.entries())
@@ -234,6 +223,17 @@ class Publisher:
         except ShotfsError as error:
             log.warning("%s: its emergency copies stay: %s", entry.path, error.message)
 
+    def hurry(self, deadline_s: float) -> None:
+        """Let drains that run end within *deadline_s*: the node goes earlier than was said."""
+        self._draining.hurry(deadline_s)
+
+    def _drain_changed(self) -> None:
+        """A drain began, ended, or lets uploads begin, or not: everything is looked at again."""
+        self._plans.set_smallest_first(self._draining.active)
+        for entry in list(self._spool.entries()):
+            self._core.table.notify(entry)
+
+    def _left(self) -> list[SpoolEntry]:
         entries = [entry for entry in self._spool.entries() if unpublished(entry)]
         entries.extend(self._spool.aside())
         return entries

@@ -201,14 +201,14 @@ class Files:
         Raises:
             PathExists: O_EXCL, and it exists.
             NoTemplate, ReadOnly, PublishedImmutable, IsADirectory, SpoolFull.
-        """
             NodeLeaves: this node takes no new work.
+        """
         resolution = self._terms.writable_file(path)
         node = await self._finder.find(path)
         if not isinstance(node, Missing):
             return await self._open_existing(node, flags, caller)
-        await self._terms.check_unsealed(path)
         self._terms.gate.check(path)
+        await self._terms.check_unsealed(path)
         owner = self._terms.owner_of_file(resolution.template.policy, caller, mode)
         file = await self._spool.create(
             path,
@@ -246,11 +246,11 @@ class Files:
         writable = _writes(flags)
         if writable:
             self._terms.check_writable(node.path)
+            self._terms.gate.check(node.path)
             if node.entry.publishable:
                 await self._terms.check_unsealed(node.path)
         file = await self._spool.open(node.entry, writable=writable)
         if writable:
-            self._terms.gate.check(node.path)
             self.writer_came(node.entry)
         if writable and flags & os.O_TRUNC and (node.entry.size_bytes or node.entry.pristine):
             try:
@@ -300,12 +300,12 @@ class Files:
                 fix="write another version",
                 errno=errno.EEXIST,
             )
+        self._terms.gate.check(node.path)
         await self._terms.check_unsealed(node.path, onto=True)
         # Once for each path: two writers share a copy, and who gives up waiting spoils nothing.
         await self._copies.do(node.path, lambda: self._copy(node, resolution, truncate=truncate))
 
     async def _copy(self, node: Published, resolution: Resolution, *, truncate: bool) -> None:
-        self._terms.gate.check(node.path)
         path, revision = node.path, node.entry.revision
         if self._spool.get(path) is not None:
             return  # somebody was faster

@@ -44,12 +44,12 @@ from shotfs.vfs.terms import Terms
 from shotfs.vfs.version_aliases import AliasDesk
 from shotfs.vfs.version_reports import VersionReports
 from shotfs.vfs.waiting import WaitTable
+from shotfs.vfs.work_gate import WorkGate
 from shotfs.vfs.xattrs import ExtendedAttributes
 
 BLOCK_BYTES = 4096
 
 
-from shotfs.vfs.work_gate import WorkGate
 @dataclass(frozen=True, slots=True)
 class Space:
     """What df shows: how much can still be written, and how much there is in all.
@@ -95,6 +95,7 @@ class FileSystem:
         path_reports: answers questions about paths.
         waits: operations that wait now.
         cached_paths: what is cached, by path.
+        gate: closed while this node takes no new work.
     """
 
     def __init__(
@@ -104,7 +105,6 @@ class FileSystem:
         *,
         namespace: Lookup,
         aliases: Aliases,
-        gate: closed while this node takes no new work.
         versions: Versions,
         cache: Cache,
         spool: Spool,
@@ -139,6 +139,8 @@ class FileSystem:
             read_only=read_only,
             durability=Durability.ORIGIN if settings.node.preemptible else Durability.NODE,
             node=settings.node.name,
+            site=settings.node.site,
+            gate=self.gate,
         )
         self.waits = WaitTable()
         self.refresher = Refresher(self._finder, spool)
@@ -150,8 +152,6 @@ class FileSystem:
             askers=askers,
             cache=cache,
             spool=spool,
-            site=settings.node.site,
-            gate=self.gate,
             tiers=tiers,
             publisher=publisher,
             metrics=metrics,
@@ -215,6 +215,14 @@ class FileSystem:
         self._finder.namespace.respecified(show)
         self._finder.aliases.respecified(show)
 
+    def output_terms(self, path: str, base: Revision | None) -> PublishTerms:
+        """Return under which terms the output *path*, which replaces *base*, is published here.
+
+        Raises:
+            ReadOnly, NoTemplate, NotPermitted: it may not be written here.
+        """
+        return self._terms.of(path, self._terms.writable_file(path), base)
+
     # --- asking ----------------------------------------------------------------------------------
 
     async def lookup(self, path: str, caller: Caller | None = None) -> Attributes | Missing:
@@ -241,14 +249,6 @@ class FileSystem:
 
     async def attributes(self, path: str) -> Attributes:
         """Return what stat shows of *path*.
-    def output_terms(self, path: str, base: Revision | None) -> PublishTerms:
-        """Return under which terms the output *path*, which replaces *base*, is published here.
-
-        Raises:
-            ReadOnly, NoTemplate, NotPermitted: it may not be written here.
-        """
-        return self._terms.of(path, self._terms.writable_file(path), base)
-
 
         Raises:
             PathNotFound: there is nothing.

@@ -20,9 +20,9 @@ from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Caller
 from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.paths import cut
-
-
 from shotfs.vfs.work_gate import WorkGate
+
+
 class Owner(NamedTuple):
     """Permission bits, owner and group of something new."""
 
@@ -39,13 +39,13 @@ class Terms:
         read_only: the mount refuses every change.
         durability: what close() promises where the template leaves it to the node.
         node: this node's name, recorded in what it publishes.
-    """
-
         site: the name of its site, likewise; "" for none.
         gate: closed while this node takes no new work.
 
     Attributes:
         gate: as given.
+    """
+
     def __init__(
         self,
         finder: NodeFinder,
@@ -56,14 +56,14 @@ class Terms:
         site: str = "",
         gate: WorkGate,
     ) -> None:
+        self.gate = gate
         self._finder = finder
         self._read_only = read_only
-        self.gate = gate
         self._durability = durability
         self._node = node
+        self._site = site
 
     def check_writable(self, path: str) -> None:
-        self._site = site
         """Raise `ReadOnly` if the whole mount is, or if a view says what *path* is."""
         if self._read_only:
             raise ReadOnly(f"{path}: the mount is read-only", fix="mount without --read-only")
