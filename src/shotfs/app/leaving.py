@@ -94,7 +94,7 @@ class Leaving:
         self._asked += 1
         self.begin("shotfs drain --stop", deadline_s)
         await self._drained.wait()
-        return self._remains or ()
+        return list(self._remains or ())
 
     async def run(self) -> None:
         """Wait for `begin`, drain if asked to, then end the service."""

@@ -71,6 +71,7 @@ class Draining:
     Args:
         left: returns the outputs that are not in the origin.
         moving: whether an output gets, or will soon get, nearer to the origin by itself.
+        unfinished: whether somebody is writing, or about to name what he has written.
         gone: whether the origin of a root URL is not asked because it is gone.
         place: makes the copies.
         changed: told when what may begin has changed.
@@ -81,12 +82,14 @@ class Draining:
         *,
         left: Callable[[], Iterable[SpoolEntry]],
         moving: Callable[[SpoolEntry], bool],
+        unfinished: Callable[[], bool],
         gone: Callable[[str], bool],
         place: EmergencyPlace,
         changed: Callable[[], None],
     ) -> None:
         self._left = left
         self._moving = moving
+        self._unfinished = unfinished
         self._gone = gone
         self._place = place
         self._changed = changed
@@ -146,12 +149,12 @@ class Draining:
     async def _follow(self, drain: Drain, nursery: trio.Nursery) -> None:
         while True:
             moving = any(self._moving(entry) for entry in self._left())
-            if drain.writers and not moving:
-                moving = any(entry.writers and entry.publishable for entry in self._left())
             now = trio.current_time()
+            wakes_at = float("inf")
+            if drain.writers and not moving and self._unfinished():
+                moving, wakes_at = True, now + LOOK_EVERY_S  # who gives up does not tell us
             if not moving:
                 drain.copies_at = min(drain.copies_at, now)
-            wakes_at = float("inf")
             if drain.copies:
                 looks = now >= drain.looks_at or not moving
                 if looks:
@@ -159,7 +162,7 @@ class Draining:
                     drain.looks_at = now + LOOK_EVERY_S
                 # In the last part somebody who writes on makes no progress that we hear of.
                 waits = looks and now < drain.copies_at
-                wakes_at = drain.copies_at if waits else drain.looks_at
+                wakes_at = min(wakes_at, drain.copies_at if waits else drain.looks_at)
             if not moving and not drain.copying:
                 return
             with trio.move_on_at(wakes_at):

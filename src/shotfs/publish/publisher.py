@@ -21,7 +21,7 @@ from shotfs.publish.attempts import Attempt, failure_of, with_attempt
 from shotfs.publish.core import now_ns
 from shotfs.publish.draining import Draining
 from shotfs.publish.emergency import EmergencyPlace
-from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.entry import Kind, SpoolEntry
 from shotfs.publish.happenings import Happening
 from shotfs.publish.queue_item import QueueItem, item_of
 from shotfs.publish.removal import Removed, Remover
@@ -39,6 +39,10 @@ RETRY_S_MAX = 60.0
 
 BUSY_S = 1.0
 """How long until it is asked again whether an output can still be written without us."""
+
+RENAME_S = 2.0
+"""Within which a renderer that has closed its scratch file gives it its name; a drain before a stop
+waits that long for it."""
 
 EXPIRY_EVERY_S = 3600.0
 """How often scratch files are looked through for old ones."""
@@ -108,6 +112,7 @@ class Publisher:
         self._draining = Draining(
             left=self._left,
             moving=self._moving,
+            unfinished=self._unfinished,
             gone=gone,
             place=self._place,
             changed=self._drain_changed,
@@ -232,6 +237,15 @@ class Publisher:
         self._plans.set_smallest_first(self._draining.active)
         for entry in list(self._spool.entries()):
             self._core.table.notify(entry)
+
+    def _unfinished(self) -> bool:
+        """Whether somebody writes, or has just closed a scratch file, which he may rename."""
+        since = trio.current_time() - RENAME_S
+        return any(
+            entry.kind is Kind.FILE
+            and (entry.writers or (entry.scratch and entry.closed_at > since))
+            for entry in self._spool.entries()
+        )
 
     def _left(self) -> list[SpoolEntry]:
         entries = [entry for entry in self._spool.entries() if unpublished(entry)]
