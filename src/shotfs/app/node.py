@@ -31,6 +31,7 @@ from shotfs.publish import Publisher, Spool, SpoolEntry, open_spool
 from shotfs.tiers.base import Revision, Tier
 from shotfs.vfs import FileSystem
 from shotfs.vfs.attributes import spool_identity
+from shotfs.vfs.job_watch import JobWatch
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
             )
             nursery.start_soon(publisher.run)
             nursery.start_soon(spool.watch_lent)
+            nursery.start_soon(JobWatch(publisher.jobs, settings.node.job_variables).run)
             nursery.start_soon(recover_paths, cache, catalog, shows)
             yield Node(
                 loaded,

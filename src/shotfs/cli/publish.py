@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from shotfs.cli.publish_jobs import finish, wait
 from shotfs.cli.publish_queue import queue, retry
 from shotfs.cli.publish_rescue import rescue
 
@@ -16,6 +17,8 @@ app = typer.Typer(
 app.command(name="queue")(queue)
 app.command(name="retry")(retry)
 app.command(name="rescue")(rescue)
+app.command(name="wait")(wait)
+app.command(name="finish")(finish)
 
 
 @app.callback()

@@ -33,6 +33,10 @@ KERNEL_BACKGROUND_MAX = 65_535
 NAME_BYTES_MAX = 255
 """NAME_MAX of Linux: a show's name is a directory under the mount."""
 
+JOB_VARIABLES = ("SHOTFS_JOB", "CUE_JOB", "SLURM_JOB_ID", "TR_ENV_JID", "JOB_ID")
+"""Where render managers name the job of a process: `shotfs exec`, OpenCue, Slurm, Tractor, and last
+Grid Engine, whose name others use as well."""
+
 
 class NodeSettings(Section):
     """Who this machine is."""
@@ -58,15 +62,15 @@ class NodeSettings(Section):
         " until an output is in the origin, for templates that do not say otherwise. Off: a node's"
         " disk outlives its jobs, and close() returns at the speed of that disk.",
     )
-    job_variable: str = Field(
-        default="SHOTFS_JOB",
-        max_length=NAME_BYTES_MAX,
-        pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$",
-        description="Name of the environment variable in which render jobs carry their own name"
-        " (Deadline, Tractor and others set one, too): egress budgets and reports are by job. It is"
-        " read once for each process that opens something cold; the environment of other users'"
-        " processes only with CAP_SYS_PTRACE or as root, otherwise their job is unknown. Empty:"
-        " nobody's environment is read.",
+    job_variables: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]] = Field(
+        default_factory=lambda: list(JOB_VARIABLES),
+        max_length=16,
+        description="Names of the environment variables in which render jobs carry their own name;"
+        " the first that a process has counts. The default has ours and those of OpenCue, Slurm,"
+        " Tractor and Grid Engine. Outputs, egress budgets and reports are by job. The environment"
+        " is read once for each process that writes something or opens something cold; that of"
+        " other users' processes only with CAP_SYS_PTRACE or as root, otherwise their job is"
+        " unknown. Empty: nobody's environment is read.",
     )
 
 

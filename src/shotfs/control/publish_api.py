@@ -3,6 +3,8 @@
 | request                                        | right  | answer                                |
 |------------------------------------------------|--------|---------------------------------------|
 | POST /v1/publish/retry {serial, path}          | change | `PublishService.retry`                |
+| POST /v1/publish/missing {job, paths}          | read   | `PublishService.missing`              |
+| POST /v1/publish/finish {job}                  | read   | `PublishService.finish`               |
 
 Paths are relative to the mount. A request that names outputs says ``serial`` (a number of this
 node's spool) or ``path`` (that output, and all below a directory).
@@ -22,13 +24,18 @@ from shotfs.control.publish_service import Outputs, PublishService
 from shotfs.control.requests import (
     answer,
     clean_path,
+    peer_of,
     read_body,
     route,
     text_of,
     whole_number,
 )
+from shotfs.errors import InvalidArgument
 
 SERIAL_MAX = 2**63 - 1
+
+PATHS_MAX = 1_000
+"""Paths in one request."""
 
 
 def routes(service: PublishService) -> list[Route]:
@@ -36,6 +43,8 @@ def routes(service: PublishService) -> list[Route]:
     endpoints = _Endpoints(service)
     return [
         route("POST", "/v1/publish/retry", Right.CHANGE, endpoints.retry),
+        route("POST", "/v1/publish/missing", Right.READ, endpoints.missing),
+        route("POST", "/v1/publish/finish", Right.READ, endpoints.finish),
     ]
 
 
@@ -48,6 +57,36 @@ class _Endpoints:
     async def retry(self, request: Request) -> Response:
         body = await read_body(request, {"serial", "path"})
         return answer(await self._service.retry(outputs_of(body)))
+
+    async def missing(self, request: Request) -> Response:
+        body = await read_body(request, {"job", "paths"})
+        peer, right = peer_of(request)
+        job, paths = body.get("job"), body.get("paths", [])
+        if not isinstance(paths, list) or len(paths) > PATHS_MAX:
+            raise InvalidArgument(f"'paths' must be a list of at most {PATHS_MAX} paths")
+        if job is None and not paths:
+            raise InvalidArgument("'job' or 'paths' must be given")
+        return answer(
+            await self._service.missing(
+                job=None if job is None else _job_of(job),
+                paths=[clean_path(text_of("paths", path)) for path in paths],
+                peer=peer,
+                admin=right >= Right.CHANGE,
+            )
+        )
+
+    async def finish(self, request: Request) -> Response:
+        body = await read_body(request, {"job"})
+        peer, right = peer_of(request)
+        job = _job_of(body.get("job"))
+        return answer(await self._service.finish(job, peer=peer, admin=right >= Right.CHANGE))
+
+
+def _job_of(value: Any) -> str:
+    job = text_of("job", value)
+    if not job:
+        raise InvalidArgument("'job' must not be empty", fix="as its environment variable says")
+    return job
 
 
 def outputs_of(body: Mapping[str, Any]) -> Outputs | None:

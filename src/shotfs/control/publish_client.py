@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+FINISH_TIMEOUT_S = 120.0
+"""How long the scratch files of a job may take to be removed."""
 
 Ask = Callable[..., dict[str, Any]]
 """`Client._json`: (method, path, body, time limit in seconds) -> the answer."""
@@ -22,3 +25,11 @@ class PublishClient:
     def retry(self, *, serial: int | None = None, path: str | None = None) -> dict[str, Any]:
         """Try outputs again now; all that wait where none is named."""
         return self._ask("POST", "/v1/publish/retry", {"serial": serial, "path": path})
+
+    def missing(self, *, job: str | None = None, paths: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what is not in the origin yet, of a job or at or below *paths*."""
+        return self._ask("POST", "/v1/publish/missing", {"job": job, "paths": list(paths)})
+
+    def finish(self, job: str) -> dict[str, Any]:
+        """Say that *job* has ended."""
+        return self._ask("POST", "/v1/publish/finish", {"job": job}, FINISH_TIMEOUT_S)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from shotfs.control.access import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +35,41 @@ class PublishService(Protocol):
 
         Raises:
             PathNotFound: there is no such output in the spool.
+        """
+        ...
+
+    async def missing(
+        self, *, job: str | None, paths: Sequence[str], peer: Peer, admin: bool
+    ) -> Mapping[str, Any]:
+        """Return which outputs of this node are not in the origin yet.
+
+        Args:
+            job: of this render job, and those of which the job is not known; None: of any.
+            paths: at or below these; none: anywhere.
+            peer: who asks. He is told names of his own outputs only, and the number of all.
+            admin: he is told all names.
+
+        Returns:
+            ``count``, ``bytes``, ``stuck`` (how many do not get there by themselves), ``unknown``
+            (how many are of an unknown job) and ``items``: the first of them, each with ``path``,
+            ``serial``, ``state``, ``size_bytes``, ``job``, ``why`` and ``stuck``.
+        """
+        ...
+
+    async def finish(self, job: str, *, peer: Peer, admin: bool) -> Mapping[str, Any]:
+        """Let *job* have ended: seal what waits for that, remove its scratch files.
+
+        Args:
+            job: its name.
+            peer: who says so: of his own outputs he may.
+            admin: he may of all.
+
+        Returns:
+            ``job``, ``released`` (outputs), ``removed``, ``removed_bytes`` and ``kept`` (scratch
+            files), ``removed_paths`` and ``kept_paths`` (the first of them), ``refused``: how many
+            outputs and scratch files are another user's.
+
+        Raises:
+            NotPermitted: all that there is of the job is another user's.
         """
         ...

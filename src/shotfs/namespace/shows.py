@@ -62,6 +62,11 @@ class ShowSet:
         """Return the show *name*."""
         return self._shows.get(name)
 
+    def digest_of(self, name: str) -> str:
+        """Return the digest of the specification in force for the show *name*; "" without one."""
+        show = self._shows.get(name)
+        return "" if show is None else show.spec.digest
+
     def replace(self, show: Show) -> None:
         """Put *show* in the place of the one of the same name: from now on everybody sees it.
 

@@ -1,6 +1,7 @@
 """Outputs: the spool that makes them durable, and the publisher that brings them to the origin."""
 
 from shotfs.publish.entry import Content, Kind, OriginObject, PublishTerms, SpoolEntry
+from shotfs.publish.provenance import Writer
 from shotfs.publish.publisher import Publisher
 from shotfs.publish.queue_item import QueueItem
 from shotfs.publish.recovery import open_spool
@@ -20,6 +21,7 @@ __all__ = [
     "SpoolEntry",
     "SpoolFile",
     "State",
+    "Writer",
     "open_spool",
     "transition",
 ]

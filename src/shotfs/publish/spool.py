@@ -41,6 +41,7 @@ from shotfs.publish.names import (
     still_named,
     taken_over,
 )
+from shotfs.publish.provenance import Writer, written_by
 from shotfs.publish.resolving import discard, release
 from shotfs.publish.rival import Rival
 from shotfs.publish.spool_file import SpoolFile
@@ -198,10 +199,17 @@ class Spool:
         entry.dirty = True
         return SpoolFile(self.core, entry, descriptor, writable=True)
 
-    async def open(self, entry: SpoolEntry, *, writable: bool) -> SpoolFile:
+    async def open(
+        self, entry: SpoolEntry, *, writable: bool, writer: Writer | None = None
+    ) -> SpoolFile:
         """Return a handle of a file.
 
         A writable handle of a sealed mutable file is fine: the first write reopens it.
+
+        Args:
+            entry: of the file.
+            writable: whether it may be written.
+            writer: whose output it is from now on, if it is; None: whose it was.
 
         Raises:
             PublishedImmutable: writable, and sealed under an immutable template (EEXIST).
@@ -218,7 +226,7 @@ class Spool:
                 await entry.lock.acquire()
                 entry.lock.release()
             return await self._open_data(entry, writable=False)
-        return await self._open_writable(entry, errno.EEXIST)
+        return await self._open_writable(entry, errno.EEXIST, writer)
 
     async def truncate(self, entry: SpoolEntry, size_bytes: int) -> None:
         """Cut or extend a file that the caller has not open; durable when it returns.
@@ -234,13 +242,26 @@ class Spool:
         finally:
             await file.close()
 
-    async def _open_writable(self, entry: SpoolEntry, error_number: int) -> SpoolFile:
+    async def _open_writable(
+        self, entry: SpoolEntry, error_number: int, writer: Writer | None = None
+    ) -> SpoolFile:
         self._check_reopenable(entry, error_number)
         async with entry.lock:
             self._check_reopenable(entry, error_number)
             if entry.lent:
                 await self.core.begin_writing(entry)  # its writes will not come by here
-            return await self._open_data(entry, writable=True)
+            file = await self._open_data(entry, writable=True)
+            self._note_writer(entry, writer)
+            return file
+
+    def _note_writer(self, entry: SpoolEntry, writer: Writer | None) -> None:
+        if writer is None or entry.terms is None:
+            return
+        terms = written_by(entry.terms, writer)
+        if terms != entry.terms:
+            entry.terms = terms
+            if entry.journalled:
+                self.core.journal.post(rows.terms_changed(entry))
 
     async def _open_data(self, entry: SpoolEntry, *, writable: bool) -> SpoolFile:
         if entry.unlinked:

@@ -25,6 +25,7 @@ from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Resolution
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool, SpoolEntry, SpoolFile
+from shotfs.publish.provenance import written_by
 from shotfs.tiers.base import Span
 from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller
@@ -100,7 +101,7 @@ class Files:
         node = await self._finder.find(path)
         if isinstance(node, Spooled):
             try:
-                return await self._open_spooled(node, flags, identity)
+                return await self._open_spooled(node, flags, identity, caller)
             except Stale:
                 if not node.entry.unlinked:
                     raise
@@ -108,7 +109,7 @@ class Files:
             # more, and for a writer there may be a copy to make yet, which takes that once.
             node = await self._finder.find(path)
             if isinstance(node, Spooled):
-                return await self._open_spooled(node, flags, identity)
+                return await self._open_spooled(node, flags, identity, caller)
         if isinstance(node, Published):
             attributes = self.check_identity(node, identity)
             if _writes(flags):
@@ -210,12 +211,13 @@ class Files:
         self._terms.gate.check(path)
         await self._terms.check_unsealed(path)
         owner = self._terms.owner_of_file(resolution.template.policy, caller, mode)
+        terms = self._terms.of(path, resolution, None)
         file = await self._spool.create(
             path,
             mode=owner.mode,
             uid=owner.uid,
             gid=owner.gid,
-            terms=self._terms.of(path, resolution, None),
+            terms=written_by(terms, await self._askers.writer(caller)),
         )
         handle = self._spool_handle(file)
         return handle.attributes(), handle
@@ -239,7 +241,9 @@ class Files:
         handle = await self.open(node.path, flags, caller=caller)
         return handle.attributes(), handle
 
-    async def _open_spooled(self, node: Spooled, flags: int, identity: int) -> Handle:
+    async def _open_spooled(
+        self, node: Spooled, flags: int, identity: int, caller: Caller | None
+    ) -> Handle:
         self.check_identity(node, identity)
         if node.entry.kind is EntryKind.SYMLINK:
             raise PathNotFound(f"{node.path}: a symbolic link has no content", errno=errno.ELOOP)
@@ -249,7 +253,8 @@ class Files:
             self._terms.gate.check(node.path)
             if node.entry.publishable:
                 await self._terms.check_unsealed(node.path)
-        file = await self._spool.open(node.entry, writable=writable)
+        writer = await self._askers.writer(caller) if writable else None
+        file = await self._spool.open(node.entry, writable=writable, writer=writer)
         if writable:
             self.writer_came(node.entry)
         if writable and flags & os.O_TRUNC and (node.entry.size_bytes or node.entry.pristine):

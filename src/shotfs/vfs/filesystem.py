@@ -144,7 +144,7 @@ class FileSystem:
         )
         self.waits = WaitTable()
         self.refresher = Refresher(self._finder, spool)
-        askers = Askers(settings.node.job_variable)
+        askers = Askers(settings.node.job_variables)
         self.crawlers = CrawlerGuard(settings.mount, metrics)
         self._files = Files(
             self._finder,

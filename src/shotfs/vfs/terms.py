@@ -14,8 +14,10 @@ from shotfs.pathspec import (
     Policy,
     Resolution,
     Rewrite,
+    SealOn,
 )
 from shotfs.publish import PublishTerms
+from shotfs.publish.provenance import metadata
 from shotfs.tiers.base import Revision
 from shotfs.vfs.attributes import Caller
 from shotfs.vfs.finder import NodeFinder
@@ -152,16 +154,31 @@ class Terms:
             immutable=policy.immutable is Immutable.ON_CLOSE,
             version="" if depth is None else cut(rest, depth)[0],
             rewrite_compare=policy.rewrite is Rewrite.COMPARE,
-            durability_origin=(policy.durability or self._durability) is Durability.ORIGIN,
+            durability_origin=self._waits_for_origin(policy),
             grace_s=policy.grace_s,
+            seal=policy.seal,
+            renamed=base is not None,  # it stands for what is published under this name
             priority=policy.priority,
             base=base,
-            metadata={
-                "shotfs-node": _ascii(self._node),
-                "shotfs-show": _ascii(show),
-                "shotfs-template": _ascii(resolution.template.name),
-            },
+            metadata=metadata(
+                {
+                    "node": self._node,
+                    "site": self._site,
+                    "show": show,
+                    "template": resolution.template.name,
+                    "spec": self._finder.shows.digest_of(show),
+                },
+                resolution.fields.items(),
+            ),
         )
+
+    def _waits_for_origin(self, policy: Policy) -> bool:
+        """Whether close() does. A node that may vanish waits by default, but not for a file that
+        is not finished at its close: a drain takes care of that.
+        """
+        if policy.durability is None and policy.seal is not SealOn.CLOSE:
+            return False
+        return (policy.durability or self._durability) is Durability.ORIGIN
 
     def owner_of_file(self, policy: Policy, caller: Caller, mode: int) -> Owner:
         """Return who a new file belongs to: its creator, or whom its template says (S12).
@@ -203,7 +220,3 @@ def no_template(path: str) -> NoTemplate:
         f"{path}: no template of the specification can produce this path",
         fix=f"`shotfs spec explain {path}` says which template comes nearest",
     )
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()

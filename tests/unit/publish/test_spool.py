@@ -119,7 +119,7 @@ async def test_directories_and_everything_below_move_at_once(tmp_path: Path) -> 
         ]
         entry = spool.get("show/f/e/a.exr")
         assert entry is not None
-        assert entry.terms == terms("f/e/a.exr")
+        assert entry.terms == terms("f/e/a.exr", renamed=True)
         assert spool.get("show/f/l").target == "e/a.exr"
         with pytest.raises(DirectoryNotEmpty):
             await spool.rmdir("show/f")

@@ -48,7 +48,7 @@ def _comm(pid: int) -> str:
 
 
 async def test_a_process_is_found_with_its_job_and_remembered() -> None:
-    askers = Askers("FARM_JOB")
+    askers = Askers(["FARM_JOB"])
     with process(FARM_JOB="ant/xy_010 #1234") as child:
         name = _comm(child.pid)
         found = await askers.of(caller(child.pid))
@@ -70,7 +70,7 @@ async def test_a_thread_is_told_as_its_process() -> None:
     thread.start()
     try:
         ready.wait(10)
-        found = await Askers("").of(caller(number))
+        found = await Askers([]).of(caller(number))
     finally:
         done.set()
         thread.join()
@@ -79,7 +79,7 @@ async def test_a_thread_is_told_as_its_process() -> None:
 
 
 async def test_nobody_is_nobody_and_who_has_ended_too() -> None:
-    askers = Askers("SHOTFS_JOB")
+    askers = Askers(["SHOTFS_JOB"])
     with process() as child:
         pass
     for one in (None, caller(0), caller(child.pid)):
@@ -97,7 +97,7 @@ def _proc(root: Path, pid: int, name: str, started: int, environment: bytes = b"
 
 
 async def test_a_number_that_is_used_again_is_another_process(tmp_path: Path) -> None:
-    askers = Askers("JOB", proc=str(tmp_path))
+    askers = Askers(["JOB"], proc=str(tmp_path))
     _proc(tmp_path, 7, "pov ray) 1 (x", 100, b"PATH=/bin\0JOB=one\0")
     assert await askers.of(caller(7)) == Asker(7, "pov ray) 1 (x", "one")
     _proc(tmp_path, 7, "maya", 200, b"JOB=two\0")
@@ -120,13 +120,13 @@ async def test_a_number_that_is_used_again_is_another_process(tmp_path: Path) ->
 )
 async def test_a_job_is_one_short_line(tmp_path: Path, environment: bytes, job: str) -> None:
     _proc(tmp_path, 7, "maya", 100, environment)
-    assert (await Askers("JOB", proc=str(tmp_path)).of(caller(7))).job == job
+    assert (await Askers(["JOB"], proc=str(tmp_path)).of(caller(7))).job == job
 
 
 async def test_an_environment_that_may_not_be_read_is_no_error(tmp_path: Path) -> None:
     _proc(tmp_path, 7, "maya", 100)
     (tmp_path / "7/environ").unlink()
-    assert await Askers("JOB", proc=str(tmp_path)).of(caller(7)) == Asker(7, "maya", "")
+    assert await Askers(["JOB"], proc=str(tmp_path)).of(caller(7)) == Asker(7, "maya", "")
 
 
 async def test_s07_an_environment_that_cannot_be_read_now_holds_nobody_up(tmp_path: Path) -> None:
@@ -136,13 +136,13 @@ async def test_s07_an_environment_that_cannot_be_read_now_holds_nobody_up(tmp_pa
     os.mkfifo(tmp_path / "7/environ")
     try:
         with trio.fail_after(10):
-            assert await Askers("JOB", proc=str(tmp_path)).of(caller(7)) == Asker(7, "maya", "")
+            assert await Askers(["JOB"], proc=str(tmp_path)).of(caller(7)) == Asker(7, "maya", "")
     finally:
         os.close(os.open(tmp_path / "7/environ", os.O_WRONLY))  # lets the reader's thread end
 
 
 async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
-    askers = Askers("", proc=str(tmp_path))
+    askers = Askers([], proc=str(tmp_path))
     for pid in range(1, THREADS_MAX + 20):
         _proc(tmp_path, pid, "x", 1)
         await askers.of(caller(pid))
