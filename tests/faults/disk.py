@@ -40,6 +40,11 @@ class SmallDisk:
         # Lazily: a node that a failed test left behind may still have files open here.
         _run("umount", "--lazy", str(self.path))
 
+    def resize(self, size_bytes: int) -> None:
+        """Make it smaller or larger; what is on it stays."""
+        _run("mount", "-o", f"remount,size={size_bytes}", str(self.path))
+        self._size_bytes = size_bytes
+
     def fill(self) -> None:
         """Let somebody else take all that is free, whatever is written here meanwhile."""
         with open(self._filler, "ab", buffering=0) as file:

@@ -64,6 +64,15 @@ class Uploads:
         with self._lock:
             return [one for one in self._sessions.values() if one.finished is None]
 
+    def forget_all(self, bucket: str) -> None:
+        """Let the open sessions of *bucket* expire."""
+        with self._lock:
+            self._sessions = {
+                key: one
+                for key, one in self._sessions.items()
+                if one.bucket != bucket or one.finished is not None
+            }
+
     def route(self, request: Request) -> Call | None:
         match = re.fullmatch(re.escape(PREFIX) + r"([^/]+)/o/?", request.path)
         if match is None:
@@ -120,7 +129,7 @@ class Uploads:
                 raise refusals.invalid("Value in content does not agree with value in parameter.")
             return self._insert(request, bucket, final, resource, content_of(data))
 
-        return Call("insert", "json", bucket, given or _name_ahead(request), run)
+        return Call("insert", "json", bucket, given or name_ahead(request), run)
 
     def _insert(
         self,
@@ -305,7 +314,8 @@ def _split_related(content_type: str, body: bytes) -> tuple[dict[str, Any], str 
     return parse_json(raw), media_type, data
 
 
-def _name_ahead(request: Request) -> str:
+def name_ahead(request: Request) -> str:
+    """Return the object's name that stands in the body, without reading it; "" for none."""
     found = re.search(rb'"name"\s*:\s*("(?:[^"\\]|\\.)*")', request.body.peek())
     return "" if found is None else str(json.loads(found.group(1)))
 

@@ -1,0 +1,39 @@
+"""A writer on a mount, as a process of its own.
+
+``python -m tests.crash.writing SHOW TOLD SEED NAME STEPS HABIT`` writes on the mounted SHOW.
+It ends with 0 when it has done its steps, whatever errors it met; or it is killed.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import trio
+
+from tests.crash import told
+from tests.crash.hands import PosixHand
+from tests.crash.told import Told
+from tests.crash.writer import Writer
+
+
+async def main(show: Path, notes: Path, seed: str, name: str, steps: int, habit: str) -> None:
+    """Make the directories, then work."""
+    for path in ("passes", "passes/beauty", "render", "config", "safe"):
+        await trio.to_thread.run_sync(lambda path=path: (show / path).mkdir(exist_ok=True))
+    accounts = told.read(notes)
+    writer = Writer(
+        PosixHand(show),
+        Told(notes),
+        accounts,
+        random.Random(f"{seed}/{name}"),
+        f"{name}-0",
+        accounts.unfinished(),
+    )
+    await writer.work(steps, only=habit or None)
+
+
+if __name__ == "__main__":
+    show, notes, seed, name, steps, habit = sys.argv[1:]
+    trio.run(main, Path(show), Path(notes), seed, name, int(steps), habit)
