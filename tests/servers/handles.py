@@ -163,6 +163,10 @@ class S3Bucket:
     def delete(self, name: str) -> None:
         self._request("DELETE", name).raise_for_status()
 
+    def uploads(self) -> list[str]:
+        """Return the keys of the multipart uploads that were begun and did not end."""
+        return self.server.uploads(self.bucket)
+
     def _request(self, method: str, name: str, content: bytes = b"") -> httpx.Response:
         return self.server.request(method, f"/{self.bucket}/{quote(name)}", content)
 

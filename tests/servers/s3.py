@@ -1,11 +1,12 @@
 """S3: moto's server in a process of its own.
 
 moto honours ``If-None-Match: *`` on PutObject and CompleteMultipartUpload; it takes any
-credentials, and checks no signature.
+credentials, and checks no signature. `moto_server` puts some of its answers right.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Self
 
 import httpx
@@ -23,7 +24,7 @@ class S3Server:
     def __init__(self) -> None:
         # Without credentials in the environment, botocore inside moto would look for some.
         environment = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-        command = python("-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}")
+        command = python("-m", "tests.servers.moto_server", "-H", "127.0.0.1", "-p", "{port}")
         self.process = ServerProcess(command, environment=environment)
 
     @property
@@ -47,6 +48,11 @@ class S3Server:
         }
         with httpx.Client(trust_env=False) as client:
             return client.request(method, self.endpoint + path, content=content, headers=headers)
+
+    def uploads(self, bucket: str) -> list[str]:
+        """Return the keys of the multipart uploads that were begun and did not end."""
+        answer = self.request("GET", f"/{bucket}?uploads").raise_for_status()
+        return re.findall(r"<Key>([^<]*)</Key>", answer.text)
 
 
 def s3fs_options(endpoint: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import trio
 
 from shotfs.errors import OutputBusy, ShotfsError, SpoolBroken, SpoolFull, Stale
 from shotfs.publish import rows
+from shotfs.publish.begun import GivenUp, give_up
 from shotfs.publish.claims import Claims
 from shotfs.publish.data_files import (
     Stamp,
@@ -61,6 +62,7 @@ class Core:
         identity: random text, made with the spool.
         next_serial: the next one to give; below `serial_mark`, which is journalled.
         tell: told what becomes of outputs.
+        given_up: begun uploads that their stores are still to forget.
     """
 
     directory: str
@@ -78,6 +80,7 @@ class Core:
     )
     lane: Lane = field(default_factory=Lane)
     claims: Claims = field(default_factory=Claims)
+    given_up: GivenUp = field(default_factory=GivenUp)
     _serial_turn: trio.Lock = field(default_factory=trio.Lock)
 
     def data_path(self, entry: SpoolEntry) -> str:
@@ -132,6 +135,7 @@ class Core:
 
     def _reopen(self, entry: SpoolEntry) -> None:
         self.table.apply(entry, Event.REOPEN)
+        give_up(self, entry)
         if entry.revision is not None and entry.terms is not None:
             entry.terms = replace(entry.terms, base=entry.revision)
             entry.tried = ()
@@ -408,6 +412,7 @@ class Core:
             )
             self.table.discard(entry)
             self.table.set_aside(entry)
+            give_up(self, entry)
         self.tell(Happening.CONFLICT, entry)
 
     def forget_objects(self, entry: SpoolEntry, path: str) -> None:
@@ -447,6 +452,7 @@ class Core:
     def take_name(self, entry: SpoolEntry) -> None:
         """Take the name of *entry* away; `remove_data` follows when no handle is open."""
         self.table.discard(entry)
+        give_up(self, entry)
         entry.unlinked = True
         entry.ctime_ns = now_ns()
 

@@ -16,12 +16,12 @@ import trio
 
 from shotfs.digest import Checksums, Digest
 from shotfs.errors import ShotfsError
-from shotfs.pathspec.model import SealOn
 from shotfs.publish.states import State
 from shotfs.tiers.base import Revision, Span
 
 if TYPE_CHECKING:
     from shotfs.publish.attempts import Attempt, Failure
+    from shotfs.publish.begun import Begun
     from shotfs.publish.rival import Rival
 
 TRIED_MAX = 16
@@ -49,12 +49,6 @@ class PublishTerms:
         rewrite_compare: a finished file renamed onto a published one is compared, not refused.
         durability_origin: close answers when the object is in the origin.
         grace_s: seconds between the last release and the seal.
-        seal: what else it waits for (`sealing`).
-        renamed: it got its name by a rename, or stands for what is published under it.
-        job: the render job of whoever created it or opened it for writing last; "": in no job;
-            None: that could not be told.
-        uid: that user; None where nobody is known.
-        released: its job has ended, it does not wait for that any more.
         base: the revision that a mutable file was opened from; the upload replaces exactly that
             one. None creates.
         metadata: provenance for the object, small ASCII strings.
@@ -71,11 +65,6 @@ class PublishTerms:
     rewrite_compare: bool = False
     durability_origin: bool = False
     grace_s: float = 0.0
-    seal: SealOn = SealOn.CLOSE
-    renamed: bool = False
-    job: str | None = None
-    uid: int | None = None
-    released: bool = False
     base: Revision | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
@@ -175,6 +164,7 @@ class SpoolEntry:
         emergency: copies of it in emergency places; they go when it is published.
         error: why it is quarantined or failed, or why the last upload did not succeed.
         rival: what the origin has in its place, if it is quarantined for that.
+        begun: a large upload of it that the store may know of; the next attempt goes on with it.
         attempts: uploads begun since the seal or the start.
         history: how uploads of it ended since the start, oldest first; bounded.
         told: the failure that somebody outside was told of last.
@@ -225,6 +215,7 @@ class SpoolEntry:
     emergency: tuple[EmergencyCopy, ...] = ()
     error: str | None = None
     rival: Rival | None = None
+    begun: Begun | None = None
     attempts: int = 0
     history: tuple[Attempt, ...] = ()
     told: Failure | None = None
@@ -340,7 +331,6 @@ def load_terms(text: str | None) -> PublishTerms | None:
         return None
     document = json.loads(text)
     document["base"] = _revision(document["base"])
-    document["seal"] = SealOn(document.get("seal", SealOn.CLOSE))
     return PublishTerms(**document)
 
 

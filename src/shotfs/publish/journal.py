@@ -26,7 +26,7 @@ from shotfs.publish.side_threads import SideThreads
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 FSYNC_THREADS = 7
 """That help to fsync a group of small data files."""
@@ -56,6 +56,7 @@ CREATE TABLE entries (
     emergency TEXT   -- where a copy lies that was made when this node had to go
 ) STRICT;
 CREATE TABLE doomed (serial INTEGER PRIMARY KEY) STRICT;  -- unlinked; the data file goes next
+CREATE TABLE given_up (session TEXT PRIMARY KEY) STRICT;  -- begun uploads that nobody goes on with
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 INSERT INTO counters VALUES ('serial', 1);
 CREATE TABLE spool (identity TEXT NOT NULL) STRICT;
@@ -68,6 +69,7 @@ _UPGRADES = {
     " UPDATE entries SET closed_once = 1 - writing;",
     3: "ALTER TABLE entries ADD COLUMN session TEXT;"
     " ALTER TABLE entries ADD COLUMN emergency TEXT;",
+    4: "CREATE TABLE given_up (session TEXT PRIMARY KEY) STRICT;",
 }
 """From a schema version: what makes the next one of it."""
 

@@ -24,7 +24,8 @@ from shotfs.errors import (
     PublishedImmutable,
     Stale,
 )
-from shotfs.publish import provenance, rows
+from shotfs.publish import rows
+from shotfs.publish.begun import give_up
 from shotfs.publish.core import Core, now_ns
 from shotfs.publish.entry import Content, Kind, OriginObject, PublishTerms, SpoolEntry
 from shotfs.publish.states import State
@@ -86,8 +87,6 @@ def _plan(
     replaced: SpoolEntry | None,
 ) -> _Move:
     terms, tried = taken_over(core, path, terms, replaced)
-    if terms is not None and entry.terms is not None:
-        terms = provenance.moved(entry.terms, terms)
     objects = [*entry.delete_after, *(() if replaced is None else replaced.delete_after)]
     if entry.origin_object is not None:
         objects.append(entry.origin_object)
@@ -133,6 +132,8 @@ async def _move(core: Core, plan: list[_Move], replaced: SpoolEntry | None) -> N
         for one in plan:
             entry = one.entry
             entry.path, entry.terms, entry.tried = one.path, one.terms, one.tried
+            if entry.begun is not None and not entry.begun.fits(one.terms):
+                give_up(core, entry)
             core.table.set_delete_after(entry, one.delete_after)
             entry.ctime_ns = now_ns()
             core.table.add(entry)

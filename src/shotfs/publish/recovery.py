@@ -20,6 +20,7 @@ from shotfs.config import SpoolSettings
 from shotfs.errors import CacheBusy, CacheUnsafe, SpoolBroken
 from shotfs.observe.metrics import Metrics
 from shotfs.publish import rows
+from shotfs.publish.begun import Begun, give_up, load_begun
 from shotfs.publish.core import SERIALS_RESERVED, WRITTEN_ON, Core, log, now_ns
 from shotfs.publish.data_files import (
     Stamp,
@@ -146,6 +147,7 @@ class _Found:
     files: dict[int, _DataFile]
     entries: list[tuple[SpoolEntry, bool]]
     doomed: list[int]
+    given_up: list[Begun]
     serial_mark: int
     identity: str
 
@@ -156,6 +158,8 @@ async def _recover(core: Core) -> None:
     core.serial_mark = core.next_serial = max(found.serial_mark, 1 + max(found.files, default=0))
     unlinks = [serial for serial in found.doomed if found.files.pop(serial, None) is not None]
     core.journal.post(*(rows.data_removed(serial) for serial in found.doomed))
+    for begun in found.given_up:
+        core.given_up.add(begun)
     for entry, writing in found.entries:
         _recover_entry(core, entry, found.files.pop(entry.serial, None), writing=writing)
     for serial, data in found.files.items():
@@ -177,6 +181,9 @@ def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, wri
     if entry.kind is not Kind.FILE:
         core.table.add(entry)
         return
+    may_go_on = entry.state in (State.SEALED, State.UPLOADING, State.FAILED)
+    if entry.begun is not None and not (may_go_on and entry.begun.fits(entry.terms)):
+        give_up(core, entry)  # the crash came before the record of that
     if data is None and entry.state is State.PUBLISHED:
         core.journal.post(rows.forgotten(entry.serial))  # it became a blob, or went
         return
@@ -194,6 +201,7 @@ def _recover_entry(core: Core, entry: SpoolEntry, data: _DataFile | None, *, wri
         entry.delete_after = ()  # it is not published under its new name: the old one stays
     if problem is not None and entry.state in (State.OPEN, State.SEALED):
         entry.state = transition(entry.state, Event.FAIL)
+        give_up(core, entry)
         entry.content = None
         entry.error = problem
         entry.ctime_ns = now_ns()  # it is kept for spool.scratch_ttl_s from now
@@ -280,6 +288,8 @@ def _scan(journal: Journal, directory: str) -> _Found:
         for row in connection.execute("SELECT * FROM entries ORDER BY serial DESC")
     ]
     doomed = [serial for (serial,) in connection.execute("SELECT serial FROM doomed")]
+    sessions = connection.execute("SELECT session FROM given_up")
+    given_up = [begun for (text,) in sessions if (begun := load_begun(text)) is not None]
     (mark,) = connection.execute("SELECT value FROM counters WHERE name = 'serial'").fetchone()
     (identity,) = connection.execute("SELECT identity FROM spool").fetchone()
     known = {entry.serial for entry, _ in entries}
@@ -289,7 +299,7 @@ def _scan(journal: Journal, directory: str) -> _Found:
             for item in listing:
                 if item.name.isdecimal():
                     files[int(item.name)] = _data_file(item, named=int(item.name) not in known)
-    return _Found(files, entries, doomed, mark, identity)
+    return _Found(files, entries, doomed, given_up, mark, identity)
 
 
 def _data_file(item: os.DirEntry[str], *, named: bool) -> _DataFile:
@@ -324,6 +334,7 @@ def _entry(row: sqlite3.Row) -> SpoolEntry:
         error=error,
         rival=rival,
         closed_once=bool(row["closed_once"]),
+        begun=load_begun(row["session"]),
     )
 
 

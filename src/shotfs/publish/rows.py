@@ -108,14 +108,6 @@ def moved(
     )
 
 
-def terms_changed(entry: SpoolEntry) -> Statement:
-    """Somebody else writes it now, or its job has ended; the caller holds the entry's lock."""
-    return Statement(
-        "UPDATE entries SET terms = :terms WHERE serial = :serial",
-        {"serial": entry.serial, "terms": dump_terms(entry.terms)},
-    )
-
-
 def delete_after_changed(entry: SpoolEntry) -> Statement:
     """Some objects under its earlier names are gone, or are somebody else's by now."""
     return Statement(
@@ -150,9 +142,17 @@ def attributes_changed(
     )
 
 
-def removed(serial: int) -> tuple[Statement, Statement]:
-    """The entry is gone; its data file is to be unlinked, by recovery if not before."""
+def removed(serial: int) -> tuple[Statement, ...]:
+    """The entry is gone; its data file is to be unlinked, by recovery if not before.
+
+    An upload of it that was begun is to be given up.
+    """
     return (
+        Statement(
+            "INSERT OR IGNORE INTO given_up SELECT session FROM entries"
+            " WHERE serial = :serial AND session IS NOT NULL",
+            {"serial": serial},
+        ),
         Statement("DELETE FROM entries WHERE serial = :serial", {"serial": serial}),
         Statement("INSERT OR IGNORE INTO doomed VALUES (:serial)", {"serial": serial}),
     )
@@ -166,6 +166,27 @@ def forgotten(serial: int) -> Statement:
 def data_removed(serial: int) -> Statement:
     """The data file of a removed entry is unlinked."""
     return Statement("DELETE FROM doomed WHERE serial = :serial", {"serial": serial})
+
+
+def upload_begun(serial: int, session: str | None) -> Statement:
+    """A store knows, or is about to know, of an upload of the entry; None: not any more."""
+    return Statement(
+        "UPDATE entries SET session = :session WHERE serial = :serial",
+        {"serial": serial, "session": session},
+    )
+
+
+def upload_given_up(serial: int, session: str) -> tuple[Statement, Statement]:
+    """Nobody goes on with an upload of the entry; its store is to forget it."""
+    return (
+        Statement("INSERT OR IGNORE INTO given_up VALUES (:session)", {"session": session}),
+        upload_begun(serial, None),
+    )
+
+
+def upload_forgotten(session: str) -> Statement:
+    """The store has forgotten an upload that was given up."""
+    return Statement("DELETE FROM given_up WHERE session = :session", {"session": session})
 
 
 def serials_reserved(mark: int) -> Statement:

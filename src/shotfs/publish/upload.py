@@ -28,6 +28,7 @@ from shotfs.errors import (
 )
 from shotfs.namespace.versions import OPEN, Seal, SealState
 from shotfs.observe.metrics import Metrics
+from shotfs.publish.begun import Aborter, EntrySession, give_up
 from shotfs.publish.compare import same_content, verify_upload
 from shotfs.publish.core import Core, now_ns
 from shotfs.publish.entry import Content, PublishTerms, SpoolEntry, Upload
@@ -58,16 +59,24 @@ class Uploader:
         metrics: counts outcomes.
         seal_of: says whether a version that is published as a whole still takes files.
         turn: waits until an upload may be sent.
+        aborter: has stores forget uploads that nobody goes on with.
     """
 
     def __init__(
-        self, core: Core, tiers: Tiers, metrics: Metrics, seal_of: SealOf, turn: UploadTurn
+        self,
+        core: Core,
+        tiers: Tiers,
+        metrics: Metrics,
+        seal_of: SealOf,
+        turn: UploadTurn,
+        aborter: Aborter,
     ) -> None:
         self._core = core
         self._tiers = tiers
         self._metrics = metrics
         self._seal_of = seal_of
         self._turn = turn
+        self._aborter = aborter
 
     async def upload(self, entry: SpoolEntry) -> Revision:
         """Upload a sealed (or refused) entry once. Recording the outcome is the caller's.
@@ -90,7 +99,8 @@ class Uploader:
         problem: ShotfsError | None = None
         try:
             with upload.scope:
-                revision = await self._put(terms, content, source, mtime_ns, entry.tried)
+                session = EntrySession(core, entry, terms)
+                revision = await self._put(terms, content, source, mtime_ns, entry.tried, session)
         except PublishConflict as error:
             problem = error
             upload.rival = await self._rival(terms)
@@ -122,6 +132,7 @@ class Uploader:
         source: str,
         mtime_ns: int,
         tried: tuple[Content, ...],
+        session: EntrySession,
     ) -> Revision:
         tier = await self._tiers(terms.origin)
         if terms.version:
@@ -138,6 +149,7 @@ class Uploader:
                     checksums=content.checksums,
                     mtime_ns=mtime_ns,
                     metadata=terms.metadata,
+                    session=session,
                 )
             await verify_upload(tier, revision, content)
             if terms.version:
@@ -145,6 +157,7 @@ class Uploader:
             self._metrics.published["published"].inc()
             return revision
 
+        await self._aborter.before(terms)
         try:
             return await put(None if terms.immutable else terms.base)
         except PreconditionFailed as lost:
@@ -254,6 +267,8 @@ class Uploader:
     ) -> None:
         """Move the state on; pure memory."""
         table = self._core.table
+        if revision is not None or isinstance(problem, PublishConflict):
+            give_up(self._core, entry)  # the store could not be told that it has ended
         if revision is not None:
             table.apply(entry, Event.PUBLISH)
             entry.revision = revision

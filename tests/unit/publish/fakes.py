@@ -124,6 +124,7 @@ class FakeTier(Unversioned):
         checksums: Checksums,
         mtime_ns: int,
         metadata: Mapping[str, str],
+        session: object = None,
     ) -> Revision:
         self.puts.append(key)
         self.in_flight += 1

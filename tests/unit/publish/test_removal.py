@@ -257,6 +257,7 @@ async def test_a_journal_of_the_first_version_is_upgraded(tmp_path: Path) -> Non
     connection = sqlite3.connect(tmp_path / "spool" / "journal.sqlite")
     for column in ("delete_after", "closed_once", "session", "emergency"):
         connection.execute(f"ALTER TABLE entries DROP COLUMN {column}")
+    connection.execute("DROP TABLE given_up")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     async with site_in(tmp_path) as site:

@@ -264,7 +264,8 @@ async def _side_by_side(work: Callable[[int], Awaitable[None]], numbers: Iterabl
     """Run *work* for each number, `PARTS_AT_ONCE` of them at a time.
 
     Raises:
-        What the first one raised that failed; the others are cancelled.
+        What the first one raised that failed. Those under way went on to their ends, because what
+        arrives need not be sent again; no others were begun.
     """
     waiting = iter(list(numbers))
     problem: Exception | None = None
@@ -272,12 +273,12 @@ async def _side_by_side(work: Callable[[int], Awaitable[None]], numbers: Iterabl
     async def take_turns() -> None:
         nonlocal problem
         for number in waiting:
+            if problem is not None:
+                return
             try:
                 await work(number)
             except Exception as exc:  # noqa: BLE001  # raised below, by itself and not in a group
                 problem = problem or exc
-                nursery.cancel_scope.cancel()
-                return
 
     async with trio.open_nursery() as nursery:
         for _ in range(PARTS_AT_ONCE):
