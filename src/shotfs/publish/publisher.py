@@ -17,13 +17,14 @@ from shotfs.config import NetworkSettings
 from shotfs.digest import Digest
 from shotfs.errors import OutputBusy, PublishConflict, ShotfsError, Stale
 from shotfs.observe.metrics import Metrics
+from shotfs.publish import sealing
 from shotfs.publish.attempts import Attempt, failure_of, with_attempt
-from shotfs.publish.begun import Aborter
 from shotfs.publish.core import now_ns
 from shotfs.publish.draining import Draining
 from shotfs.publish.emergency import EmergencyPlace
 from shotfs.publish.entry import Kind, SpoolEntry
 from shotfs.publish.happenings import Happening
+from shotfs.publish.jobs import Jobs
 from shotfs.publish.queue_item import QueueItem, item_of
 from shotfs.publish.removal import Removed, Remover
 from shotfs.publish.schedule import Schedule
@@ -75,6 +76,9 @@ class Publisher:
         node: this node's name, under which these copies lie.
         gone: whether the origin of a root URL is known not to answer.
         jitter: returns numbers in [0, 1).
+
+    Attributes:
+        jobs: the outputs by the job that wrote them.
     """
 
     def __init__(
@@ -105,9 +109,9 @@ class Publisher:
         self._metrics = metrics
         self._scratch_ttl_s = scratch_ttl_s
         self._jitter = jitter
-        self._aborter = Aborter(spool.core, tiers)
-        self._uploader = Uploader(spool.core, tiers, metrics, seal_of, turn, self._aborter)
+        self._uploader = Uploader(spool.core, tiers, metrics, seal_of, turn)
         self._remover = Remover(spool.core, tiers, removed, seal_of)
+        self.jobs = Jobs(spool)
         self._running: set[SpoolEntry] = set()
         self._plans = Schedule()
         self._place = EmergencyPlace(spool.core, tiers, emergency, node, metrics)
@@ -126,7 +130,6 @@ class Publisher:
         """Seal and publish until cancelled. What is not finished then is resumed at next start."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._expire_for_ever)
-            nursery.start_soon(self._aborter.run)
             task_status.started()
             while True:
                 for entry in self._core.table.take_changed():
@@ -149,6 +152,8 @@ class Publisher:
         async with entry.lock:
             if entry.half_written or entry.pristine:
                 raise Stale(f"{entry.path}: nobody has written it to its end")
+            if sealing.awaited(entry) is sealing.Awaited.RENAME:
+                raise Stale(f"{entry.path}: waits for its rename")
             if entry.state is State.OPEN and not entry.unlinked:
                 await self._seal(entry)
                 entry.finished_handles += 1
@@ -281,6 +286,7 @@ class Publisher:
     # --- scheduling ------------------------------------------------------------------------------
 
     def _schedule(self, entry: SpoolEntry) -> None:
+        self.jobs.note(entry)
         due = self._due_at(entry)
         if due is None:
             self._plans.drop(entry)
@@ -295,9 +301,8 @@ class Publisher:
         if entry.scratch:
             return retry_at if entry.delete_after else None
         match entry.state:
-            case State.OPEN if self._may_seal(entry) and entry.damaged is None:
-                grace_s = 0.0 if self._draining.active else entry.terms.grace_s
-                return max(entry.closed_at + grace_s, retry_at)
+            case State.OPEN:
+                return sealing.due_at(entry, draining=self._draining.active)
             case State.SEALED:
                 return retry_at
             case State.FAILED if entry.content is not None:
@@ -366,16 +371,12 @@ class Publisher:
             return
         if entry.state is State.OPEN:
             async with entry.lock:
-                if self._may_seal(entry):
+                if sealing.may_seal(entry, draining=self._draining.active):
                     await self._seal(entry)
         if entry.state in (State.SEALED, State.FAILED) and not entry.unlinked:
             await self._publish(entry)
         if entry.state is State.PUBLISHED:
             await self._retire(entry)
-
-    def _may_seal(self, entry: SpoolEntry) -> bool:
-        closed = entry.writers == 0 and not entry.half_written
-        return entry.state is State.OPEN and closed and not entry.unlinked
 
     async def _seal(self, entry: SpoolEntry) -> None:
         began_s = trio.current_time()
