@@ -16,6 +16,7 @@ import trio
 
 from shotfs.digest import Checksums, Digest
 from shotfs.errors import ShotfsError
+from shotfs.pathspec.model import SealOn
 from shotfs.publish.states import State
 from shotfs.tiers.base import Revision, Span
 
@@ -49,6 +50,12 @@ class PublishTerms:
         rewrite_compare: a finished file renamed onto a published one is compared, not refused.
         durability_origin: close answers when the object is in the origin.
         grace_s: seconds between the last release and the seal.
+        seal: what else it waits for (`sealing`).
+        renamed: it got its name by a rename, or stands for what is published under it.
+        job: the render job of whoever created it or opened it for writing last; "": in no job;
+            None: that could not be told.
+        uid: that user; None where nobody is known.
+        released: its job has ended, it does not wait for that any more.
         base: the revision that a mutable file was opened from; the upload replaces exactly that
             one. None creates.
         metadata: provenance for the object, small ASCII strings.
@@ -65,6 +72,11 @@ class PublishTerms:
     rewrite_compare: bool = False
     durability_origin: bool = False
     grace_s: float = 0.0
+    seal: SealOn = SealOn.CLOSE
+    renamed: bool = False
+    job: str | None = None
+    uid: int | None = None
+    released: bool = False
     base: Revision | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
@@ -331,6 +343,7 @@ def load_terms(text: str | None) -> PublishTerms | None:
         return None
     document = json.loads(text)
     document["base"] = _revision(document["base"])
+    document["seal"] = SealOn(document.get("seal", SealOn.CLOSE))
     return PublishTerms(**document)
 
 

@@ -24,7 +24,7 @@ from shotfs.errors import (
     PublishedImmutable,
     Stale,
 )
-from shotfs.publish import rows
+from shotfs.publish import provenance, rows
 from shotfs.publish.begun import give_up
 from shotfs.publish.core import Core, now_ns
 from shotfs.publish.entry import Content, Kind, OriginObject, PublishTerms, SpoolEntry
@@ -87,6 +87,8 @@ def _plan(
     replaced: SpoolEntry | None,
 ) -> _Move:
     terms, tried = taken_over(core, path, terms, replaced)
+    if terms is not None and entry.terms is not None:
+        terms = provenance.moved(entry.terms, terms)
     objects = [*entry.delete_after, *(() if replaced is None else replaced.delete_after)]
     if entry.origin_object is not None:
         objects.append(entry.origin_object)

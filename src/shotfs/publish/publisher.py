@@ -19,6 +19,7 @@ from shotfs.errors import OutputBusy, PublishConflict, ShotfsError, Stale
 from shotfs.observe.metrics import Metrics
 from shotfs.publish import sealing
 from shotfs.publish.attempts import Attempt, failure_of, with_attempt
+from shotfs.publish.begun import Aborter
 from shotfs.publish.core import now_ns
 from shotfs.publish.draining import Draining
 from shotfs.publish.emergency import EmergencyPlace
@@ -109,7 +110,8 @@ class Publisher:
         self._metrics = metrics
         self._scratch_ttl_s = scratch_ttl_s
         self._jitter = jitter
-        self._uploader = Uploader(spool.core, tiers, metrics, seal_of, turn)
+        self._aborter = Aborter(spool.core, tiers)
+        self._uploader = Uploader(spool.core, tiers, metrics, seal_of, turn, self._aborter)
         self._remover = Remover(spool.core, tiers, removed, seal_of)
         self.jobs = Jobs(spool)
         self._running: set[SpoolEntry] = set()
@@ -130,6 +132,7 @@ class Publisher:
         """Seal and publish until cancelled. What is not finished then is resumed at next start."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._expire_for_ever)
+            nursery.start_soon(self._aborter.run)
             task_status.started()
             while True:
                 for entry in self._core.table.take_changed():

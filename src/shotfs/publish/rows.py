@@ -108,6 +108,14 @@ def moved(
     )
 
 
+def terms_changed(entry: SpoolEntry) -> Statement:
+    """Somebody else writes it now, or its job has ended; the caller holds the entry's lock."""
+    return Statement(
+        "UPDATE entries SET terms = :terms WHERE serial = :serial",
+        {"serial": entry.serial, "terms": dump_terms(entry.terms)},
+    )
+
+
 def delete_after_changed(entry: SpoolEntry) -> Statement:
     """Some objects under its earlier names are gone, or are somebody else's by now."""
     return Statement(
