@@ -241,3 +241,30 @@ class ListingCache:
         dropped = self._listings.pop(path, None)
         if dropped is not None:
             self._entries -= len(dropped)
+
+    def shows(self, path: str, origin: str) -> bool:
+        """Whether the kept listing of its directory has the file *path* in *origin*."""
+        parent, _, name = path.rpartition("/")
+        listing = self._listings.get(parent)
+        return listing is not None and listing.revision(origin, name) is not None
+
+    def lacking(self, path: str, revision: Revision) -> list[str]:
+        """Return the directories whose kept listings do not show that *path* is *revision* now."""
+        found = []
+        parent, _, name = path.rpartition("/")
+        listing = self._listings.get(parent)
+        if listing is not None:
+            shown = [part.objects.get(name) for part in listing.parts]
+            if not any(one is not None and _same(one, revision) for one in shown):
+                found.append(parent)
+        while parent:
+            parent, _, name = parent.rpartition("/")
+            listing = self._listings.get(parent)
+            if listing is not None and not listing.has_directory(name):
+                found.append(parent)
+        return found
+
+
+def _same(listed: Revision, known: Revision) -> bool:
+    """Whether both are one revision; a listing may know fewer checksums of it."""
+    return (listed.tier, listed.version) == (known.tier, known.version)

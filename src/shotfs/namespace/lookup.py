@@ -176,8 +176,13 @@ class Namespace:
         return self._outages.outlives(policy, checked_s)
 
     async def confirm(self, path: str, resolution: Resolution) -> Entry | None:
-        """Ask the origin now, whatever is known. Returns and raises as `find`."""
-        return await self._stats.do(path, lambda: self._ask(path, resolution))
+        """Ask the origin now, whatever is known, listings too. Returns and raises as `find`."""
+        entry = await self._stats.do(path, lambda: self._ask(path, resolution))
+        if entry is not None:
+            for directory in self._listings.lacking(path, entry.revision):
+                self._listings.forget(directory)
+                self._changes.note(directory)
+        return entry
 
     def missing_for_s(self, path: str, ttl_s: float) -> float:
         """Return how long *path*, which was just found missing, may still be believed to be.
@@ -347,7 +352,7 @@ class Namespace:
             if self._removed.get(path) == removed_before:
                 break
         if revision is None:
-            if known is not None or self._is_listed(path, policy):
+            if known is not None or self._listings.shows(path, policy.origin):
                 # Listings of before would bring it back; an immutable path even for ever.
                 self.removed(path)
             if generation == self._generation:
@@ -361,12 +366,6 @@ class Namespace:
         self._missing.pop(path, None)
         self._directories.note_above(path)
         return entry
-
-    def _is_listed(self, path: str, policy: Policy) -> bool:
-        """Whether the last listing of its directory that is in memory shows *path*."""
-        parent, _, name = path.rpartition("/")
-        listing = self._listings.get(parent)
-        return listing is not None and listing.revision(policy.origin, name) is not None
 
     def _remember_missing(self, path: str, ttl_s: float) -> None:
         self._missing[path] = self._now_s() + ttl_s

@@ -71,6 +71,26 @@ async def test_what_was_missing_is_found(site: Site) -> None:
         assert await world.names("ant/library/wood") == ["oak.png"]
 
 
+async def test_a_file_that_was_refreshed_is_in_its_directory_too(site: Site) -> None:
+    site.origin.add("library/oak.png", b"oak")
+    async with site.open() as world:
+        assert await world.names("ant/library") == ["oak.png"]
+        stamp = await world.fs.snapshot("ant/library")
+        site.origin.add("library/elm.png", b"elm")
+        site.origin.add("library/wood/ash.png", b"ash")
+        assert await world.names("ant/library") == ["oak.png"], "within its ttl"
+        await refresh(world, "ant/library/elm.png")
+        assert await world.names("ant/library") == ["elm.png", "oak.png", "wood"]
+        site.origin.add("library/stone/slate.png", b"slate")
+        await refresh(world, "ant/library/stone/slate.png")
+        assert "stone" in await world.names("ant/library")
+        await refresh(world, "ant/library/oak.png")
+        asked = site.origin.count("list")
+        assert "oak.png" in await world.names("ant/library")
+        assert site.origin.count("list") == asked, "what a listing shows already costs none"
+        assert len(stamp) == 1, "who has it open goes on with what it was"
+
+
 async def test_s02_an_immutable_file_stays_and_another_revision_of_it_is_told_apart(
     site: Site,
 ) -> None:
