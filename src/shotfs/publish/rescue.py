@@ -131,31 +131,38 @@ class Rescuer:
             return Rescued("", 0, revision.key, 0, "same", "somebody else was faster")
         except ShotfsError as error:
             return Rescued("", 0, revision.key, 0, "failed", error.message)
+        try:
+            outcome, message = await self._decide(tier, key, record, dry_run=dry_run)
+        except Stale as error:
+            outcome, message = "busy", error.message
+        except ShotfsError as error:
+            outcome, message = "failed", error.message
+        size_bytes = record.content.size_bytes
+        return Rescued(record.node, record.serial, record.path, size_bytes, outcome, message)
 
-        def told(outcome: str, message: str | None = None) -> Rescued:
-            size_bytes = record.content.size_bytes
-            return Rescued(record.node, record.serial, record.path, size_bytes, outcome, message)
-
+    async def _decide(
+        self, tier: Tier, key: str, record: EmergencyRecord, *, dry_run: bool
+    ) -> tuple[str, str | None]:
         if record.partial:
-            return told("partial", record.error or "nobody closed it")
+            return "partial", record.error or "nobody closed it"
         if record.identity == self._spool.identity and self._is_here(record.serial):
-            return told("own", "this node publishes it from its spool")
+            return "own", "this node publishes it from its spool"
         try:
             terms = self._terms(record)
         except ShotfsError as error:
-            return told("refused", error.message)
+            return "refused", error.message
         if dry_run:
-            return told("would", record.error)
+            return "would", record.error
+        if await self._in_origin(terms, record):
+            await remove_copy(tier, key)
+            return "same", None
         try:
-            if await self._in_origin(terms, record):
-                await remove_copy(tier, key)
-                return told("same")
             entry = await self._take_over(tier, key, record, terms)
-        except Stale as error:
-            return told("busy", error.message)
-        except ShotfsError as error:
-            return told("failed", error.message)
-        return await self._publish(entry, told)
+        except ObjectNotFound as error:
+            if await self._in_origin(terms, record):
+                return "same", "somebody else was faster"
+            return "failed", f"its data is missing: {error.message}"
+        return await self._publish(entry)
 
     def _is_here(self, serial: int) -> bool:
         entries = (*self._spool.entries(), *self._spool.aside())
@@ -218,8 +225,8 @@ class Rescuer:
         entry, core = file.entry, self._spool.core
         with trio.CancelScope(shield=True):
             try:
-                entry.tried = record.tried
                 await self._spool.set_attributes(entry, mtime_ns=record.mtime_ns)
+                entry.tried = record.tried
                 await file.flush()
                 # Once published it takes the copy away, also after a restart.
                 entry.emergency = (EmergencyCopy(self._url, key, record.path, done=True),)
@@ -228,17 +235,15 @@ class Rescuer:
                 await file.close()
         return entry
 
-    async def _publish(
-        self, entry: SpoolEntry, told: Callable[[str, str | None], Rescued]
-    ) -> Rescued:
+    async def _publish(self, entry: SpoolEntry) -> tuple[str, str | None]:
         try:
             await self._publisher.publish_now(entry)
         except PublishConflict as error:
             await self._publisher.forget_copies(entry)
-            return told("conflict", error.message)
+            return "conflict", error.message
         except ShotfsError as error:
-            return told("waits", error.message)
-        return told("published", None)
+            return "waits", error.message
+        return "published", None
 
 
 async def _prefixes(tier: Tier, prefix: str) -> list[str]:

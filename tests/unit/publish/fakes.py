@@ -107,6 +107,8 @@ class FakeTier(Unversioned):
     async def read(self, revision: Revision, span: Span) -> Buffer:
         await trio.lowlevel.checkpoint()
         self.reads.append(revision.key)
+        if revision.key not in self.objects:
+            raise ObjectNotFound(revision.key)
         now, content = self.objects[revision.key]
         if now.version != revision.version:
             raise RevisionChanged(revision.key)
