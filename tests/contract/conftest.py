@@ -10,7 +10,10 @@ from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Tier
 from shotfs.tiers.breaker import BreakerWatch
 from shotfs.tiers.registry import open_tier
+from tests.contract.cut_off import gcs_store, s3_store, store
 from tests.contract.places import PLACES, Place
+
+__all__ = ["gcs_store", "s3_store", "store"]
 
 
 @pytest.fixture

@@ -125,9 +125,12 @@ class HttpProxy(Proxy):
         while (request := await requests.head()) is not None:
             handle = self._hit(request)
             if handle is not None and handle.rule.kind == "status":
-                await requests.body(request.body_of_request(), _drop)
+                # Who waits for "100 Continue" sends no body after another answer.
+                waits = "expect" in request.headers
+                if not waits:
+                    await requests.body(request.body_of_request(), _drop)
                 await self.transmit(connection.client, _own_answer(handle.rule, request), "down")
-                goes_on = not request.last
+                goes_on = not request.last and not waits
             else:
                 goes_on = await self._exchange(connection, request, requests, answers, handle)
             if not goes_on:

@@ -40,7 +40,10 @@ _BUSY_CODE = re.compile(
     r"(?:^\s*|<Code>\s*|\"reason\":\s*\")"
     r"(?:rateLimitExceeded|userRateLimitExceeded|SlowDown|RequestTimeout)\b"
 )
-_CORRUPT_REASONS = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody")
+_CORRUPT_REASONS = (
+    "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody",
+    "doesn't match calculated",  # GCS, of a checksum in the resource
+)  # fmt: skip
 _DENIED_REASONS = (
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
     "RequestTimeTooSkewed", "AuthorizationHeaderMalformed",

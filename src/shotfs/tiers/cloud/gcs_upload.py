@@ -193,7 +193,8 @@ class GcsUpload:
             if answer.status != _MORE:
                 return answer
             stored = _stored_bytes(answer)
-            if not offset < stored <= offset + length or stored >= size:
+            # More than we sent: it had more than it said when it was asked.
+            if not offset < stored < size:
                 # It would say so again: nothing that it says can be relied on.
                 await self._end(session)
                 raise errors.corrupt(self._what, f"the session says it has {stored} of {size}")
