@@ -21,6 +21,9 @@ PartTurn = Callable[[int], AbstractAsyncContextManager[None]]
 PART_TURN: ContextVar[PartTurn | None] = ContextVar("part_turn", default=None)
 """Whoever paces uploads sets it. Parts may take their turns side by side."""
 
+READ_AT_ONCE_BYTES = 256 * 1024
+"""Files up to this size are read when they are opened."""
+
 _MD5_BLOCK_BYTES = 1024 * 1024
 
 
@@ -53,8 +56,9 @@ class Source:
             OSError: it cannot be read.
         """
         if self.content is not None:
-            return self.content[offset : offset + length_bytes]
-        data = await trio.to_thread.run_sync(_read, self.descriptor, offset, length_bytes)
+            data = self.content[offset : offset + length_bytes]
+        else:
+            data = await trio.to_thread.run_sync(_read, self.descriptor, offset, length_bytes)
         if len(data) != length_bytes:
             raise TierCorrupt(f"{self.path} became shorter while it was uploaded")
         return data
@@ -112,6 +116,21 @@ def _read(descriptor: int, offset: int, length_bytes: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _open(path: str) -> Source:
+    """Open a file; of a small one, read it, so that it costs one visit to a thread and not two."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size_bytes = os.fstat(descriptor).st_size
+        if size_bytes > READ_AT_ONCE_BYTES:
+            return Source(size_bytes, None, descriptor, path)
+        content = _read(descriptor, 0, size_bytes)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return Source(size_bytes, content, -1, path)
+
+
 @asynccontextmanager
 async def opened(source: bytes | str) -> AsyncIterator[Source]:
     """Open the *source* of a put; the descriptor is closed on the way out.
@@ -122,8 +141,9 @@ async def opened(source: bytes | str) -> AsyncIterator[Source]:
     if isinstance(source, bytes):
         yield Source(len(source), source, -1, "")
         return
-    descriptor = await trio.to_thread.run_sync(os.open, source, os.O_RDONLY | os.O_CLOEXEC)
+    found = await trio.to_thread.run_sync(_open, source)
     try:
-        yield Source(os.fstat(descriptor).st_size, None, descriptor, source)
+        yield found
     finally:
-        os.close(descriptor)
+        if found.descriptor >= 0:
+            os.close(found.descriptor)

@@ -142,7 +142,8 @@ class S3Tier:
             )
             size_bytes = content.size_bytes
             try:
-                etag = await upload.run(content, meant(size_bytes, checksums, everything), session)
+                intent = meant(size_bytes, checksums, everything)
+                etag = await upload.run(content, intent, checksums.md5, session)
             except (PreconditionFailed, ObjectNotFound) as exc:
                 # If-Match on an object that is gone is a 404, on one that changed a 412.
                 if isinstance(exc, ObjectNotFound) and expect is None:

@@ -67,12 +67,16 @@ class S3Upload:
         self._memory = memory
         self._multipart = Multipart(api, self._what, target)
 
-    async def run(self, content: Source, meant: str, session: UploadSession | None) -> str:
+    async def run(
+        self, content: Source, meant: str, md5: str | None, session: UploadSession | None
+    ) -> str:
         """Upload *content*; return its ETag.
 
         Args:
             content: what.
             meant: `sessions.meant` of it.
+            md5: of the whole, where it is known: the store then compares with what was sealed,
+                and not with what was read now.
             session: keeps a multipart upload that does not end now.
 
         Raises:
@@ -82,7 +86,10 @@ class S3Upload:
         small = content.size_bytes <= self._origin.network.upload_part_bytes
         if small and (session is None or session.token is None):
             arguments = {"Metadata": self._metadata, **self._condition}
-            answer = await self._send("put_object", content, 0, content.size_bytes, arguments)
+            whole = None if md5 is None else bytes.fromhex(md5)
+            answer = await self._send(
+                "put_object", content, 0, content.size_bytes, arguments, md5=whole
+            )
             return str(answer["ETag"])
         if session is not None:
             return await self._in_parts(content, meant, session)
@@ -236,12 +243,15 @@ class S3Upload:
         offset: int,
         length_bytes: int,
         arguments: Mapping[str, object],
+        *,
+        md5: bytes | None = None,
     ) -> dict[str, Any]:
         async with self._memory, content.turn(length_bytes):
             data = await content.part(offset, length_bytes)
-            md5 = await trio.to_thread.run_sync(_md5, data)
+            if md5 is None:
+                md5 = await trio.to_thread.run_sync(_md5, data)
             progress = Progress(self._origin.upload_idle_s(length_bytes))
-            body = {"Body": Body(data, progress), "ContentMD5": md5}
+            body = {"Body": Body(data, progress), "ContentMD5": base64.b64encode(md5).decode()}
             return await self._api.call(
                 method,
                 self._what,
@@ -287,5 +297,5 @@ async def _side_by_side(work: Callable[[int], Awaitable[None]], numbers: Iterabl
         raise problem
 
 
-def _md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
