@@ -28,7 +28,7 @@ from shotfs.publish.happenings import Happening
 from shotfs.publish.jobs import Jobs
 from shotfs.publish.queue_item import QueueItem, item_of
 from shotfs.publish.removal import Removed, Remover
-from shotfs.publish.schedule import Schedule
+from shotfs.publish.schedule import Work
 from shotfs.publish.spool import Spool
 from shotfs.publish.states import State
 from shotfs.publish.table import unpublished
@@ -114,8 +114,7 @@ class Publisher:
         self._uploader = Uploader(spool.core, tiers, metrics, seal_of, turn, self._aborter)
         self._remover = Remover(spool.core, tiers, removed, seal_of)
         self.jobs = Jobs(spool)
-        self._running: set[SpoolEntry] = set()
-        self._plans = Schedule()
+        self._work = Work()
         self._place = EmergencyPlace(spool.core, tiers, emergency, node, metrics)
         self._draining = Draining(
             left=self._left,
@@ -245,7 +244,7 @@ class Publisher:
 
     def _drain_changed(self) -> None:
         """A drain began, ended, or lets uploads begin, or not: everything is looked at again."""
-        self._plans.set_smallest_first(self._draining.active)
+        self._work.set_smallest_first(self._draining.active)
         for entry in list(self._spool.entries()):
             self._core.table.notify(entry)
 
@@ -278,7 +277,7 @@ class Publisher:
             return "the origin has other bytes under this path: no attempt would change that"
         if entry.aside or (entry.state is State.FAILED and entry.content is None):
             return "it is not whole: nobody closed it after its last write"
-        if entry.upload is not None or entry in self._running:
+        if entry.upload is not None or entry in self._work:
             return "it is being sent now"
         if entry.retry_at is None:
             return "it waits for no attempt"
@@ -290,15 +289,11 @@ class Publisher:
 
     def _schedule(self, entry: SpoolEntry) -> None:
         self.jobs.note(entry)
-        due = self._due_at(entry)
-        if due is None:
-            self._plans.drop(entry)
-        else:
-            self._plans.plan(entry, due)
+        self._work.plan(entry, self._due_at(entry))
 
     def _due_at(self, entry: SpoolEntry) -> float | None:
         """Return when there is something to do for *entry*; None: not before it changes."""
-        if entry in self._running or entry.unlinked or entry.aside or entry.terms is None:
+        if entry in self._work or entry.unlinked or entry.aside or entry.terms is None:
             return None
         retry_at = entry.retry_at or 0.0
         if entry.scratch:
@@ -316,24 +311,25 @@ class Publisher:
                 return None
 
     def _start_due(self, nursery: trio.Nursery) -> None:
-        now = trio.current_time()
-        while self._may_start() and (entry := self._plans.take(now)) is not None:
+        now, slots = trio.current_time(), self._slots
+        while self._draining.may_upload and (entry := self._work.take(now, slots)) is not None:
             due = self._due_at(entry)
             if due is not None and due <= now:
-                self._running.add(entry)
+                self._work.begin(entry)
                 nursery.start_soon(self._advance, entry)
             else:
                 self._schedule(entry)
 
     def _next_due(self) -> float:
         """Return when to look again, if nothing happens before."""
-        return self._plans.next_due() if self._may_start() else float("inf")
+        return self._work.next_due(self._slots) if self._draining.may_upload else float("inf")
 
-    def _may_start(self) -> bool:
+    @property
+    def _slots(self) -> int:
+        """How many uploads may be under way at once."""
         # Half of the connections is for reads, which applications wait for. Not in a drain.
         connections = self._settings.connections_max
-        slots = connections if self._draining.active else max(1, connections // 2)
-        return len(self._running) < slots and self._draining.may_upload
+        return connections if self._draining.active else max(1, connections // 2)
 
     def _moving(self, entry: SpoolEntry) -> bool:
         """Whether a drain should wait for *entry*."""
@@ -344,7 +340,7 @@ class Publisher:
 
     def _due_soon(self, entry: SpoolEntry) -> bool:
         due = self._due_at(entry)
-        return entry in self._running or (due is not None and due <= trio.current_time())
+        return entry in self._work or (due is not None and due <= trio.current_time())
 
     # --- moving one output -----------------------------------------------------------------------
 
@@ -364,7 +360,7 @@ class Publisher:
             log.exception("publishing %s failed unexpectedly", entry.path)
             entry.retry_at = trio.current_time() + RETRY_S_MAX
         finally:
-            self._running.discard(entry)
+            self._work.end(entry)
             self._core.table.notify(entry)
             self._draining.progressed()
 
@@ -376,6 +372,7 @@ class Publisher:
             async with entry.lock:
                 if sealing.may_seal(entry, draining=self._draining.active):
                     await self._seal(entry)
+            return  # what is next has a slot of its own
         if entry.state in (State.SEALED, State.FAILED) and not entry.unlinked:
             await self._publish(entry)
         if entry.state is State.PUBLISHED:

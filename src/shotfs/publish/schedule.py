@@ -1,6 +1,7 @@
 """Schedule: for which output there is something to do, and when; what is due goes by priority.
 
-Knows times and priorities only; `publisher` decides both. One event loop.
+Knows times and priorities only; `publisher` decides both. Seals and uploads have slots of their
+own (`Work`): a seal waits for the disk of this node, an upload for the network. One event loop.
 """
 
 from __future__ import annotations
@@ -8,6 +9,16 @@ from __future__ import annotations
 import heapq
 
 from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.states import State
+
+SEALS_MAX = 64
+"""Seals at once. Those of small files share hops to threads and commits of the journal."""
+
+SEALS_BUSY = 8
+"""With so many seals under way, outputs are closed faster than they are sealed."""
+
+UPLOADS_BESIDE_SEALS = 4
+"""So many uploads go on then: an upload of a small file costs as much CPU time as ten seals."""
 
 
 class Schedule:
@@ -70,3 +81,68 @@ class Schedule:
         if self._smallest_first:
             order = (entry.remaining_bytes, due)
         heapq.heappush(self._due, (-priority, *order, entry.serial, entry, due))
+
+
+class Work:
+    """What is to be done and what is under way: seals, and all that uses the network."""
+
+    def __init__(self) -> None:
+        self._seals = Schedule()
+        self._uploads = Schedule()
+        self._sealing: set[SpoolEntry] = set()
+        self._uploading: set[SpoolEntry] = set()
+
+    def __contains__(self, entry: SpoolEntry) -> bool:
+        """Whether something is being done for *entry*."""
+        return entry in self._sealing or entry in self._uploading
+
+    def set_smallest_first(self, smallest_first: bool) -> None:
+        """As `Schedule.set_smallest_first`."""
+        self._seals.set_smallest_first(smallest_first)
+        self._uploads.set_smallest_first(smallest_first)
+
+    def plan(self, entry: SpoolEntry, due: float | None) -> None:
+        """Let *entry* be due at *due*, on the clock of `trio.current_time`; None: never."""
+        seals, others = self._seals, self._uploads
+        if not _is_seal(entry):
+            seals, others = others, seals
+        others.drop(entry)
+        if due is None:
+            seals.drop(entry)
+        else:
+            seals.plan(entry, due)
+
+    def take(self, now: float, slots: int) -> SpoolEntry | None:
+        """Remove and return what may begin at *now*; None: nothing, or there is no slot for it.
+
+        Args:
+            now: on the clock of `trio.current_time`.
+            slots: for uploads.
+        """
+        entry = self._seals.take(now) if len(self._sealing) < SEALS_MAX else None
+        if entry is None and self._may_upload(slots):
+            entry = self._uploads.take(now)
+        return entry
+
+    def begin(self, entry: SpoolEntry) -> None:
+        """Note that something is being done for *entry*, which `take` returned."""
+        (self._sealing if _is_seal(entry) else self._uploading).add(entry)
+
+    def end(self, entry: SpoolEntry) -> None:
+        """Note that it is over."""
+        self._sealing.discard(entry)
+        self._uploading.discard(entry)
+
+    def next_due(self, slots: int) -> float:
+        """Return when to call `take` again if it just returned None; infinity for never."""
+        seal = self._seals.next_due() if len(self._sealing) < SEALS_MAX else float("inf")
+        return min(seal, self._uploads.next_due()) if self._may_upload(slots) else seal
+
+    def _may_upload(self, slots: int) -> bool:
+        if len(self._sealing) >= SEALS_BUSY:
+            slots = min(slots, UPLOADS_BESIDE_SEALS)
+        return len(self._uploading) < slots
+
+
+def _is_seal(entry: SpoolEntry) -> bool:
+    return entry.state is State.OPEN and not entry.scratch
