@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from shotfs.app.cache import NodeCache
+from shotfs.app.conflicts import NodeConflicts
 from shotfs.app.inhibitor import Inhibitor, command_of, obstacle
 from shotfs.app.leaving import Leaving
 from shotfs.app.node import Node
@@ -49,7 +50,8 @@ class NodeService:
         self._mount = mount
         self._specs = specs
         self._versions = NodeVersions(node, mount)
-        self._publishing = NodePublishing(node)
+        self._publishing = NodePublishing(node, mount)
+        self._conflicts = NodeConflicts(node, mount)
         self._node_cache = NodeCache(node, mount, self._about)
         listen = node.settings.control.metrics_listen
         self.metrics_port = (
@@ -78,6 +80,11 @@ class NodeService:
     def publishing(self) -> NodePublishing:
         """What can be asked of outputs on their way to the origin."""
         return self._publishing
+
+    @property
+    def conflicts(self) -> NodeConflicts:
+        """What can be asked of outputs that are kept aside."""
+        return self._conflicts
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -121,6 +128,7 @@ class NodeService:
     def metrics_text(self) -> str:
         """Return all metrics in the Prometheus text format."""
         self._node_cache.refresh_gauges()
+        self._publishing.refresh_gauges()
         return self._node.metrics.text()
 
     # --- changing --------------------------------------------------------------------------------
@@ -220,6 +228,7 @@ class NodeService:
             "lent": len(self._node.spool.core.lending),
             "lending_problem": self._node.spool.core.lending.obstacle or None,
             "unpublished": len(self._node.publisher.queue()),
+            **self._publishing.troubles(),
         }
 
     def _metrics(self) -> Mapping[str, Any] | None:

@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("shotfs.cli.doctor", SERVICE, "Check this node and say how to fix it."),
     "cache": Entry("shotfs.cli.cache", CONTENT, "Look at the local cache and make room in it."),
     "publish": Entry("shotfs.cli.publish", CONTENT, "Look at outputs on their way to the origin."),
+    "stat": Entry("shotfs.cli.stat", CONTENT, "Say whether files are safe in the origin."),
     "version": Entry("shotfs.cli.version", CONTENT, "Publish versions and move their aliases."),
     "pin": Entry("shotfs.cli.pin", CONTENT, "Pin trees of a show, file by file, for jobs."),
     "config": Entry("shotfs.cli.config", SETUP, "Write, check and show the configuration."),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from shotfs.cli import publish_conflicts
 from shotfs.cli.publish_jobs import finish, wait
 from shotfs.cli.publish_queue import queue, retry
 from shotfs.cli.publish_rescue import rescue
+from shotfs.cli.publish_show import show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,7 +17,9 @@ app = typer.Typer(
 )
 
 app.command(name="queue")(queue)
+app.command(name="show")(show)
 app.command(name="retry")(retry)
+app.add_typer(publish_conflicts.app, name="conflicts")
 app.command(name="rescue")(rescue)
 app.command(name="wait")(wait)
 app.command(name="finish")(finish)

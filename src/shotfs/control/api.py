@@ -5,7 +5,7 @@
 | GET /v1/status                             | read   | `Service.status`                         |
 | GET /v1/cache                              | read   | `Service.cache_stats`                    |
 | GET /v1/metrics                            | read   | Prometheus text                          |
-| GET /v1/queue?limit=1000                   | change | {count, items}                           |
+| GET /v1/queue?limit&state&under&job        | change | {count, bytes, oldest_s, items}          |
 | POST /v1/cache/evict {bytes: n or null}    | change | what was freed                           |
 | POST /v1/specs/reload {shows: [name, ...]} | change | {shows: what was found of each}          |
 | POST /v1/drain {deadline_s, emergency, stop} | change | {count, items} of what remains         |
@@ -13,14 +13,14 @@
 | POST /v1/stop {drain, deadline_s}          | change | {stopping: true}, before it has ended    |
 
 `version_api` has the endpoints of versions and their aliases, `cache_api` those of the cache and of
-paths in it, `publish_api` those of outputs.
+paths in it, `publish_api` those of outputs, `conflict_api` those of outputs that are kept aside.
 
 An error is ``{"error": class, "message", "fix", "errno"}`` with a matching HTTP status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -28,14 +28,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from shotfs.control import cache_api, publish_api, version_api
+from shotfs.control import cache_api, conflict_api, publish_api, version_api
 from shotfs.control.access import Right
 from shotfs.control.requests import (
     answer,
+    answer_aside,
+    clean_path,
     deadline_of,
     flag_of,
     http_error,
     items_answer,
+    query_of,
     read_body,
     route,
     text_of,
@@ -67,8 +70,21 @@ def application(service: Service) -> Application:
             *version_api.routes(service.versions),
             *cache_api.routes(service.cache),
             *publish_api.routes(service.publishing),
+            *conflict_api.routes(service.conflicts),
         ],
         exception_handlers={HTTPException: http_error},
+    )
+
+
+def _is_asked_for(item: Any, query: Mapping[str, str]) -> bool:
+    """Whether a queue item is one of the state, path and job that *query* names."""
+    state, job = query.get("state"), query.get("job")
+    under = clean_path(query.get("under", ""))
+    path: str = item.path
+    return (
+        (state is None or item.state == state)
+        and (job is None or item.job == job)
+        and (not under or path == under or path.startswith(f"{under}/"))
     )
 
 
@@ -90,8 +106,17 @@ class _Endpoints:
         )
 
     async def queue(self, request: Request) -> Response:
-        limit = whole_number("limit", request.query_params.get("limit", "1000"), QUEUE_ITEMS_MAX)
-        return await items_answer(self._service.queue(), limit)
+        query = query_of(request)
+        limit = whole_number("limit", query.get("limit", "1000"), QUEUE_ITEMS_MAX)
+        items = [one for one in self._service.queue() if _is_asked_for(one, query)]
+        return await answer_aside(
+            {
+                "count": len(items),
+                "bytes": sum(getattr(one, "size_bytes", 0) for one in items),
+                "oldest_s": max((getattr(one, "age_s", 0.0) for one in items), default=None),
+                "items": items[:limit],
+            }
+        )
 
     async def evict(self, request: Request) -> Response:
         body = await read_body(request, {"bytes"})

@@ -9,12 +9,13 @@ import json
 import socket
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, BinaryIO, Self, cast
 from urllib.parse import quote, urlencode
 
 import httpx
 
 from shotfs import errors
+from shotfs.control.conflict_client import ConflictClient
 from shotfs.control.publish_client import PublishClient
 from shotfs.control.socket import check_path
 from shotfs.errors import DeadlineExceeded, NotPermitted, ServiceNotRunning, ShotfsError
@@ -88,6 +89,11 @@ class Client:
         """What can be asked of outputs on their way to the origin."""
         return PublishClient(self._json)
 
+    @property
+    def conflicts(self) -> ConflictClient:
+        """What can be asked of outputs that are kept aside."""
+        return ConflictClient(self._json, self._download)
+
     def status(self) -> dict[str, Any]:
         """Return what the service is and how it is (`control.service.Service.status`)."""
         return self._json("GET", "/v1/status")
@@ -100,9 +106,25 @@ class Client:
         """Return all metrics in the Prometheus text format."""
         return self._request("GET", "/v1/metrics", None, self._timeout_s).text
 
-    def queue(self, *, limit: int = 1000) -> dict[str, Any]:
-        """Return {count, items}: what is not in the origin yet, *limit* items at most."""
-        return self._json("GET", f"/v1/queue?limit={limit}")
+    def queue(
+        self,
+        *,
+        limit: int = 1000,
+        state: str | None = None,
+        under: str | None = None,
+        job: str | None = None,
+    ) -> dict[str, Any]:
+        """Return {count, bytes, oldest_s, items}: what is not in the origin yet.
+
+        Args:
+            limit: items at most.
+            state: only outputs in it.
+            under: only outputs at or below this path.
+            job: only outputs of this render job.
+        """
+        asked = {"limit": limit, "state": state, "under": under, "job": job}
+        said = {name: value for name, value in asked.items() if value is not None}
+        return self._json("GET", f"/v1/queue?{urlencode(said, errors='surrogateescape')}")
 
     def evict(self, bytes_wanted: int | None) -> dict[str, Any]:
         """Free bytes of the cache; None frees everything that may go."""
@@ -251,6 +273,27 @@ class Client:
                 f"the service on {self._socket} answered {path} with something that is not JSON",
                 fix="is it shotfs? client and service may be of different versions",
             ) from exc
+
+    def _download(self, path: str, file: BinaryIO) -> None:
+        """Write the answer to a GET of *path* to *file*, as it comes.
+
+        Raises:
+            ShotfsError: it ended too early; what *file* has is not whole.
+        """
+        try:
+            self._knock()
+            with self._http.stream("GET", path, timeout=DOWNLOAD_IDLE_S) as response:
+                if response.is_error:
+                    response.read()
+                    raise _error_of(response)
+                file.writelines(response.iter_raw(DOWNLOAD_BLOCK_BYTES))
+        except httpx.TimeoutException as exc:
+            raise DeadlineExceeded(
+                f"the service on {self._socket} sent nothing for {DOWNLOAD_IDLE_S:g} s",
+                fix="its log tells why: the origin may be slow or away",
+            ) from exc
+        except (httpx.TransportError, ConnectionError, FileNotFoundError, PermissionError) as exc:
+            raise self._unreachable(exc) from exc
 
     def _request(self, method: str, path: str, body: Any, timeout_s: float) -> httpx.Response:
         timeout = httpx.Timeout(timeout_s, connect=self._timeout_s)

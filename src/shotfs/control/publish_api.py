@@ -2,6 +2,8 @@
 
 | request                                        | right  | answer                                |
 |------------------------------------------------|--------|---------------------------------------|
+| GET /v1/publish/stat?path=P                    | read   | `PublishService.stat`                 |
+| GET /v1/publish/show?serial=N or path=P        | change | {items}: `PublishService.show`        |
 | POST /v1/publish/retry {serial, path}          | change | `PublishService.retry`                |
 | POST /v1/publish/missing {job, paths}          | read   | `PublishService.missing`              |
 | POST /v1/publish/finish {job}                  | read   | `PublishService.finish`               |
@@ -24,7 +26,9 @@ from shotfs.control.publish_service import Outputs, PublishService
 from shotfs.control.requests import (
     answer,
     clean_path,
+    path_of,
     peer_of,
+    query_of,
     read_body,
     route,
     text_of,
@@ -42,6 +46,8 @@ def routes(service: PublishService) -> list[Route]:
     """Return the routes that answer for *service*."""
     endpoints = _Endpoints(service)
     return [
+        route("GET", "/v1/publish/stat", Right.READ, endpoints.stat),
+        route("GET", "/v1/publish/show", Right.CHANGE, endpoints.show),
         route("POST", "/v1/publish/retry", Right.CHANGE, endpoints.retry),
         route("POST", "/v1/publish/missing", Right.READ, endpoints.missing),
         route("POST", "/v1/publish/finish", Right.READ, endpoints.finish),
@@ -53,6 +59,17 @@ class _Endpoints:
 
     def __init__(self, service: PublishService) -> None:
         self._service = service
+
+    async def stat(self, request: Request) -> Response:
+        peer, right = peer_of(request)
+        found = await self._service.stat(path_of(request), peer=peer, admin=right >= Right.CHANGE)
+        return answer(found)
+
+    async def show(self, request: Request) -> Response:
+        which = outputs_of(query_of(request))
+        if which is None:
+            raise InvalidArgument("'serial' or 'path' must be given")
+        return answer({"items": list(await self._service.show(which))})
 
     async def retry(self, request: Request) -> Response:
         body = await read_body(request, {"serial", "path"})

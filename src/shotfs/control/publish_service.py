@@ -26,6 +26,27 @@ class Outputs:
 class PublishService(Protocol):
     """What can be asked of outputs on their way to the origin. Paths are relative to the mount."""
 
+    async def stat(self, path: str, *, peer: Peer, admin: bool) -> Mapping[str, Any]:
+        """Return whether *path* is safe in its origin: a `vfs.safety.Safety`.
+
+        Raises:
+            NotPermitted: who asks may not search a directory above it.
+        """
+        ...
+
+    async def show(self, which: Outputs) -> Sequence[Mapping[str, Any]]:
+        """Return everything that is known of outputs that are not in the origin, oldest first.
+
+        Each as `Service.queue` has it, and ``what`` and ``says`` (how far it is), ``data_file``,
+        ``template`` and what its policy says, ``recorded`` (provenance), ``writing`` (processes
+        that have it open for writing: ``pid``, ``name``, ``uid``, ``how``), ``history`` (uploads:
+        ``at_ns``, ``seconds``, ``failure``, ``message``), ``conflict`` (as `ConflictService`).
+
+        Raises:
+            PathNotFound: there is no such output in the spool.
+        """
+        ...
+
     async def retry(self, which: Outputs | None) -> Mapping[str, Any]:
         """Try outputs again now that wait for their next attempt; None: all of them.
 

@@ -54,6 +54,7 @@ _STATUS_OF: Mapping[type[ShotfsError], int] = {
     errors.MountFailed: 409,
     errors.VersionBusy: 409,
     errors.AliasMoved: 409,
+    errors.PathExists: 409,
     errors.DeadlineExceeded: 504,
     errors.TierUnavailable: 502,
 }

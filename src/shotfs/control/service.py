@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from shotfs.control.cache_service import CacheService
+from shotfs.control.conflict_service import ConflictService
 from shotfs.control.publish_service import PublishService
 from shotfs.control.version_service import VersionService
 
@@ -31,6 +32,11 @@ class Service(Protocol):
     @property
     def publishing(self) -> PublishService:
         """What can be asked of outputs on their way to the origin."""
+        ...
+
+    @property
+    def conflicts(self) -> ConflictService:
+        """What can be asked of outputs that are kept aside."""
         ...
 
     def status(self) -> Mapping[str, Any]:

@@ -6,14 +6,21 @@ own md5 does, otherwise the object is read back and hashed here.
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+
 import trio
 import xxhash
 
-from shotfs.errors import PublishConflict, TierCorrupt, TierError
+from shotfs.digest import Buffer, Digest
+from shotfs.errors import PublishConflict, SpoolBroken, TierCorrupt, TierError
 from shotfs.publish.entry import Content
 from shotfs.tiers.base import Revision, Span, Tier
 
 READ_BACK_BYTES = 8 * 1024 * 1024
+
+COMPARED_BYTES = 4 * 1024 * 1024
+"""So much of either side is compared at a time."""
 
 
 async def same_content(
@@ -35,6 +42,73 @@ async def same_content(
     if theirs.md5 is not None:
         return theirs.md5 == ours.md5
     return await _digest(tier, revision, limiter) == ours.xxh128
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How a local file and an object differ.
+
+    Attributes:
+        first: offset of the first byte that differs, or where the shorter one ends; None: none.
+        ours, theirs: digests of the whole of each, of the bytes that were read.
+    """
+
+    first: int | None
+    ours: Digest
+    theirs: Digest
+
+
+async def difference(tier: Tier, revision: Revision, path: str) -> Difference:
+    """Read the file *path* and *revision* to their ends and compare them.
+
+    Raises:
+        TierError: the object could not be read.
+        SpoolBroken: the file could not.
+    """
+    ours, theirs = xxhash.xxh3_128(), xxhash.xxh3_128()
+    first: int | None = None
+    offset = 0
+    try:
+        size_bytes = await trio.to_thread.run_sync(os.path.getsize, path)
+        while offset < max(size_bytes, revision.size_bytes):
+            mine = await trio.to_thread.run_sync(_read_block, path, offset)
+            stop = min(offset + COMPARED_BYTES, revision.size_bytes)
+            other = await tier.read(revision, Span(offset, stop)) if offset < stop else b""
+            found = await trio.to_thread.run_sync(_take, ours, theirs, mine, other)
+            if first is None and found is not None:
+                first = offset + found
+            offset += COMPARED_BYTES
+    except OSError as error:
+        raise SpoolBroken(f"{path}: cannot be read: {error}") from error
+    return Difference(first, Digest(ours.hexdigest()), Digest(theirs.hexdigest()))
+
+
+def _read_block(path: str, offset: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(descriptor, COMPARED_BYTES, offset)
+    finally:
+        os.close(descriptor)
+
+
+def _take(
+    ours: xxhash.xxh3_128, theirs: xxhash.xxh3_128, mine: Buffer, other: Buffer
+) -> int | None:
+    """Hash a block of either; return the first offset in it at which they differ."""
+    ours.update(mine)
+    theirs.update(other)
+    if mine == other:
+        return None
+    start, stop = 0, min(len(mine), len(other))
+    if mine[:stop] == other[:stop]:
+        return stop
+    while stop - start > 1:  # the first half that differs, again and again
+        middle = (start + stop) // 2
+        if mine[start:middle] == other[start:middle]:
+            start = middle
+        else:
+            stop = middle
+    return start
 
 
 async def verify_upload(tier: Tier, revision: Revision, content: Content) -> None:

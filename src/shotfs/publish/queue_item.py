@@ -31,6 +31,7 @@ class QueueItem:
         error: why it is quarantined, failed, or was not published at the last attempt.
         priority: of its template; higher goes first.
         emergency: where a copy lies that was made because this node had to go; None: nowhere.
+        job: the render job that wrote it; "": none; None: not known.
     """
 
     path: str
@@ -47,6 +48,7 @@ class QueueItem:
     error: str | None
     priority: int
     emergency: str | None
+    job: str | None
 
 
 def item_of(entry: SpoolEntry, now: int) -> QueueItem:
@@ -67,4 +69,5 @@ def item_of(entry: SpoolEntry, now: int) -> QueueItem:
         error=entry.error,
         priority=0 if entry.terms is None else entry.terms.priority,
         emergency=next((f"{one.url}/{one.key}" for one in entry.emergency if one.done), None),
+        job=None if entry.terms is None else entry.terms.job,
     )

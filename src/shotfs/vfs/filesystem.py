@@ -30,6 +30,7 @@ from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller, Change, next_identity, revision_identity
 from shotfs.vfs.cached_paths import CachedPaths
 from shotfs.vfs.changes import Changes
+from shotfs.vfs.conflicts import ConflictDesk
 from shotfs.vfs.crawlers import CrawlerGuard
 from shotfs.vfs.directories import Directories, Snapshot, SnapshotStamp
 from shotfs.vfs.files import Files
@@ -40,6 +41,7 @@ from shotfs.vfs.path_reports import PathReports
 from shotfs.vfs.paths import NAME_BYTES_MAX
 from shotfs.vfs.publishing import VersionDesk
 from shotfs.vfs.refreshing import Refresher
+from shotfs.vfs.safety import SafetyReports
 from shotfs.vfs.terms import Terms
 from shotfs.vfs.version_aliases import AliasDesk
 from shotfs.vfs.version_reports import VersionReports
@@ -93,6 +95,8 @@ class FileSystem:
         crawlers: slows processes down that list whole trees, and knows them.
         refresher: asks the origins again.
         path_reports: answers questions about paths.
+        safety: says whether outputs are safe.
+        conflicts: publishes what lost a race under another path.
         waits: operations that wait now.
         cached_paths: what is cached, by path.
         gate: closed while this node takes no new work.
@@ -195,6 +199,12 @@ class FileSystem:
             waits=self.waits,
             askers=askers,
             pins_of=self.cached_paths.pins_of,
+        )
+        self.safety = SafetyReports(
+            self._finder, self.path_reports, cache=cache, spool=spool, tiers=tiers
+        )
+        self.conflicts = ConflictDesk(
+            self._finder, terms, self._changes, self.reports, spool=spool, tiers=tiers
         )
         self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
 

@@ -175,7 +175,7 @@ class PathReports:
         Raises:
             NotPermitted: who asks may not search a directory above it.
         """
-        self._check_way(path, may_search)
+        self.check_way(path, may_search)
         report = await self._found(path, self._meaning(path), may_read)
         report = replace(
             report,
@@ -215,8 +215,12 @@ class PathReports:
             problem = str(error)
         return PathReport(path, "unknown", meaning, problem=problem)
 
-    def _check_way(self, path: str, may_search: Permission) -> None:
-        """Refuse what stat(2) would refuse. From memory: it must not depend on an origin."""
+    def check_way(self, path: str, may_search: Permission) -> None:
+        """Refuse what stat(2) would refuse. From memory: it must not depend on an origin.
+
+        Raises:
+            NotPermitted: who asks may not search a directory above *path*.
+        """
         above = ""
         for name in path.split("/")[:-1]:
             above = paths.join(above, name)

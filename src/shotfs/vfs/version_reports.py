@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -149,6 +149,18 @@ class VersionReports:
                 no site to name.
             TierError: an origin could not say which versions there are.
         """
+        (following,) = await self.next_all([path])
+        return following
+
+    async def next_all(self, several: Sequence[str]) -> list[str]:
+        """Return each path with the next version in it; those of one version get the same one.
+
+        Raises: as `next`.
+        """
+        known: dict[tuple[str, str], str] = {}
+        return [await self._next(path, known) for path in several]
+
+    async def _next(self, path: str, known: dict[tuple[str, str], str]) -> str:
         path = await self._followed(path)
         place = self._finder.shows.split(path)
         if place is None:
@@ -165,13 +177,16 @@ class VersionReports:
                 f"{path} has no version in it",
                 fix="name a version or something in one, as ant/publish/spider_v001",
             )
-        text = next_version(
-            version.field,
-            await self._existing(show, version),
-            site=self._site or None,
-            now_ms=int(self._wall_s() * 1000),
-            randomness=secrets.token_bytes(RANDOMNESS_BYTES),
-        )
+        text = known.get((show.name, version.path))
+        if text is None:
+            text = next_version(
+                version.field,
+                await self._existing(show, version),
+                site=self._site or None,
+                now_ms=int(self._wall_s() * 1000),
+                randomness=secrets.token_bytes(RANDOMNESS_BYTES),
+            )
+            known[show.name, version.path] = text
         return f"{show.name}/{_with_version(show.spec, rest, version, text)}"
 
     async def _existing(self, show: Show, place: VersionPlace) -> Iterable[str]:

@@ -113,6 +113,9 @@ async def test_status_says_what_the_service_is_and_how_it_is(world: World) -> No
         "lent": 0,
         "lending_problem": None,
         "unpublished": 0,
+        "conflicts": 0,
+        "failed": 0,
+        "partial": 0,
     }
 
 

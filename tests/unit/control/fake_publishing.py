@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shotfs.control.publish_service import Outputs
+
+SAFE: Mapping[str, Any] = {
+    "path": "", "safe": True, "state": "published", "says": "in the origin", "serial": None,
+    "size_bytes": 2048, "digest": "a" * 32, "verified": True, "mtime_ns": 10**18,
+    "origin": "gs://main/a.exr", "version": "7", "sent_bytes": None,
+    "recorded": {"shotfs-node": "render-01"}, "emergency": None, "error": None, "aside": [],
+}  # fmt: skip
+
+LOST: Mapping[str, Any] = {
+    **SAFE, "safe": False, "state": "quarantined", "says": "lost a race", "serial": 12,
+    "digest": None, "verified": False, "aside": [12],
+}  # fmt: skip
+
+SHOWN: Mapping[str, Any] = {
+    "path": "ant/a.exr", "serial": 12, "state": "sealed", "size_bytes": 2048, "age_s": 3.0,
+    "attempts": 2, "retry_s": 30.0, "writers": 1, "digest": None, "origin": "gs://main",
+    "key": "a.exr", "error": "nobody answers", "priority": 0, "emergency": None, "job": "4711",
+    "what": "open", "says": "is being written", "data_file": "/spool/files/12", "closed": True,
+    "mtime_ns": 10**18, "uid": 1, "gid": 2, "mode": "0644", "template": "frames",
+    "immutable": True, "durability": "node", "grace_s": 1.0, "version": None,
+    "recorded": {"shotfs-node": "render-01"}, "sent_bytes": 0, "open_handles": 1,
+    "writing": [{"pid": 5, "name": "kick", "uid": 1, "how": "open"}],
+    "history": [
+        {"at_ns": 10**18, "seconds": 0.5, "failure": "unavailable", "message": "nobody answers"},
+        {"at_ns": 10**18, "seconds": 1.5, "failure": None, "message": ""},
+    ],
+    "conflict": None,
+}  # fmt: skip
 
 
 @dataclass
@@ -14,6 +42,14 @@ class FakePublishing:
     """Remembers what it was asked; *calls* are those of the service."""
 
     calls: list[tuple[Any, ...]]
+
+    async def stat(self, path: str, **who: Any) -> Mapping[str, Any]:
+        self.calls.append(("stat", path, who["admin"]))
+        return {**SAFE, "path": path} if "safe" in path else {**LOST, "path": path}
+
+    async def show(self, which: Outputs) -> Sequence[Mapping[str, Any]]:
+        self.calls.append(("show", which))
+        return [SHOWN]
 
     async def retry(self, which: Outputs | None) -> Mapping[str, Any]:
         self.calls.append(("retry", which))

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from tests.unit.control.fake_conflicts import FakeConflicts
 from tests.unit.control.fake_publishing import FakePublishing
 from tests.unit.control.fake_reports import entry_page, pin_page, top_report, why_report
 
@@ -144,6 +145,7 @@ class FakeService:
     fails_with: Exception | None = None
     mountpoint: str | None = "/shows"
     hang: trio.Event | None = None
+    broken_content: bool = False
     stopped: trio.Event = field(default_factory=trio.Event)
 
     @property
@@ -157,6 +159,10 @@ class FakeService:
     @property
     def publishing(self) -> FakePublishing:
         return FakePublishing(self.calls)
+
+    @property
+    def conflicts(self) -> FakeConflicts:
+        return FakeConflicts(self.calls, self.broken_content)
 
     def status(self) -> Mapping[str, Any]:
         if self.fails_with is not None:

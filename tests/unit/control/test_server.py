@@ -88,7 +88,8 @@ async def test_every_endpoint_answers_what_the_service_says(socket_path: str) ->
         assert await asked(socket_path, Client.cache_stats) == {"bytes_used": 12, "files": 3}
         assert await asked(socket_path, Client.metrics_text) == "shotfs_cache_hits_total 1\n"
         item = {"path": "a/b.exr", "state": "sealed", "size_bytes": 7, "error": "origin is down"}
-        assert await asked(socket_path, Client.queue) == {"count": 1, "items": [item]}
+        answer = await asked(socket_path, Client.queue)
+        assert answer == {"count": 1, "bytes": 7, "oldest_s": 0.0, "items": [item]}
         assert await asked(socket_path, lambda c: c.evict(5)) == {"bytes_freed": 5}
         assert await asked(socket_path, lambda c: c.evict(None)) == {"bytes_freed": None}
         assert (await asked(socket_path, lambda c: c.drain(1.5)))["count"] == 1
