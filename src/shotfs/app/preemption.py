@@ -16,8 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -78,6 +77,10 @@ class Notice:
 
 class _Unexpected(Exception):
     """An answer that says nothing: another status, another server."""
+
+
+FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, _Unexpected)
+"""What a question may end with that another one may not."""
 
 
 class PreemptionWatch:
@@ -157,7 +160,7 @@ class PreemptionWatch:
             with trio.move_on_after(PROBE_S):
                 try:
                     await ask(client)
-                except (httpx.HTTPError, _Unexpected) as error:
+                except FAILURES as error:
                     log.debug("no metadata server of %s: %r", source, error)
                 else:
                     return source
@@ -173,7 +176,7 @@ class PreemptionWatch:
         while True:
             try:
                 notice = await ask(client)
-            except (httpx.HTTPError, httpx.InvalidURL, _Unexpected, UnicodeError) as error:
+            except FAILURES as error:
                 failures += 1
                 self._problem = str(error) or repr(error)
                 if failures == 1:
@@ -198,18 +201,36 @@ class PreemptionWatch:
         self._noticed(notice)
 
 
-@asynccontextmanager
 async def _asked(
-    client: httpx.AsyncClient, method: str, path: str, **options: Any
-) -> AsyncIterator[tuple[httpx.Response, str]]:
-    """Ask; yield the answer with the first `ANSWER_BYTES_MAX` bytes of its text."""
-    async with client.stream(method, path, **options) as response:
-        body = bytearray()
-        async for block in response.aiter_bytes(ANSWER_BYTES_MAX):
-            body += block
-            if len(body) > ANSWER_BYTES_MAX:
-                raise _Unexpected(f"{path}: the answer is too long")
-        yield response, body.decode("ascii", "replace").strip()
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str],
+    params: Mapping[str, str] | None = None,
+    timeout_s: float = ANSWER_S,
+) -> tuple[httpx.Response, str]:
+    """Ask; return the answer and its text.
+
+    Raises:
+        httpx.HTTPError, TimeoutError: there is no answer.
+        _Unexpected: it is too long.
+    """
+    body = bytearray()
+    length_bytes = 0
+    with trio.move_on_after(timeout_s + ANSWER_S) as scope:
+        async with client.stream(
+            method, path, headers=headers, params=params, timeout=timeout_s
+        ) as response:
+            # To its end: a generator that is left half-way is complained of when it is collected.
+            async for block in response.aiter_bytes():
+                length_bytes += len(block)
+                body += block[: ANSWER_BYTES_MAX - len(body)]
+    if scope.cancelled_caught:
+        raise TimeoutError(f"{path}: the answer does not end")
+    if length_bytes > ANSWER_BYTES_MAX:
+        raise _Unexpected(f"{path}: the answer has {length_bytes} bytes")
+    return response, body.decode("ascii", "replace").strip()
 
 
 # --- Google Compute Engine -----------------------------------------------------------------------
@@ -223,10 +244,9 @@ def _check_google(response: httpx.Response) -> None:
 
 
 async def _is_google(client: httpx.AsyncClient) -> None:
-    async with _asked(
-        client, "GET", "/computeMetadata/v1/instance/preempted", headers=_FLAVOR
-    ) as answer:
-        _check_google(answer[0])
+    path = "/computeMetadata/v1/instance/preempted"
+    response, _ = await _asked(client, "GET", path, headers=_FLAVOR)
+    _check_google(response)
 
 
 def _preempted(value: str) -> Notice | None:
@@ -261,14 +281,14 @@ class _GoogleKey:
             timeout_s += LONG_POLL_S
         began = trio.current_time()
         etag, self._etag = self._etag, None  # after a failure the value itself is asked for again
-        async with _asked(
-            client, "GET", self._path, params=params, headers=_FLAVOR, timeout=timeout_s
-        ) as (response, value):
-            _check_google(response)
-            notice = self._notice_of(value)
-            self._etag = response.headers.get("etag") or "0"
-        if notice is None and etag is not None and trio.current_time() - began < 1.0:
-            await trio.sleep(1.0)  # a server that does not wait must not keep us busy
+        response, value = await _asked(
+            client, "GET", self._path, params=params, headers=_FLAVOR, timeout_s=timeout_s
+        )
+        _check_google(response)
+        notice = self._notice_of(value)
+        self._etag = response.headers.get("etag") or "0"
+        if notice is None and etag is not None and trio.current_time() - began < PAUSE_S:
+            await trio.sleep(PAUSE_S)  # a server that does not wait must not keep us busy
         return notice
 
 
@@ -277,10 +297,10 @@ class _GoogleKey:
 
 async def _token(client: httpx.AsyncClient) -> str:
     headers = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_S)}
-    async with _asked(client, "PUT", "/latest/api/token", headers=headers) as (response, text):
-        if response.status_code != 200 or not text or not text.isprintable():
-            raise _Unexpected(f"/latest/api/token: {response.status_code}")
-        return text
+    response, text = await _asked(client, "PUT", "/latest/api/token", headers=headers)
+    if response.status_code != 200 or not text or not text.isprintable():
+        raise _Unexpected(f"/latest/api/token: {response.status_code}")
+    return text
 
 
 class _Amazon:
@@ -299,13 +319,13 @@ class _Amazon:
             self._session = await _token(client)
         path = "/latest/meta-data/spot/instance-action"
         headers = {"X-aws-ec2-metadata-token": self._session}
-        async with _asked(client, "GET", path, headers=headers) as (response, text):
-            if response.status_code == 404:
-                return None
-            if response.status_code != 200:
-                self._session = ""  # 401: it has expired
-                raise _Unexpected(f"{path}: {response.status_code}")
-            return self._notice_of(text)
+        response, text = await _asked(client, "GET", path, headers=headers)
+        if response.status_code == 404:
+            return None
+        if response.status_code != 200:
+            self._session = ""  # 401: it has expired
+            raise _Unexpected(f"{path}: {response.status_code}")
+        return self._notice_of(text)
 
     def _notice_of(self, text: str) -> Notice:
         try:
