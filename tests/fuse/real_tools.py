@@ -133,6 +133,11 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 def make_library(origin: Path) -> None:
     """Put into the origin what the reading checks read: images, a tree of files, a repository."""
+    _make_repository(origin / "library/project", make_files(origin))
+
+
+def make_files(origin: Path) -> random.Random:
+    """Put the images and the tree there; return the source of more of their kind."""
     chance = random.Random(11)
     textures = origin / "library/textures"
     textures.mkdir(parents=True)
@@ -144,7 +149,7 @@ def make_library(origin: Path) -> None:
         path = tree / f"part{number % 7}" / f"file{number}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(chance.randbytes(chance.choice((0, 1, 5000, 70_000, 1_500_000))))
-    _make_repository(origin / "library/project", chance)
+    return chance
 
 
 def _git(*arguments: str | Path, cwd: Path) -> str:

@@ -145,7 +145,12 @@ def _compare(
         kind = "lost" if there is None else "changed"
         also = " (the queue lists it)" if path in listed else ""
         size = "nothing" if last is None else f"{len(last)} bytes"
-        found.note(kind, f"{path} must have {size} after {len(told)} acts{also}")
+        since_s = (time_ns - told[-1].end_ns) / 1e9 if told else 0.0
+        found.note(
+            kind,
+            f"{path} must have {size} after {len(told)} acts, the last one {since_s:.4f} s ago;"
+            f" {len(flying)} not answered{also}",
+        )
     for act in flying:
         if act.source is not None:
             _compare_rename(act, objects, listed, found)

@@ -126,7 +126,7 @@ class Recovery:
                 name.removeprefix(PREFIX): self._server.store.read(BUCKET, name) for name in names
             }
         compared = history.compare(cut.time_ns, objects, listed)
-        found.add(compared, "")
+        found.add(compared, "origin")
         outcome.findings.add(found, f"cut at record {cut.count}, {cut.loss}, seed {cut.seed}")
 
     async def _drain(self) -> list[QueueItem]:

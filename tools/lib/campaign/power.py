@@ -54,13 +54,12 @@ def main() -> int:
             report["controls"][nosync] = _counts(one["findings"])
             if not one["findings"].lost:
                 total.note("lost", f"without fsync ({nosync}) nothing was: the check finds nothing")
+                console.print(total.messages[-1], markup=False)
     report |= _counts(total) | {"seconds": round(time.monotonic() - began, 1)}
     text = json.dumps(report, indent=2)
     if options.json:
         Path(options.json).write_text(text + "\n", encoding="utf-8")
     print(text)
-    for message in total.messages[:MESSAGES_MAX]:
-        console.print(f"[bold red]wrong[/]: {message}", markup=True)
     if total:
         console.print(f"{len(total.messages)} mistakes; the recordings are kept in {place}")
         return 1
@@ -86,8 +85,12 @@ def _recorded(
     flushes = recording.log.flushes
     writes = len(recording.log.records) - flushes
     console.print(f"{what}: {told} acts answered, {writes} writes and {flushes} flushes recorded")
-    outcome = None
+    outcome, said = None, 0
     for outcome in Recovery(cut, recording, server).run(choose_cuts(recording, cuts, seed)):
+        if not nosync:
+            for message in outcome.findings.messages[said : said + MESSAGES_MAX]:
+                console.print(f"wrong: {message}", markup=False)
+            said = len(outcome.findings.messages)
         if outcome.cuts % 25 == 0 or outcome.cuts == cuts:
             wrong = len(outcome.findings.messages)
             console.print(f"{what}: {outcome.cuts} of {cuts} cuts, {wrong} wrong")

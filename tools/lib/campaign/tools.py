@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from tests.fuse import real_tools
+from tests.fuse import real_renderers, real_tools
 from tests.fuse.modes import MODES, KernelMode
 from tests.fuse.node import ShotfsNode
 
 console = Console(highlight=False, stderr=True)
-CHECKS = {one.__name__: one for one in (*real_tools.READING, *real_tools.WRITING)}
+WRITING = (*real_tools.WRITING, *real_renderers.RENDERING)
+CHECKS = {one.__name__: one for one in (*real_tools.READING, *WRITING)}
 
 
 def main() -> int:
@@ -45,12 +46,14 @@ def _one_mode(mode: KernelMode, place: Path, names: list[str]) -> dict[str, str]
     origin = place / "origin"
     origin.mkdir(parents=True)
     real_tools.make_library(origin)
-    node = ShotfsNode(place / "node", f"file://{origin}", mode=mode)
+    node = ShotfsNode(
+        place / "node", f"file://{origin}", spec=real_renderers.RENDER_SPEC, mode=mode
+    )
     found = {}
     try:
         node.mount()
         for name in names:
-            if CHECKS[name] in real_tools.WRITING and not mode.writable:
+            if CHECKS[name] in WRITING and not mode.writable:
                 continue
             began = time.monotonic()
             try:
