@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 NEVER_NS = 2**63 - 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Act:
     """Something done to a path, after which it has *content*.
 
@@ -96,9 +96,15 @@ class History:
             self._acts[path].append(act)
         return act
 
+    def withdraw(self, act: Act) -> None:
+        """Forget an act that was refused before it changed anything."""
+        with self._lock:
+            self._acts[act.path].remove(act)
+
     def told(self) -> list[Act]:
         """Return every act that was answered."""
-        return [act for acts in self._acts.values() for act in acts if act.end_ns < NEVER_NS]
+        with self._lock:
+            return [act for acts in self._acts.values() for act in acts if act.end_ns < NEVER_NS]
 
     def told_before(self, time_ns: int) -> int:
         """Return how many acts were answered before *time_ns*."""

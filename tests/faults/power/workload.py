@@ -126,12 +126,17 @@ class Application:
         path, content = self._new("patched", ".exr"), self._content(200 * KIB, least=64)
         with self._act(path, content):
             (self._show / path).write_bytes(content)
-        with suppress(FileExistsError):  # too late: it is sealed
+        header = self._chance.randbytes(self._chance.randrange(1, 64))
+        # An open for writing is the beginning: the kernel may write from then on.
+        act = self._history.begin(path, header + content[len(header) :])
+        try:
             descriptor = os.open(self._show / path, os.O_RDWR)
-            header = self._chance.randbytes(self._chance.randrange(1, 64))
-            with self._act(path, header + content[len(header) :]):
-                os.pwrite(descriptor, header, 0)
-                os.close(descriptor)
+        except FileExistsError:
+            self._history.withdraw(act)  # too late: it is sealed
+            return
+        os.pwrite(descriptor, header, 0)
+        os.close(descriptor)
+        act.done()
 
     def _edited(self) -> None:
         """A mutable file that is written, appended to, truncated and rewritten."""
