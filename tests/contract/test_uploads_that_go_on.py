@@ -258,6 +258,19 @@ async def test_the_intent_is_kept_before_the_store_knows_of_an_upload(
     assert s3_store.left() == 0
 
 
+async def test_an_account_that_may_not_ask_what_arrived_publishes_all_the_same(
+    s3_store: S3Store, source: str, data: bytes
+) -> None:
+    session = await begin(s3_store, source)
+    s3_store.proxy.rule(
+        Rule("status", lambda head: head.method == "GET" and "uploadId=" in head.target, status=403)
+    )
+    async with s3_store.tier() as tier:
+        await put(tier, source, session)
+    assert s3_store.read() == data
+    assert s3_store.left() == 0
+
+
 async def test_only_uploads_of_that_key_and_since_then_are_taken_for_ours(
     s3_store: S3Store,
 ) -> None:

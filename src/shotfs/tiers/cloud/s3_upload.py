@@ -164,6 +164,13 @@ class S3Upload:
         except ObjectNotFound:
             log.info("%s: the upload that was begun is gone, it begins again", self._what)
             return None
+        except TierError as exc:
+            if exc.retryable:
+                raise
+            # Not allowed to ask: sent again, as a whole.
+            log.warning("%s: cannot ask what has arrived: %s", self._what, exc.message)
+            await self._clear(begun)
+            return None
 
     async def _clear(self, begun: Begun) -> None:
         """Give up an upload of other content, or one whose id never came."""
@@ -246,7 +253,8 @@ class S3Upload:
         *,
         md5: bytes | None = None,
     ) -> dict[str, Any]:
-        async with self._memory, content.turn(length_bytes):
+        # In this order: whoever has memory gets on, and nobody who has it waits for a turn.
+        async with content.turn(length_bytes), self._memory:
             data = await content.part(offset, length_bytes)
             if md5 is None:
                 md5 = await trio.to_thread.run_sync(_md5, data)
