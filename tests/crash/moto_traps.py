@@ -23,6 +23,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import run_simple
 
 from tests.crash.traps import BEGIN, COMMIT, PART, SINGLE, StoreTrap, Watch
+from tests.servers.moto_server import put_right
 
 Application = Callable[..., Iterable[bytes]]
 Environment = dict[str, Any]
@@ -122,6 +123,7 @@ def _etag(body: bytes) -> str:
 
 
 if __name__ == "__main__":
+    put_right()
     application = Trapped(DomainDispatcherApplication(create_backend_app))
     run_simple(
         "127.0.0.1",

@@ -123,10 +123,10 @@ def fixed() -> list[Plan]:
     ]
     for name, when in itertools.product(STORE_NAMES, ("before", "after", "late")):
         kill = Kill(store=StoreTrap(name, 1, when))  # type: ignore[arg-type]
-        plans.append(Plan(next(numbers), "gcs", (kill,), 2, kill.habit))
+        plans.append(Plan(next(numbers), "gcs", (kill,), _steps(kill), kill.habit))
     for name, when in itertools.product(STORE_NAMES, ("before", "after")):
         kill = Kill(store=StoreTrap(name, 1, when))  # type: ignore[arg-type]
-        plans.append(Plan(next(numbers), "s3", (kill,), 2, kill.habit))
+        plans.append(Plan(next(numbers), "s3", (kill,), _steps(kill), kill.habit))
     for trouble in ("disk", "network"):
         kills = (Kill(after_s=0.2), Kill())
         plans.append(Plan(next(numbers), "gcs", kills, STEPS_MAX, None, trouble))
@@ -145,6 +145,10 @@ def plan_of(seed: int, number: int) -> Plan:
     """Return the plan of one round."""
     first = fixed()
     return first[number] if number < len(first) else drawn(seed, number)
+
+
+def _steps(kill: Kill) -> int:
+    return 1 if kill.habit == "large" else 2
 
 
 def drawn(seed: int, number: int) -> Plan:

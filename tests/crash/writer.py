@@ -26,8 +26,12 @@ REFUSALS = frozenset(
 )
 """After these what was asked for was certainly not done; after others it may have been."""
 
-LOOKS, LOOK_S = 100, 0.02
+LOOKS, LOOK_S = 500, 0.02
 """How often and how soon again a writer looks whether its file is published."""
+
+RENDER_S_MAX = 0.06
+
+IN_SPOOL = ("open", "sealed", "uploading", "published")
 
 SHARED = 3
 """So many mutable files are written again and again, also by the next lives."""
@@ -144,6 +148,8 @@ class Writer:
         async with self._written(self._create(path, mutable=mutable)) as page:
             middle = self._chance.randrange(len(content) + 1)
             await self._write(page, 0, content[:middle])
+            if self._chance.random() < 0.3:
+                await self._render()
             await self._write(page, middle, content[middle:])
 
     async def _rename(self, old: str, new: str, *, mutable: bool = False) -> None:
@@ -151,6 +157,16 @@ class Writer:
         async with self._asking(old):
             await self._hand.rename(old, new)
         self._note("renamed", old, to=new)
+
+    async def _patch(self, page: Page) -> None:
+        """Write a header, in two steps."""
+        await self._write(page, 0, self._chance.randbytes(16))
+        await self._render()
+        await self._write(page, 16, self._chance.randbytes(16))
+
+    async def _render(self) -> None:
+        """Take some time, with a file half-written."""
+        await trio.sleep(self._chance.random() * RENDER_S_MAX)
 
     async def _unlink(self, path: str) -> None:
         self._note("unlinking", path)
@@ -161,8 +177,9 @@ class Writer:
     async def _arrived(self, path: str) -> None:
         """Return when *path* is published, or has not been for long enough."""
         for _ in range(LOOKS):
-            if await self._hand.state(path) not in ("open", "sealed", "uploading"):
-                return
+            with suppress(OSError):  # it is on its way from the spool to the cache
+                if await self._hand.state(path) not in IN_SPOOL:
+                    return
             await trio.sleep(LOOK_S)
 
     # --- names and bytes -------------------------------------------------------------------------
@@ -193,7 +210,7 @@ class Writer:
         path, content = self._frame("passes"), self._bytes(64)
         await self._put(path, content)
         async with self._written(self._open(path, content)) as page:
-            await self._write(page, 0, self._chance.randbytes(32))
+            await self._patch(page)
 
     async def appended(self) -> None:
         """Two passes to one file."""
@@ -213,6 +230,8 @@ class Writer:
         async with self._written(self._create(self._frame())) as page:
             for index in self._chance.sample(range(8), 8):
                 await self._write(page, index * 9000, self._chance.randbytes(9000))
+            await self._render()
+            await self._write(page, 0, self._chance.randbytes(100))
 
     async def many(self) -> None:
         """Many small files."""
@@ -280,10 +299,10 @@ class Writer:
         path = f"config/{self._name}.{self._count}.json"
         content = self._bytes(64)
         await self._put(path, content, mutable=True)
-        if self._chance.random() < 0.8:
+        if self._chance.random() < 0.9:
             await self._arrived(path)
         async with self._written(self._open(path, content, mutable=True)) as page:
-            await self._write(page, 16, self._chance.randbytes(32))
+            await self._patch(page)
 
     async def moved(self) -> None:
         """A mutable file that is renamed when it may be published already."""
@@ -308,6 +327,7 @@ class Writer:
         async with self._written(self._create(self._frame())) as page:
             await self._write(page, 0, self._bytes())
             await page.file.fsync()
+            await self._render()
             await self._write(page, len(page.content), self._bytes())
 
     async def touched(self) -> None:
