@@ -93,6 +93,7 @@ class ShotfsNode:
         tables = {
             "cache": f'directory = "{self.directory}/cache"\nfree_bytes_min = 0',
             "spool": "free_bytes_min = 0",
+            "preemption": 'watch = "off"',
             "control": f'socket = "{self.socket}"',
             "log": f'file = "{self.log}"\nlevel = "debug"',
             "shows.ant": 'spec = "spec.json"',

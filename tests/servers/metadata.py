@@ -7,6 +7,7 @@ and ``spot/instance-action``, 404 until there is one; without a valid token it r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -136,8 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in extra.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError):  # who waited for a change may be gone
+            self.end_headers()
+            self.wfile.write(content)
 
     do_GET = do_PUT = _handle  # noqa: N815 - http.server's names
 
