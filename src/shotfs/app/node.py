@@ -14,6 +14,7 @@ from functools import partial
 
 import trio
 
+from shotfs.app.hooks import Hooks
 from shotfs.app.recovery import recover_paths
 from shotfs.app.views import open_past, see
 from shotfs.cache import Cache, open_cache
@@ -91,6 +92,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
         tiers.distrust(revision)
         _offer(corrupt_in, revision)
 
+    hooks = Hooks(settings.hooks, settings.node.name, metrics)
     try:
         async with (
             open_cache(
@@ -108,10 +110,11 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 paths_max=settings.cache.catalog_paths_max,
             ) as catalog,
             open_past(settings) as past,
-            open_spool(settings.spool, spool_directory(settings), metrics) as spool,
+            open_spool(settings.spool, spool_directory(settings), metrics, hooks.tell) as spool,
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(tiers.breakers.run)
+            nursery.start_soon(hooks.run)
             loader = SpecLoader(
                 settings,
                 os.path.dirname(loaded.path or ""),

@@ -1,5 +1,6 @@
 """Configuration: one TOML file, environment overrides, and where each value came from."""
 
+from shotfs.config.hook_models import HookSettings
 from shotfs.config.loading import PATH_DEFAULT, PATH_VARIABLE, Loaded, load
 from shotfs.config.models import (
     ControlSettings,
@@ -18,6 +19,7 @@ __all__ = [
     "PATH_VARIABLE",
     "CacheSettings",
     "ControlSettings",
+    "HookSettings",
     "Loaded",
     "LogSettings",
     "MountSettings",

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from shotfs.config.addresses import parse_address
+from shotfs.config.hook_models import HookSettings
 from shotfs.config.mistake import Mistake
 from shotfs.config.moments import parse_moment
 from shotfs.config.network_models import NetworkSettings, OriginPrefix, OriginSettings
@@ -317,6 +318,7 @@ class Settings(Section):
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     control: ControlSettings = Field(default_factory=ControlSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    hooks: HookSettings = Field(default_factory=HookSettings)
     shows: dict[ShowName, ShowSettings] = Field(
         default_factory=dict, max_length=1000, description="The shows, by directory name."
     )
