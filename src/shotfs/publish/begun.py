@@ -166,6 +166,8 @@ class Aborter:
                     await self._forget(begun)
                 except ShotfsError as error:
                     log.info("an upload of %s is not aborted yet: %s", begun.key, error.message)
+                except Exception:  # a mistake of ours in one must not stop the publisher
+                    log.exception("aborting an upload of %s failed unexpectedly", begun.key)
                 else:
                     pause_s = RETRY_S
             if len(self._core.given_up):

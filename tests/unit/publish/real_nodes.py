@@ -1,12 +1,14 @@
 """A node that publishes to a real store; ``python -m`` writes one large output and publishes it.
 
-``python -m tests.unit.publish.real_nodes DIRECTORY URL ORIGIN`` (its settings as JSON) runs until
-it is killed.
+``python -m tests.unit.publish.real_nodes DIRECTORY URL ORIGIN [POINT]`` (ORIGIN: its settings as
+JSON) runs until it is killed, or kills itself at the named point.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -19,8 +21,10 @@ import trio
 from shotfs.config import Settings
 from shotfs.observe.metrics import Metrics
 from shotfs.publish import Publisher, PublishTerms, Spool, SpoolEntry
+from shotfs.publish.begun import EntrySession
 from shotfs.tiers.base import Revision
 from shotfs.tiers.registry import open_tier
+from shotfs.tiers.sessions import Token
 from tests.contract.places import NETWORK, PART_BYTES
 from tests.unit.publish.fakes import breathe, spool_in
 
@@ -98,12 +102,33 @@ async def node_at(directory: Path, url: str, origin: Mapping[str, Any]) -> Async
     await tier.aclose()
 
 
-async def main(directory: Path, url: str, origin: Mapping[str, Any]) -> None:
-    """Write one large output, and publish it for ever."""
+def die_before(is_reached: Callable[[Token | None], bool]) -> None:
+    """Be killed, as by kill -9, before the journal has a token that *is_reached*."""
+    save = EntrySession.save
+
+    async def killed(self: EntrySession, token: Token | None) -> None:
+        if is_reached(token):
+            os.kill(os.getpid(), signal.SIGKILL)
+        await save(self, token)
+
+    EntrySession.save = killed  # type: ignore[method-assign]
+
+
+POINTS: dict[str, Callable[[Token | None], bool]] = {
+    "before_the_intent": lambda token: token is not None,
+    "before_the_name": lambda token: bool(token and token["upload_id"]),
+    "before_the_end": lambda token: token is None,
+}
+
+
+async def main(directory: Path, url: str, origin: Mapping[str, Any], point: str = "") -> None:
+    """Write one large output, and publish it for ever, or up to *point*."""
+    if point:
+        die_before(POINTS[point])
     async with node_at(directory, url, origin) as node:
         await node.write(content())
         await trio.sleep_forever()
 
 
 if __name__ == "__main__":
-    trio.run(main, Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))
+    trio.run(main, Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), *sys.argv[4:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +15,15 @@ import trio
 
 from shotfs.publish import State
 from shotfs.publish.begun import Begun, GivenUp, dump_begun, load_begun
-from tests.contract.cut_off import EACH, OVERHEAD_BYTES, Store, gcs_store, s3_store, store
+from tests.contract.cut_off import (
+    EACH,
+    OVERHEAD_BYTES,
+    S3Store,
+    Store,
+    gcs_store,
+    s3_store,
+    store,
+)
 from tests.contract.places import PART_BYTES
 from tests.unit.publish.real_nodes import PATH, SIZE, Node, content, node_at
 
@@ -25,11 +34,16 @@ def node(store: Store, directory: Path) -> AbstractAsyncContextManager[Node]:
     return node_at(directory, store.place.url, store.place.origin)
 
 
+def victim_command(store: Store, directory: Path, *point: str) -> list[str]:
+    origin = json.dumps(dict(store.place.origin))
+    module = "tests.unit.publish.real_nodes"
+    return [sys.executable, "-m", module, str(directory), store.place.url, origin, *point]
+
+
 async def killed_mid_upload(store: Store, directory: Path) -> None:
     """Write and close a large output in a process, and kill -9 that when a part has arrived."""
     fault = store.stall_part()
-    command = [sys.executable, "-m", "tests.unit.publish.real_nodes", str(directory)]
-    command += [store.place.url, json.dumps(dict(store.place.origin))]
+    command = victim_command(store, directory)
     with subprocess.Popen(command) as victim:  # noqa: ASYNC220  # killed below, by its own pid
         await trio.to_thread.run_sync(fault.wait_hits, 1)
         victim.kill()
@@ -52,6 +66,22 @@ async def test_s05_a_kill_mid_upload_costs_no_more_than_a_part(
     assert store.received() - before <= SIZE - arrived + PART_BYTES + OVERHEAD_BYTES
     assert store.read() == content()
     assert store.left() == 0
+
+
+@pytest.mark.parametrize(
+    ("point", "left"), [("before_the_intent", 0), ("before_the_name", 1), ("before_the_end", 0)]
+)
+async def test_s05_a_kill_between_the_store_and_the_journal_leaves_no_orphan(
+    s3_store: S3Store, tmp_path: Path, point: str, left: int
+) -> None:
+    died = await trio.run_process(victim_command(s3_store, tmp_path, point), check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert s3_store.left() == left
+    async with node(s3_store, tmp_path) as again:
+        await again.until_empty()
+    assert s3_store.left() == 0
+    assert s3_store.read() == content()
+    assert s3_store.completions() == 1
 
 
 @EACH

@@ -122,6 +122,7 @@ class GcsUpload:
                 return answer
             if answer.status == _MORE:
                 offset = _stored_bytes(answer)
+                log.info("%s goes on at byte %d of %d", self._what, offset, content.size_bytes)
         elif token is not None:
             await self._end(session)
         if offset is None or not 0 <= offset < content.size_bytes:

@@ -160,7 +160,7 @@ class S3Upload:
 
     async def _arrived(self, begun: Begun) -> dict[int, Part] | None:
         try:
-            return await self._multipart.arrived(begun.upload_id)
+            arrived = await self._multipart.arrived(begun.upload_id)
         except ObjectNotFound:
             log.info("%s: the upload that was begun is gone, it begins again", self._what)
             return None
@@ -171,6 +171,8 @@ class S3Upload:
             log.warning("%s: cannot ask what has arrived: %s", self._what, exc.message)
             await self._clear(begun)
             return None
+        log.info("%s goes on: %d parts have arrived", self._what, len(arrived))
+        return arrived
 
     async def _clear(self, begun: Begun) -> None:
         """Give up an upload of other content, or one whose id never came."""
