@@ -8,6 +8,7 @@ import trio
 
 from shotfs.digest import Digest
 from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.sealing import awaited
 from shotfs.publish.states import State
 
 
@@ -28,7 +29,8 @@ class QueueItem:
         digest: None before the seal.
         origin: root URL; None where no record says it.
         key: object key below the origin.
-        error: why it is quarantined, failed, or was not published at the last attempt.
+        error: why it is quarantined, failed, or was not published at the last attempt; else what
+            it waits for besides its close (`sealing`).
         priority: of its template; higher goes first.
         emergency: where a copy lies that was made because this node had to go; None: nowhere.
         job: the render job that wrote it; "": none; None: not known.
@@ -54,6 +56,7 @@ class QueueItem:
 def item_of(entry: SpoolEntry, now: int) -> QueueItem:
     """Return *entry* as the queue shows it at *now*, nanoseconds since the epoch."""
     retry_s = None if entry.retry_at is None else max(0.0, entry.retry_at - trio.current_time())
+    waits = awaited(entry) if entry.writers == 0 else None
     return QueueItem(
         path=entry.path,
         serial=entry.serial,
@@ -66,7 +69,7 @@ def item_of(entry: SpoolEntry, now: int) -> QueueItem:
         digest=entry.digest,
         origin=None if entry.terms is None else entry.terms.origin,
         key=None if entry.terms is None else entry.terms.key,
-        error=entry.error,
+        error=entry.error or (None if waits is None else f"waits for {waits}"),
         priority=0 if entry.terms is None else entry.terms.priority,
         emergency=next((f"{one.url}/{one.key}" for one in entry.emergency if one.done), None),
         job=None if entry.terms is None else entry.terms.job,

@@ -21,7 +21,7 @@ from shotfs.vfs.askers import job_in
 log = logging.getLogger(__name__)
 
 OUTPUTS_EVERY_S = 5.0
-"""How often it is looked while outputs wait. Going through 300 known processes takes 5 ms."""
+"""How often it is looked while outputs wait. Of a process that is known only `stat` is read."""
 
 SCRATCH_EVERY_S = 60.0
 """How often while there is nothing but scratch files."""
@@ -35,6 +35,14 @@ SCAN_S_MAX = 30.0
 
 PROCESSES_MAX = 100_000
 """Processes that are remembered."""
+
+
+KERNEL_THREAD = 0x0020_0000
+"""PF_KTHREAD in the flags of /proc/PID/stat (<linux/sched.h>). Those have no environment."""
+
+INIT = 1
+"""The first process of a machine or container. It is in no job that ends before it does; in some
+containers not even root may read its environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +151,8 @@ class JobWatch:
             )
             self._known = seen
             census = Census()
-            for process in seen.values():
-                if process.job is None:
+            for pid, process in seen.items():
+                if process.job is None and pid != INIT:
                     census.hidden.add(process.uid)
                 elif process.job:
                     census.jobs.add(process.job)
@@ -182,8 +190,8 @@ def _process(
         return None
     head, _, tail = stat.rpartition(b")")
     numbers = tail.split()
-    if len(numbers) < 20 or numbers[0] == b"Z":
-        return None  # a zombie does nothing any more
+    if len(numbers) < 20 or numbers[0] == b"Z" or int(numbers[6]) & KERNEL_THREAD:
+        return None  # a zombie does nothing any more, a thread of the kernel never for a job
     stamp = head.partition(b"(")[2] + b" " + numbers[19]
     if known is not None and known.stamp == stamp and known.job is not None:
         return known

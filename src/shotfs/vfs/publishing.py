@@ -32,6 +32,7 @@ from shotfs.namespace.manifests import SEALED, SEALING, Manifest
 from shotfs.namespace.versions import Seal, SealState
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool, SpoolEntry, State
+from shotfs.publish.sealing import Awaited, awaited
 from shotfs.tiers.base import Revision, Tier
 from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.terms import Terms
@@ -307,6 +308,7 @@ class VersionDesk:
 
     def _is_stuck(self, entry: SpoolEntry) -> bool:
         bad = entry.state in (State.QUARANTINED, State.FAILED)
+        bad |= awaited(entry) is Awaited.RENAME  # nobody knows whether it is whole
         return bad or entry.aside or entry.writers > 0 or entry.half_written
 
     def _unfinished(

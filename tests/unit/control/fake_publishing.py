@@ -56,3 +56,28 @@ class FakePublishing:
         if which is not None and which.serial == 404:
             return {"retried": 0, "items": [{"path": "ant/a.exr", "why_not": "it is being sent"}]}
         return {"retried": 2, "items": []}
+
+    async def missing(
+        self, *, job: str | None, paths: Sequence[str], **who: Any
+    ) -> Mapping[str, Any]:
+        self.calls.append(("missing", job, list(paths), who["admin"]))
+        item = {
+            "path": "ant/a.exr", "serial": 12, "state": "sealed", "size_bytes": 2048,
+            "job": "7", "uid": 1, "why": "waits for its upload", "stuck": False,
+        }  # fmt: skip
+        if job == "stuck":
+            item |= {"state": "quarantined", "why": "conflict: other bytes", "stuck": True}
+        # What job 7 wrote is there when it is asked for the second time.
+        asked = sum(call[:2] == ("missing", job) for call in self.calls)
+        items = [] if job == "7" and asked > 1 else [item]
+        return {
+            "count": len(items), "bytes": 2048 * len(items), "unknown": 0, "items": items,
+            "stuck": sum(bool(one["stuck"]) for one in items),
+        }  # fmt: skip
+
+    async def finish(self, job: str, **who: Any) -> Mapping[str, Any]:
+        self.calls.append(("finish", job, who["admin"]))
+        return {
+            "job": job, "released": 1, "removed": 2, "removed_bytes": 2048, "kept": 1,
+            "removed_paths": ["ant/a.tmp", "ant/b.tmp"], "kept_paths": ["ant/c.tmp"], "refused": 0,
+        }  # fmt: skip

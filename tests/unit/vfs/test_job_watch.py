@@ -13,19 +13,21 @@ from trio.testing import MockClock
 
 from shotfs.pathspec import SealOn
 from shotfs.publish import Spool
-from shotfs.vfs.job_watch import SCRATCH_AFTER_S, JobWatch
+from shotfs.vfs.job_watch import KERNEL_THREAD, SCRATCH_AFTER_S, JobWatch
 from tests.unit.publish.fakes import Site, site_in, write_file
 
 ME = os.getuid()
 VARIABLES = ("SHOTFS_JOB", "SLURM_JOB_ID")
 
 
-def process(proc: Path, pid: int, environment: bytes | None, *, started: int = 1) -> None:
+def process(
+    proc: Path, pid: int, environment: bytes | None, *, started: int = 1, flags: int = 0
+) -> None:
     """Let a process run; an environment of None may not be read."""
     directory = proc / str(pid)
     directory.mkdir(parents=True, exist_ok=True)
-    numbers = " ".join(["0"] * 17)
-    (directory / "stat").write_text(f"{pid} (kick) S 1 {numbers} {started} 0 0\n")
+    zeros = " ".join(["0"] * 12)
+    (directory / "stat").write_text(f"{pid} (kick) S 1 0 0 0 0 {flags} {zeros} {started} 0 0\n")
     if environment is None:
         (directory / "environ").unlink(missing_ok=True)
         (directory / "environ").mkdir()  # reading it fails, for root too
@@ -97,6 +99,17 @@ async def test_nothing_ends_while_a_process_of_the_writer_cannot_be_looked_at(
         await JobWatch(site.publisher.jobs, VARIABLES, proc=str(proc)).look()
         assert not released(site), "the hidden process may be of the job"
         assert released(site, "b"), "it is of another user"
+
+
+async def test_threads_of_the_kernel_and_the_first_process_hide_nothing(tmp_path: Path) -> None:
+    proc = tmp_path / "proc"
+    process(proc, 1, None)
+    process(proc, 2, None, flags=KERNEL_THREAD | 0x40)
+    async with site_in(tmp_path) as site:
+        await waiting(site.spool)
+        await noted(site)
+        await JobWatch(site.publisher.jobs, VARIABLES, proc=str(proc)).look()
+        assert released(site)
 
 
 async def test_scratch_files_go_when_the_job_was_not_seen_for_a_while(
