@@ -71,7 +71,7 @@ class Application:
         acts: tuple[Callable[[], None], ...] = (
             self._frame, self._frame, self._burst, self._renamed, self._renamed_open,
             self._patched, self._edited, self._saved_beside, self._removed, self._touched,
-            self._mapped, self._directory, self._never_closed, self._safe,
+            self._mapped, self._directory, self._never_closed, self._written_on, self._safe,
         )  # fmt: skip
         try:
             while not ended.is_set():
@@ -217,6 +217,20 @@ class Application:
         os.write(self._open[-1], content)
         if self._chance.random() < 0.5:
             os.fsync(self._open[-1])
+
+    def _written_on(self) -> None:
+        """Closed by one of two descriptors, and written on through the other one."""
+        if len(self._open) >= 8:
+            return
+        path, content = self._new("frames", ".1008.exr"), self._content(100 * KIB, least=1)
+        with self._act(path, content):
+            descriptor = self._create(path)
+            self._open.append(os.dup(descriptor))
+            os.write(descriptor, content)
+            os.close(descriptor)
+        more = self._content(100 * KIB, least=1)
+        self._history.begin(path, more, closed=False)
+        os.pwrite(self._open[-1], more, 0)
 
     def _safe(self) -> None:
         """`durability: origin`: close waits for the store."""

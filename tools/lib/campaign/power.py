@@ -34,11 +34,30 @@ def main() -> int:
     options = _options()
     place = Path(tempfile.mkdtemp(prefix="power-", dir=os.environ.get("TMPDIR")))
     logging.disable(logging.WARNING)  # partial files, at each of hundreds of starts
+    try:
+        total, report = _campaign(options, place)
+    except KeyboardInterrupt:
+        shutil.rmtree(place)
+        return 130
+    text = json.dumps(report, indent=2)
+    if options.json:
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
+    print(text)
+    if total:
+        console.print(f"{len(total.messages)} mistakes; the recordings are kept in {place}")
+        return 1
+    shutil.rmtree(place)
+    return 0
+
+
+def _campaign(options: argparse.Namespace, place: Path) -> tuple[Findings, dict[str, Any]]:
+    """Return what was wrong, and the report."""
     began = time.monotonic()
     total, report = Findings(), _empty(options.seed)
+    each = max(1, min(CUTS_A_RECORDING, options.cuts // 2))
     with GcsServer() as server:
-        for number, start in enumerate(range(0, options.cuts, CUTS_A_RECORDING)):
-            count = min(CUTS_A_RECORDING, options.cuts - start)
+        for number, start in enumerate(range(0, options.cuts, each)):
+            count = min(each, options.cuts - start)
             # By itself, and by the service: the two ways to write a data file.
             mode = (SHIPPED, PLAIN)[number % 2]
             one = _recorded(place / str(number), server, options.seed + number, count, mode)
@@ -56,15 +75,7 @@ def main() -> int:
                 total.note("lost", f"without fsync ({nosync}) nothing was: the check finds nothing")
                 console.print(total.messages[-1], markup=False)
     report |= _counts(total) | {"seconds": round(time.monotonic() - began, 1)}
-    text = json.dumps(report, indent=2)
-    if options.json:
-        Path(options.json).write_text(text + "\n", encoding="utf-8")
-    print(text)
-    if total:
-        console.print(f"{len(total.messages)} mistakes; the recordings are kept in {place}")
-        return 1
-    shutil.rmtree(place)
-    return 0
+    return total, report
 
 
 def _empty(seed: int) -> dict[str, Any]:
