@@ -29,7 +29,7 @@ from tests.crash.life import Report
 from tests.crash.origins import GcsOrigin
 from tests.crash.plans import HABIT_OF, STORE_NAMES, Kill
 from tests.crash.points import NAMES, Page, Trap, When
-from tests.crash.rounds import WRONG_MAX, RoundFailed, Tally
+from tests.crash.rounds import ALONE, WRONG_MAX, RoundFailed, Tally
 from tests.crash.site import PART_BYTES, SHOW, SPEC
 from tests.crash.traps import COMMIT, StoreTrap
 from tests.fuse.node import ShotfsNode
@@ -107,7 +107,7 @@ class Node(ShotfsNode):
     @property
     def environment(self) -> dict[str, str]:
         """As `ShotfsNode.environment`."""
-        return {**super().environment, **self.added}
+        return {**super().environment, **ALONE, **self.added}
 
 
 class MountRounds:

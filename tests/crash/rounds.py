@@ -53,6 +53,15 @@ WRONG_MAX = 10
 """After so many rounds that went wrong no other begins."""
 
 
+ALONE = {
+    # gcsfs and botocore look for nothing beyond this machine.
+    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    "NO_GCE_CHECK": "true",
+    "GCE_METADATA_HOST": "127.0.0.1:9",
+    "GCE_METADATA_IP": "127.0.0.1:9",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
 AGAIN = 2
 """So many lives more a kill gets that is to hit an upload and came when there was none."""
 
@@ -125,6 +134,7 @@ class Lives:
     ) -> None:
         self._environment = {
             **os.environ,
+            **ALONE,
             **environment,
             **points.environment(library, page),
             "PYTHONPATH": os.pathsep.join(
@@ -498,8 +508,12 @@ class Rounds:
         threads = [threading.Thread(target=work, args=(worker,)) for worker in self._workers]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException as error:  # interrupted
+            problems.append(error)
+            raise
         if problems:
             raise problems[0]
         return tally

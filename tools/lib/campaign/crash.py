@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ PARTS = ("cache", "outputs", "mount", "rebuild")
 def main() -> int:
     """Run the parts that were asked for; 0: nothing was wrong."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up, as after ^C
     place = Path(tempfile.mkdtemp(prefix="shotfs-crash-"))
     report: dict[str, Any] = {"seed": options.seed}
     wrong: list[str] = []
@@ -63,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/campaign/crash", description=__doc__)
     parser.add_argument("--output-rounds", type=int, default=2_000, help="of outputs, no mount")
     parser.add_argument("--output-mounts", type=int, default=30, help="of outputs, with a mount")
+    parser.add_argument("--workers", type=int, default=3, help="rounds of outputs at a time")
     parser.add_argument("--rounds", type=int, default=400, help="kills of a cache")
     parser.add_argument("--mount-rounds", type=int, default=60, help="kills of a mounted service")
     parser.add_argument("--blobs", type=int, default=100_000, help="files of the index to rebuild")

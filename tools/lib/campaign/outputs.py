@@ -21,7 +21,8 @@ def run(options: argparse.Namespace, place: Path, print_line: Callable[[str], No
     """Run all rounds that were asked for.
 
     Args:
-        options: seed, output_rounds, output_mounts; only (a number, or "m" and a number) or None.
+        options: seed, workers, output_rounds, output_mounts; only: a number, "m" and a number, or
+            None.
         place: an empty directory; what went wrong is left in it.
         print_line: told how far it is.
 
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace, place: Path, print_line: Callable[[str], No
 
     if processes:
         (place / "processes").mkdir(parents=True)
-        with Rounds(options.seed, place / "processes") as rounds:
+        with Rounds(options.seed, place / "processes", workers=options.workers) as rounds:
             tally.add(rounds.run(processes, said))
     if mounted:
         (place / "mounts").mkdir(parents=True)
