@@ -155,6 +155,8 @@ class NodePublishing:
                 f"job {job}: its outputs on this node are another user's",
                 fix="say so as that user, as root, or as a member of control.admin_group",
             )
+        if self._mount is not None:
+            await self._mount.forget_names(ended.removed)
         return {
             "job": job,
             "released": ended.released,

@@ -50,6 +50,7 @@ from shotfs.publish.entry import (
     load_contents,
     load_terms,
 )
+from shotfs.publish.sealing import Awaited, awaited
 from shotfs.publish.states import State
 from shotfs.publish.upload import Tiers
 from shotfs.tiers.base import Revision, Span, Tier
@@ -135,6 +136,7 @@ class EmergencyPlace:
         if entry.content is not None:
             return False
         whole = entry.clean and not entry.writers and entry.damaged is None
+        whole &= awaited(entry) is not Awaited.RENAME
         return not whole or entry.half_written or entry.aside or entry.state is State.FAILED
 
     async def copy(self, entry: SpoolEntry) -> None:

@@ -83,3 +83,28 @@ async def test_of_a_job_that_wrote_nothing_here_there_is_nothing_to_end(site: Si
     async with site.open() as world:
         report = await NodePublishing(world.node, None).finish("9", peer=peer(3000), admin=False)
         assert (report["released"], report["removed"], report["kept"]) == (0, 0, 0)
+
+
+async def test_s04_a_node_that_may_vanish_waits_at_close_unless_the_file_is_not_finished(
+    site: Site,
+) -> None:
+    templates = PASSES["templates"]
+    said = {**templates["passes"], "path": "said/{name}.exr", "durability": "origin"}
+    site.document = {**PASSES, "templates": {**templates, "said": said}}
+    site.preemptible = True
+    async with site.open() as world:
+        for path, waits in (
+            ("ant/passes/a.exr", False),
+            ("ant/said/a.exr", True),
+            ("ant/compared/a.exr", True),
+        ):
+            handle = await world.create(path)
+            entry = world.spooled(path)
+            assert entry is not None
+            assert entry.terms is not None
+            assert entry.terms.durability_origin is waits, path
+            await handle.write(0, b"pixels")
+            await handle.flush()
+            assert (world.origin.count("put") > 0) is waits, path
+            await handle.close()
+            world.origin.asked.clear()

@@ -15,6 +15,7 @@ from shotfs.publish import Spool, SpoolEntry, State
 from shotfs.publish.provenance import Writer
 from shotfs.publish.sealing import Awaited, awaited, due_at, may_seal
 from tests.unit.publish.fakes import breathe, site_in, spool_in, terms, write_file
+from tests.unit.publish.test_draining import records
 
 PATH, SCRATCH = "show/a.exr", "show/a.exr.tmp"
 ENDS = {"seal": SealOn.JOB_END, "job": "7", "uid": 1000}
@@ -80,6 +81,18 @@ async def test_on_rename_a_file_under_its_final_name_stays_until_it_is_renamed(
         await site.spool.rename(SCRATCH, PATH, terms("a.exr", **waits))
         await site.until_empty()
         assert site.tier.content("a.exr") == b"half of a frame?"
+
+
+async def test_an_emergency_copy_of_what_was_never_renamed_is_marked_as_partial(
+    tmp_path: Path,
+) -> None:
+    async with site_in(tmp_path) as site:
+        await write_file(site.spool, PATH, b"half of a frame?", seal=SealOn.RENAME)
+        await write_file(site.spool, "show/b.exr", b"whole", **ENDS)
+        (left,) = await site.publisher.drain(5.0, emergency=True)
+        assert (left.path, left.error) == (PATH, "waits for its rename")
+        assert records(site) == {PATH: True}
+        assert site.tier.puts == ["b.exr"]
 
 
 async def test_on_job_end_several_passes_of_a_job_make_one_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from shotfs.cache import NOBODY, Asker
+from shotfs.publish import Writer
 from shotfs.vfs import Caller
 from shotfs.vfs.askers import JOB_CHARACTERS_MAX, THREADS_MAX, Askers
 
@@ -121,6 +122,31 @@ async def test_a_number_that_is_used_again_is_another_process(tmp_path: Path) ->
 async def test_a_job_is_one_short_line(tmp_path: Path, environment: bytes, job: str) -> None:
     _proc(tmp_path, 7, "maya", 100, environment)
     assert (await Askers(["JOB"], proc=str(tmp_path)).of(caller(7))).job == job
+
+
+async def test_the_first_variable_that_says_something_counts(tmp_path: Path) -> None:
+    for number, environment, job in (
+        (1, b"JOB_ID=3\0SLURM_JOB_ID=2\0SHOTFS_JOB=1\0", "1"),
+        (2, b"JOB_ID=3\0SLURM_JOB_ID=2\0SHOTFS_JOB=\0", "2"),
+        (3, b"JOB_ID=3\0", "3"),
+    ):
+        _proc(tmp_path, number, "maya", 100, environment)
+        askers = Askers(["SHOTFS_JOB", "SLURM_JOB_ID", "JOB_ID"], proc=str(tmp_path))
+        assert (await askers.of(caller(number))).job == job
+
+
+async def test_a_writer_in_no_job_is_told_from_one_of_which_that_is_not_known(
+    tmp_path: Path,
+) -> None:
+    _proc(tmp_path, 7, "maya", 100, b"X=1\0")
+    _proc(tmp_path, 8, "maya", 100)
+    (tmp_path / "8/environ").unlink()
+    askers = Askers(["JOB"], proc=str(tmp_path))
+    assert await askers.writer(caller(7)) == Writer("", os.getuid())
+    assert await askers.writer(caller(8)) == Writer(None, os.getuid())
+    assert await askers.writer(caller(9)) == Writer(None, os.getuid()), "it has ended"
+    assert await askers.writer(None) == Writer(None, None)
+    assert await Askers([], proc=str(tmp_path)).writer(caller(7)) == Writer(None, os.getuid())
 
 
 async def test_an_environment_that_may_not_be_read_is_no_error(tmp_path: Path) -> None:
