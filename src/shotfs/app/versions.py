@@ -14,6 +14,7 @@ from shotfs.control.access import Peer
 from shotfs.control.version_service import UNSET, Unset
 from shotfs.fuse.mount import Mount
 from shotfs.namespace import aliases
+from shotfs.vfs.version_retracting import RetractedVersion, Role
 
 
 class NodeVersions:
@@ -35,6 +36,49 @@ class NodeVersions:
     async def next(self, path: str) -> str:
         """Return *path* with the next version in it."""
         return await self._node.filesystem.reports.next(path)
+
+    async def version_history(self, path: str) -> Sequence[Mapping[str, str]]:
+        """Return what happened to a version, oldest first."""
+        return await self._node.filesystem.reports.history(path)
+
+    async def retract(
+        self,
+        path: str,
+        *,
+        peer: Peer,
+        admin: bool,
+        why: str,
+        delete: bool,
+        alias_to: str | None,
+        pinned_too: bool,
+        dry_run: bool,
+    ) -> RetractedVersion:
+        """Take a published version back."""
+        done = await self._node.filesystem.retracting.retract(
+            path,
+            Role(await self._name_of(peer), admin),
+            why=why,
+            delete=delete,
+            alias_to=alias_to,
+            pinned_too=pinned_too,
+            dry_run=dry_run,
+        )
+        if not dry_run:
+            await self._changed(done)
+        return done
+
+    async def restore(self, path: str, *, peer: Peer, admin: bool, why: str) -> RetractedVersion:
+        """Let a version that was taken back count again."""
+        role = Role(await self._name_of(peer), admin)
+        done = await self._node.filesystem.retracting.restore(path, role, why=why)
+        await self._changed(done)
+        return done
+
+    async def _changed(self, done: RetractedVersion) -> None:
+        """Make the kernel look again where something else is now."""
+        if self._mount is not None:
+            await self._mount.forget_tree(done.path)
+            await self._mount.forget_names([alias.path for alias in done.aliases])
 
     async def verify(self, path: str) -> Any:
         """Compare a published version's origin with its manifest."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -18,7 +18,8 @@ from shotfs.namespace.catalog import Catalog, open_catalog
 from shotfs.namespace.past import PastPool
 from shotfs.namespace.pin_reading import read_pins
 from shotfs.namespace.records import Records
-from shotfs.namespace.versions import Versions
+from shotfs.namespace.retractions import Retractions
+from shotfs.namespace.versions import Seal, Versions
 from shotfs.namespace.view import (
     SteadyAliases,
     SteadyVersions,
@@ -55,6 +56,8 @@ class Seen:
         aliases: where version aliases point.
         versions: which versions are published.
         versions_today: likewise, whatever is pinned: what is uploaded must not get into them.
+        retractions: which published versions were taken back.
+        retractions_today: likewise, whatever is pinned.
     """
 
     view: View
@@ -62,6 +65,21 @@ class Seen:
     aliases: Aliases
     versions: Versions
     versions_today: Versions
+    retractions: Retractions
+    retractions_today: Retractions
+
+    async def seal_today(self, origin: str, version: str) -> Seal:
+        """Return how far a version is now, for what is uploaded late.
+
+        Raises:
+            TierError: its origin could not answer.
+            RecordInvalid: what says so is damaged.
+        """
+        seal = await self.versions_today.ask(origin, version)
+        if seal.snapshot is None:
+            return seal
+        line = await self.retractions_today.ask(origin, version)
+        return replace(seal, retracted=line) if line is not None and line.hides else seal
 
 
 @asynccontextmanager
@@ -108,8 +126,9 @@ async def see(
     await view.learn_origins(tiers)
     records = Records(os.path.join(settings.cache.directory, "records"))
     today = Versions(tiers, nursery, records)
+    back = Retractions(tiers, nursery, records)
     if past is None:
-        return Seen(view, live, Aliases(tiers, nursery, records), today, today)
+        return Seen(view, live, Aliases(tiers, nursery, records), today, today, back, back)
     then = PastPool(tiers, past.at_ns, view.is_past)
     records_then = Records(os.path.join(past.directory, "records"))
     namespace = Namespace(past.catalog, then, nursery, metrics)
@@ -119,4 +138,6 @@ async def see(
         SteadyAliases(then, nursery, records_then, at_ns=past.at_ns),
         SteadyVersions(then, nursery, records_then, past=view.is_past),
         today,
+        Retractions(then, nursery, records_then, at_ns=past.at_ns),
+        back,
     )

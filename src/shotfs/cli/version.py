@@ -1,4 +1,4 @@
-"""`shotfs version`: publish versions, name the next one, move aliases, verify."""
+"""`shotfs version`: publish versions, name the next one, move aliases, verify, take back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shotfs.cli import output
+from shotfs.cli import output, version_retract
 from shotfs.cli.status import ConfigOption, JsonOption, human, socket_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ NAMED_MAX = 20
 @app.callback()
 def overview() -> None:
     """Publish versions and move their aliases."""
+
+
+app.command(name="retract")(version_retract.retract)
+app.command(name="restore")(version_retract.restore)
+app.command(name="history")(version_retract.history)
 
 
 @app.command(name="publish")
@@ -184,16 +189,15 @@ def _verdict(report: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
+    back = f"; {report['retracted']}" if report["retracted"] else ""
     if report["intact"]:
-        return Text(
-            output.printable(
-                f"{report['path']}: {output.counted(report['files'], 'file')}, exactly as published"
-            )
-        )
+        files = output.counted(report["files"], "file")
+        return Text(output.printable(f"{report['path']}: {files}, exactly as published{back}"))
     lines = [
         (
             f"{report['path']}: not as it was published by {report['by']}, {report['at']}:"
             f" {report['missing']} missing, {report['changed']} changed, {report['extra']} extra"
+            f"{back}"
         )
     ]
     if report["manifest"] != "intact":

@@ -32,6 +32,9 @@ RELOAD_TIMEOUT_S = 300.0
 ORIGIN_TIMEOUT_S = 600.0
 """How long an answer may take for which the service lists a version in its origin."""
 
+DELETE_TIMEOUT_S = 3600.0
+"""How long the service may delete a version from its origin: 200,000 objects at most."""
+
 WHY_TIMEOUT_S = 30.0
 """How long an answer about one path may take; the service waits shorter for the path's origin."""
 
@@ -237,6 +240,38 @@ class Client:
     def verify_version(self, path: str) -> dict[str, Any]:
         """Compare a published version's origin with its manifest."""
         return self._json("GET", _query("/v1/version/verify", path), timeout_s=ORIGIN_TIMEOUT_S)
+
+    def version_history(self, path: str) -> list[dict[str, Any]]:
+        """Return what happened to the version *path*, oldest first."""
+        found = self._json("GET", _query("/v1/version/history", path), timeout_s=ORIGIN_TIMEOUT_S)
+        return list(found["history"])
+
+    def retract_version(
+        self,
+        path: str,
+        *,
+        why: str,
+        delete: bool,
+        alias_to: str | None,
+        pinned_too: bool,
+        dry_run: bool,
+    ) -> dict[str, Any]:
+        """Take the published version directory *path* back."""
+        body = {
+            "path": path,
+            "why": why,
+            "delete": delete,
+            "alias_to": alias_to,
+            "pinned_too": pinned_too,
+            "dry_run": dry_run,
+        }
+        timeout_s = DELETE_TIMEOUT_S if delete else ORIGIN_TIMEOUT_S
+        return self._json("POST", "/v1/version/retract", body, timeout_s)
+
+    def restore_version(self, path: str, *, why: str) -> dict[str, Any]:
+        """Let the version directory *path*, which was taken back, count again."""
+        body = {"path": path, "why": why}
+        return self._json("POST", "/v1/version/restore", body, ORIGIN_TIMEOUT_S)
 
     def alias_history(self, path: str) -> list[dict[str, Any]]:
         """Return the moves of the alias *path*, oldest first."""

@@ -6,14 +6,22 @@
 | GET /v1/version/next?path=P                                   | {path}                         |
 | GET /v1/version/verify?path=P                                 | `VersionService.verify`        |
 | GET /v1/version/aliases?path=P                                | {path, history}                |
+| GET /v1/version/history?path=P                                | {path, history}                |
 | POST /v1/version/publish {path, why, aliases, deadline_s}     | `VersionService.publish`       |
 | POST /v1/version/alias {path, version, why, force, expect}    | `VersionService.move_alias`    |
+| POST /v1/version/retract {path, why, delete, alias_to,        | `VersionService.retract`       |
+|      pinned_too, dry_run}                                     |                                |
+| POST /v1/version/restore {path, why}                          | `VersionService.restore`       |
 
 All are for users of the mount; publishing and moving are for those of them who may write the
-version's directory, which the service decides. Paths are relative to the mount.
+version's directory, taking back for whom its specification names, which the service decides. Paths
+are relative to the mount.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,6 +40,7 @@ from shotfs.control.requests import (
     text_of,
 )
 from shotfs.control.version_service import UNSET, VersionService
+from shotfs.errors import InvalidArgument
 
 
 def routes(service: VersionService) -> list[Route]:
@@ -42,6 +51,9 @@ def routes(service: VersionService) -> list[Route]:
         route("GET", "/v1/version/next", Right.READ, endpoints.next),
         route("GET", "/v1/version/verify", Right.READ, endpoints.verify),
         route("GET", "/v1/version/aliases", Right.READ, endpoints.history),
+        route("GET", "/v1/version/history", Right.READ, endpoints.version_history),
+        route("POST", "/v1/version/retract", Right.READ, endpoints.retract),
+        route("POST", "/v1/version/restore", Right.READ, endpoints.restore),
         route("POST", "/v1/version/publish", Right.READ, endpoints.publish),
         route("POST", "/v1/version/alias", Right.READ, endpoints.move_alias),
     ]
@@ -65,6 +77,40 @@ class _Endpoints:
     async def history(self, request: Request) -> Response:
         path = path_of(request)
         return answer({"path": path, "history": list(await self._service.history(path))})
+
+    async def version_history(self, request: Request) -> Response:
+        path = path_of(request)
+        return answer({"path": path, "history": list(await self._service.version_history(path))})
+
+    async def retract(self, request: Request) -> Response:
+        known = {"path", "why", "delete", "alias_to", "pinned_too", "dry_run"}
+        body = await read_body(request, known)
+        peer, right = peer_of(request)
+        alias_to = body.get("alias_to")
+        return answer(
+            await self._service.retract(
+                clean_path(text_of("path", body.get("path"))),
+                peer=peer,
+                admin=right >= Right.CHANGE,
+                why=_reason_of(body),
+                delete=flag_of(body, "delete", default=False),
+                alias_to=None if alias_to is None else text_of("alias_to", alias_to),
+                pinned_too=flag_of(body, "pinned_too", default=False),
+                dry_run=flag_of(body, "dry_run", default=False),
+            )
+        )
+
+    async def restore(self, request: Request) -> Response:
+        body = await read_body(request, {"path", "why"})
+        peer, right = peer_of(request)
+        return answer(
+            await self._service.restore(
+                clean_path(text_of("path", body.get("path"))),
+                peer=peer,
+                admin=right >= Right.CHANGE,
+                why=_reason_of(body),
+            )
+        )
 
     async def publish(self, request: Request) -> Response:
         body = await read_body(request, {"path", "why", "aliases", "deadline_s"})
@@ -95,3 +141,10 @@ class _Endpoints:
                 expect=expect if expect in (UNSET, None) else text_of("expect", expect),
             )
         )
+
+
+def _reason_of(body: Mapping[str, Any]) -> str:
+    why = text_of("why", body.get("why")).strip()
+    if not why:
+        raise InvalidArgument("a reason is wanted: others will ask", fix="give --reason TEXT")
+    return why

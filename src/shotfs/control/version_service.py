@@ -32,6 +32,29 @@ class VersionService(Protocol):
         """Return *path* with the next version in it."""
         ...
 
+    async def version_history(self, path: str) -> Sequence[Mapping[str, str]]:
+        """Return what happened to a version, oldest first: {state, at, by, why} of each."""
+        ...
+
+    async def retract(
+        self,
+        path: str,
+        *,
+        peer: Peer,
+        admin: bool,
+        why: str,
+        delete: bool,
+        alias_to: str | None,
+        pinned_too: bool,
+        dry_run: bool,
+    ) -> Any:
+        """Take a published version back: a `RetractedVersion`."""
+        ...
+
+    async def restore(self, path: str, *, peer: Peer, admin: bool, why: str) -> Any:
+        """Let a version that was taken back count again: a `RetractedVersion`."""
+        ...
+
     async def verify(self, path: str) -> Any:
         """Compare a published version's origin with its manifest: a `Verdict`."""
         ...

@@ -37,9 +37,10 @@ from shotfs.namespace.listing import OriginListing, list_origin
 from shotfs.namespace.own_objects import read_own, stat_own
 from shotfs.namespace.past import PastTier
 from shotfs.namespace.pins import PinHead, PinWriter
+from shotfs.namespace.retraction_objects import in_force, objects_in, read_history
 from shotfs.namespace.tier_pool import TierPool, TierSource
 from shotfs.observe.metrics import Metrics
-from shotfs.pathspec import AliasMatch, Specification
+from shotfs.pathspec import AliasMatch, Retract, Specification
 from shotfs.tiers.base import Revision, Tier
 
 T = TypeVar("T")
@@ -143,6 +144,7 @@ class Walk:
 
     async def _top(self, path: str) -> Found | str:
         """Return the file that *path* is, or *path* itself if it is a directory."""
+        await self._check_not_taken_back(path)
         is_directory = path == "" or self._spec.directory(path) is not None
         if path == "" or (is_directory and await self._holds(path)):
             return path
@@ -214,7 +216,43 @@ class Walk:
         match = self._spec.directory(path)
         origins = self._spec.origins if path == "" and match is None else ()
         origins = match.origins if match is not None else origins
-        return [await list_origin(await self._tier(one), one, path) for one in origins]
+        parts = [await list_origin(await self._tier(one), one, path) for one in origins]
+        if match is not None and match.holds_retractable:
+            for part in parts:
+                part.prefixes -= await self._taken_back_in(part.origin, path)
+        return parts
+
+    # --- versions that were taken back -----------------------------------------------------------
+
+    async def _taken_back_in(self, origin: str, path: str) -> set[str]:
+        """Return the names of versions directly in *path* that nobody is to see."""
+        tier = await self._tiers.get(origin)
+        found = set()
+        for name in await objects_in(tier, origin, path):
+            child = f"{path}/{name}" if path else name
+            line = in_force((await read_history(tier, child))[0], self._at_ns)
+            if line is not None and line.hides:
+                found.add(name)
+        return found
+
+    async def _check_not_taken_back(self, path: str) -> None:
+        match, resolution = self._spec.directory(path), self._spec.resolve(path)
+        if resolution is not None and resolution.version_depth is not None:
+            policy = resolution.template.policy
+            depth, origin, retract = resolution.version_depth, policy.origin, policy.retract
+        elif match is not None and match.version_depth is not None and match.origins:
+            depth, origin, retract = match.version_depth, match.origins[0], match.retract
+        else:
+            return
+        if retract is Retract.NEVER:
+            return
+        version = "/".join(path.split("/")[:depth])
+        history, _ = await read_history(await self._tiers.get(origin), version)
+        line = in_force(history, self._at_ns)
+        if line is not None and line.hides:
+            raise PathNotFound(
+                f"{path}: its version was {line}", fix="pin another version, or restore it"
+            )
 
     # --- aliases ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from shotfs.namespace.beside import beside_the_event_loop
 from shotfs.namespace.manifests import BYTES_MAX, Manifest, decode, encode, key_of, snapshot_of
 from shotfs.namespace.own_objects import put_own, read_own, stat_own
 from shotfs.namespace.records import Records
+from shotfs.namespace.retraction_document import Retraction
 from shotfs.namespace.single_flight import SingleFlight
 from shotfs.namespace.snapshots import TreeSnapshot
 from shotfs.namespace.tier_pool import TierSource
@@ -66,6 +67,7 @@ class Seal:
         attempt: of the manifest; see `Manifest`.
         revision: of the manifest's object; None without one, or where it came from our disk.
         snapshot: what is in it; None unless it is sealed.
+        retracted: why it is not to be seen; None: it is, or nobody asked.
     """
 
     state: SealState
@@ -75,6 +77,7 @@ class Seal:
     attempt: str = ""
     revision: Revision | None = None
     snapshot: TreeSnapshot | None = None
+    retracted: Retraction | None = None
 
     @property
     def at_ns(self) -> int:

@@ -250,6 +250,12 @@ class Metrics:
         self.hooks = self._counters(
             "shotfs_hooks", "Commands of [hooks]: ok, failed, timeout, dropped.", "event", "outcome"
         )
+        self.retractions = self._counters(
+            "shotfs_retractions",
+            "Published versions that this node took back or let count again: retracted, restored,"
+            " deleting, deleted.",
+            "state",
+        )
 
         self.draining = self._gauge("shotfs_draining", "1 while this node drains in order to end.")
         self.refused_work = self._counter(

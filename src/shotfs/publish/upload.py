@@ -188,6 +188,11 @@ class Uploader:
                 f"{terms.version}: is being published by {seal.by} since {seal.at}",
                 fix=f"if that never ends: shotfs version publish {terms.version}",
             )
+        if seal.retracted is not None:
+            raise PublishConflict(
+                f"{tier.name}/{terms.key}: too late: its version was {seal.retracted}",
+                fix="publish them in another version",
+            )
         theirs = seal.snapshot.find(_within(terms))
         if theirs is not None and await same_content(tier, theirs, content, self._core.hashing):
             self._metrics.published["same"].inc()

@@ -293,11 +293,15 @@ class CachedPaths:
         Raises:
             PathNotFound, InvalidArgument: as `pin`.
         """
+        nodes = await self._published(wanted, limit)
+        return await self.drop([node.entry.revision for node in nodes])
+
+    async def drop(self, revisions: Iterable[Revision]) -> Dropped:
+        """Evict what is cached of *revisions*."""
         pinned = {pin.identity async for pin in self._pins()}
         digests: dict[Digest, int] = {}
         absent = 0
-        for node in await self._published(wanted, limit):
-            revision = node.entry.revision
+        for revision in revisions:
             digest = await self._cache.digest_of(revision)
             if digest is not None and await self._cache.known(revision):
                 digests[digest] = revision.size_bytes

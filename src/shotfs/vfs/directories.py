@@ -12,7 +12,7 @@ from shotfs.errors import NotADirectory, PathNotFound, ShotfsError, TierUnavaila
 from shotfs.namespace import Listing
 from shotfs.namespace.aliases import AliasOf, Pointer
 from shotfs.namespace.listing import ListingStamp
-from shotfs.pathspec import DirectoryMatch
+from shotfs.pathspec import DirectoryMatch, Retract
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool, SpoolEntry
 from shotfs.tiers.base import Revision
@@ -248,11 +248,16 @@ class Directories:
     ) -> SnapshotStamp | None:
         """Return the stamp of what was just listed; None where it is not known what may change.
 
-        That is so of version aliases, which others move, and of versions that somebody may publish.
+        That is so of version aliases, which others move, and of versions that somebody may publish
+        or take back.
         """
         if match is None or match.aliases or not self._only_published(path):
             return None
-        if listing is not None and match.version_depth is not None:
+        if match.holds_retractable:
+            return None
+        if match.version_depth is not None and (
+            listing is not None or match.retract is not Retract.NEVER
+        ):
             return None
         stamp = self._finder.namespace.stamp(path, listing, match)
         # Something was published or removed here since it was listed, or its time is over.
@@ -280,6 +285,8 @@ class Directories:
                 return {**children(pinned, show.spec)}, listed_at_s, None
             sealed = await self._finder.seal_to_read(path, match)
             if sealed is not None and sealed[0].snapshot is not None:
+                if sealed[0].retracted is not None:
+                    raise PathNotFound(f"{path}: its version was {sealed[0].retracted}")
                 listed_at_s = None
                 files, directories = sealed[0].snapshot.children(sealed[1])
                 items.update(files)
@@ -289,6 +296,8 @@ class Directories:
                 listing, aliases = await self._ask(path, rest, match, show.spec.alias)
                 listed_at_s = listing.listed_at_s
                 items.update(await self._origin_items(path, listing))
+                for name in await self._finder.seals.retracted_in(rest, match):
+                    items.pop(name, None)
                 # A foreign object of that name hides no alias from a look-up, either.
                 items.update(aliases)
             if listed_at_s is not None:

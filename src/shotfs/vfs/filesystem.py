@@ -17,6 +17,7 @@ from shotfs.config import Settings
 from shotfs.errors import PathNotFound, Stale
 from shotfs.namespace import ShowSet, TierPool
 from shotfs.namespace.aliases import Aliases
+from shotfs.namespace.retractions import Retractions
 from shotfs.namespace.tier_pool import tier_name
 from shotfs.namespace.versions import Versions
 from shotfs.namespace.view import View
@@ -26,6 +27,7 @@ from shotfs.pathspec import Durability
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, PublishTerms, Spool
 from shotfs.tiers.base import Revision
+from shotfs.vfs.alias_retreat import AliasRetreat
 from shotfs.vfs.askers import Askers
 from shotfs.vfs.attributes import Attributes, Caller, Change, next_identity, revision_identity
 from shotfs.vfs.cached_paths import CachedPaths
@@ -45,6 +47,7 @@ from shotfs.vfs.safety import SafetyReports
 from shotfs.vfs.terms import Terms
 from shotfs.vfs.version_aliases import AliasDesk
 from shotfs.vfs.version_reports import VersionReports
+from shotfs.vfs.version_retracting import RetractDesk
 from shotfs.vfs.waiting import WaitTable
 from shotfs.vfs.work_gate import WorkGate
 from shotfs.vfs.xattrs import ExtendedAttributes
@@ -79,6 +82,7 @@ class FileSystem:
         namespace: what the origins have.
         aliases: where version aliases point.
         versions: which versions are published.
+        retractions: which of them were taken back.
         view: what is pinned; None: nothing.
         cache: where published content is read from.
         spool: where outputs are written.
@@ -91,6 +95,7 @@ class FileSystem:
     Attributes:
         aliases: moves version aliases.
         versions: publishes versions.
+        retracting: takes published versions back.
         reports: answers questions about versions.
         crawlers: slows processes down that list whole trees, and knows them.
         refresher: asks the origins again.
@@ -110,6 +115,7 @@ class FileSystem:
         namespace: Lookup,
         aliases: Aliases,
         versions: Versions,
+        retractions: Retractions,
         cache: Cache,
         spool: Spool,
         publisher: Publisher,
@@ -129,6 +135,7 @@ class FileSystem:
             namespace,
             aliases,
             versions,
+            retractions,
             spool,
             view=view or View(shows),
             uid=uid,
@@ -178,7 +185,8 @@ class FileSystem:
             publisher=publisher,
             tiers=tiers,
         )
-        self.aliases = AliasDesk(self._finder, terms, spool)
+        retreat = AliasRetreat(self._finder, tiers)
+        self.aliases = AliasDesk(self._finder, terms, spool, retreat)
         self.versions = VersionDesk(
             self._finder,
             terms,
@@ -191,6 +199,14 @@ class FileSystem:
             self._finder, spool=spool, tiers=tiers, site=settings.node.site
         )
         self.cached_paths = CachedPaths(self._finder, self._directories, cache=cache, tiers=tiers)
+        self.retracting = RetractDesk(
+            self._finder,
+            terms,
+            self.aliases,
+            cached=self.cached_paths,
+            tiers=tiers,
+            metrics=metrics,
+        )
         self.path_reports = PathReports(
             self._finder,
             cache=cache,
@@ -206,7 +222,9 @@ class FileSystem:
         self.conflicts = ConflictDesk(
             self._finder, terms, self._changes, self.reports, spool=spool, tiers=tiers
         )
-        self._xattrs = ExtendedAttributes(cache, tiers, self._finder.resolve)
+        self._xattrs = ExtendedAttributes(
+            cache, tiers, self._finder.resolve, self.path_reports.retracted
+        )
 
     @property
     def view(self) -> View:

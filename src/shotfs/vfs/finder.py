@@ -15,7 +15,8 @@ import trio
 from shotfs.errors import ShotfsError, TierUnavailable
 from shotfs.namespace import Entry, ShowSet
 from shotfs.namespace.aliases import Aliases
-from shotfs.namespace.versions import Seal, SealState, Versions
+from shotfs.namespace.retractions import Retractions
+from shotfs.namespace.versions import Seal, Versions
 from shotfs.namespace.view import View
 from shotfs.namespace.viewed import Lookup
 from shotfs.pathspec import AliasMatch, DirectoryMatch, Flow, Immutable, Resolution
@@ -33,6 +34,7 @@ from shotfs.vfs.attributes import (
 from shotfs.vfs.meanings import Meaning, Meanings
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 from shotfs.vfs.pinned import PinnedAnswer, look_up
+from shotfs.vfs.seals import Seals
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class NodeFinder:
         namespace: what the origins have.
         aliases: where version aliases point.
         versions: which versions are published.
+        retractions: which of them were taken back.
         spool: what this node wrote.
         view: what is pinned.
         uid: owner of what no policy gives to somebody else: the service's user.
@@ -66,6 +69,7 @@ class NodeFinder:
         namespace: Lookup,
         aliases: Aliases,
         versions: Versions,
+        retractions: Retractions,
         spool: Spool,
         *,
         view: View,
@@ -79,6 +83,8 @@ class NodeFinder:
         self.namespace = namespace
         self.aliases = aliases
         self.versions = versions
+        self.retractions = retractions
+        self.seals = Seals(versions, retractions, attribute_ttl_s_max)
         self._spool = spool
         self.view = view
         self.uid = uid
@@ -112,30 +118,12 @@ class NodeFinder:
 
         Raises:
             TierError: the origin had to be asked and could not answer.
+            RecordInvalid: what says whether it is published, or was taken back, is damaged.
         """
         meaning = self._meanings.of(path)
         if meaning is None:
             return None
-        return await self._seal_of(meaning.rest, meaning.resolution, meaning.match, now=now)
-
-    async def _seal_of(
-        self,
-        rest: str,
-        resolution: Resolution | None,
-        match: DirectoryMatch | None,
-        *,
-        now: bool = False,
-    ) -> tuple[Seal, str] | None:
-        if resolution is not None and resolution.version_depth is not None:
-            policy = resolution.template.policy
-            depth, origin, ttl_s = resolution.version_depth, policy.origin, policy.ttl_s
-        elif match is not None and match.version_depth is not None and match.origins:
-            depth, origin, ttl_s = match.version_depth, match.origins[0], match.ttl_s
-        else:
-            return None
-        version, inner = paths.cut(rest, depth)
-        seal = await self.versions.seal_of(origin, version, 0.0 if now else ttl_s)
-        return None if seal.state is SealState.OPEN else (seal, inner)
+        return await self.seals.of(meaning.rest, meaning.resolution, meaning.match, now=now)
 
     async def seal_to_read(self, path: str, match: DirectoryMatch) -> tuple[Seal, str] | None:
         """As `seal_of` the directory *path*, for who only reads.
@@ -150,21 +138,14 @@ class NodeFinder:
         self, rest: str, resolution: Resolution | None, match: DirectoryMatch | None
     ) -> tuple[Seal, str] | None:
         try:
-            return await self._seal_of(rest, resolution, match)
+            return await self.seals.of(rest, resolution, match)
         except TierUnavailable as exc:
             log.debug("taken for open: %s", exc.message, extra={"path": rest})
             return None
 
     def listed_directory(self, path: str, match: DirectoryMatch) -> Directory:
         """Return the directory that a listing shows, with its seal if that is in memory."""
-        rest = path.partition("/")[2]
-        if match.version_depth is None or not match.origins:
-            return Directory(path, match)
-        version, inner = paths.cut(rest, match.version_depth)
-        seal = self.versions.peek(match.origins[0], version)
-        if seal is None or seal.snapshot is None or not seal.snapshot.has_directory(inner):
-            return Directory(path, match)
-        return Directory(path, match, None, seal)
+        return Directory(path, match, None, self.seals.peek(path.partition("/")[2], match))
 
     async def find(self, path: str) -> Node:
         """Return what lies under *path*.
@@ -327,8 +308,15 @@ class NodeFinder:
         resolution: Resolution | None,
         match: DirectoryMatch | None,
     ) -> Node:
-        """Return what a published version has under *path*: what its manifest says."""
+        """Return what a published version has under *path*: what its manifest says.
+
+        Nothing, if it was taken back.
+        """
         assert seal.snapshot is not None
+        if seal.retracted is not None:
+            log.debug("missing: its version was %s", seal.retracted, extra={"path": path})
+            ttl_s = self.seals.fresh_for_s(path.partition("/")[2], resolution, match)
+            return Missing(path, possible=True, ttl_s=ttl_s)
         if match is not None and seal.snapshot.has_directory(inner):
             return Directory(path, match, None, seal)
         revision = seal.snapshot.find(inner)
@@ -416,10 +404,17 @@ class NodeFinder:
             size_bytes=revision.size_bytes,
             mtime_ns=revision.mtime_ns,
             ctime_ns=revision.mtime_ns,
-            ttl_s=self._ttl_s_max
-            if node.sealed or node.pinned
-            else self.namespace.fresh_for_s(entry, policy, max_s=self._ttl_s_max),
+            ttl_s=self._file_for_s(node),
         )
+
+    def _file_for_s(self, node: Published) -> float:
+        """Return for how long the kernel may believe what stat shows of *node*, seconds."""
+        if node.pinned:
+            return self._ttl_s_max
+        if node.sealed:
+            return self.seals.fresh_for_s(node.path.partition("/")[2], node.resolution, None)
+        policy = node.resolution.template.policy
+        return self.namespace.fresh_for_s(node.entry, policy, max_s=self._ttl_s_max)
 
     def alias_attributes(self, node: Alias) -> Attributes:
         """Return what stat shows of a version alias; a move gives it another inode."""
@@ -467,7 +462,8 @@ class NodeFinder:
             mtime_ns = self._started_ns
             ttl_s = self._ttl_s_max if match.implied else min(match.ttl_s, self._ttl_s_max)
             if node.seal is not None:
-                mode, mtime_ns, ttl_s = mode & ~0o222, node.seal.at_ns, self._ttl_s_max
+                mode, mtime_ns = mode & ~0o222, node.seal.at_ns
+                ttl_s = self.seals.fresh_for_s(node.path.partition("/")[2], None, match)
         return Attributes(
             identity=directory_identity(node.path),
             kind=Kind.DIRECTORY,

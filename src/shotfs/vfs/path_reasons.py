@@ -42,8 +42,13 @@ def _of_kind(report: PathReport) -> Iterator[str]:
         case "impossible":
             yield report.meaning.note or "no template of the specification can produce it"
         case "missing":
-            yield "the specification allows it, and its origin has no such object"
+            if report.retracted is not None:
+                yield f"its version was {report.retracted}"
+            else:
+                yield "the specification allows it, and its origin has no such object"
         case "alias":
+            if report.retracted is not None:
+                yield f"it points to a version that nobody sees: {report.retracted}"
             yield "it is a version alias: ask for the version that it points to"
         case "directory":
             if report.waiting:
@@ -57,6 +62,8 @@ def _of_kind(report: PathReport) -> Iterator[str]:
 
 
 def _of_file(report: PathReport) -> Iterator[str]:
+    if report.retracted is not None:
+        yield f"its version was {report.retracted}; what this mount pins stays"
     if report.state == "cached":
         yield "it is here, whole and verified: reads do not wait for the network"
         return

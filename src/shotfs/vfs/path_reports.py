@@ -6,6 +6,7 @@ while it does not answer, what is known here is told. Changes nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,8 @@ from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 from shotfs.vfs.path_reasons import reasons
 from shotfs.vfs.waiting import Waiting, WaitTable
+
+log = logging.getLogger(__name__)
 
 ORIGIN_WAIT_S = 3.0
 """How long the origin may take to say what lies under a path."""
@@ -90,7 +93,7 @@ class PathReport:
         kind: file, spool, directory, alias, missing, impossible; unknown while the origin does not
             say.
         state: of a file: cached, partial, remote; of an output: open, sealed, uploading, ...;
-            None of everything else.
+            retracted: it is missing because its version was taken back; None of everything else.
         meaning: what the specification says of it.
         origin: URL of the object, or of the directory; None where there is none.
         tier: where the bytes come from: cache, spool, or a tier's name; None likewise.
@@ -107,6 +110,8 @@ class PathReport:
         reachability: of its origin; None where nothing is known.
         limits: what the configuration lets its origin do now; None where it has none.
         pins: who keeps it, and until when.
+        retracted: that its version, or the one that it points to, was taken back, by whom, when
+            and why; None: it was not.
         reasons: what all this means, in sentences.
     """
 
@@ -129,6 +134,7 @@ class PathReport:
     reachability: Reachability | None = None
     limits: LimitReport | None = None
     pins: tuple[Keep, ...] = ()
+    retracted: str | None = None
     reasons: tuple[str, ...] = ()
 
 
@@ -181,7 +187,10 @@ class PathReports:
             report,
             waiting=tuple(await self._named(self._waits.of(path, WAITING_MAX))),
             reachability=self._reachability(path),
+            retracted=await self.retracted(path),
         )
+        if report.retracted is not None and report.kind == "missing":
+            report = replace(report, state="retracted")
         return replace(report, reasons=tuple(reasons(report)))
 
     async def longest_waits(self, limit: int) -> list[Waiting]:
@@ -214,6 +223,30 @@ class PathReports:
         except ShotfsError as error:
             problem = str(error)
         return PathReport(path, "unknown", meaning, problem=problem)
+
+    async def retracted(self, path: str) -> str | None:
+        """Return that the version of *path*, or the one that it points to, was taken back, and why.
+
+        None: it was not, as far as that can be found out in `ORIGIN_WAIT_S`.
+        """
+        try:
+            with trio.move_on_after(ORIGIN_WAIT_S):
+                match, where = self._finder.alias(path), ""
+                if match is not None:
+                    pointer = await self._finder.aliases.find(path, match)
+                    if pointer is None:
+                        return None
+                    path = paths.join(paths.parent(path), pointer.target)
+                    where = f"{path} was "
+                finder = self._finder
+                if not finder.seals.may_be_retracted(finder.resolve(path), finder.match(path)):
+                    return None
+                found = await finder.seal_of(path)
+                if found is not None and found[0].retracted is not None:
+                    return f"{where}{found[0].retracted}"
+        except ShotfsError as error:
+            log.info("not known whether it was taken back: %s", error, extra={"path": path})
+        return None
 
     def check_way(self, path: str, may_search: Permission) -> None:
         """Refuse what stat(2) would refuse. From memory: it must not depend on an origin.

@@ -23,6 +23,7 @@ from shotfs.errors import (
     ObjectNotFound,
     PathNotFound,
     PreconditionFailed,
+    PublishedImmutable,
     ShotfsError,
     VersionBusy,
 )
@@ -153,6 +154,7 @@ class VersionDesk:
             PathNotFound: there is nothing in it.
             NotPermitted, ReadOnly: who asks may not, or the mount is read-only.
             VersionBusy: outputs are not finished, or somebody else publishes it.
+            PublishedImmutable: it was published and taken back.
             TierError: the origin could not answer; the next attempt carries on.
         """
         self._terms.check_writable(path)
@@ -162,6 +164,7 @@ class VersionDesk:
             seal = await self._finder.versions.ask(target.origin, target.version)
             already = seal.state is SealState.SEALED
             if already:
+                await self._check_not_taken_back(target)
                 await self._restore(target, seal)
             else:
                 seal = await self._seal(target, seal, by, why, deadline_s)
@@ -170,6 +173,15 @@ class VersionDesk:
             if move_aliases:
                 aliases = await self._aliases.follow(target, seal, by, why, already=already)
         return _published(target, seal, aliases, already=already)
+
+    async def _check_not_taken_back(self, target: VersionTarget) -> None:
+        """Raise `PublishedImmutable` if the version was taken back: that is for ever, too."""
+        line = await self._finder.retractions.ask(target.origin, target.version)
+        if line is not None and line.hides:
+            fix = f"publish the next version: shotfs version new {target.path}"
+            if not line.final:
+                fix += f"; or shotfs version restore {target.path}"
+            raise PublishedImmutable(f"{target.path}: was {line}", fix=fix)
 
     async def _seal(
         self, target: VersionTarget, seen: Seal, by: str, why: str, deadline_s: float

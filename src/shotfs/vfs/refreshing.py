@@ -3,7 +3,7 @@
 Nothing is dropped before an origin has answered: a refresh during an outage must not take away what
 still works. What the origin says then counts, be the path immutable or not; an immutable path with
 another revision is something that somebody should look at, so it is told apart. Published versions
-and views do not change, and are not asked about.
+and views do not change, and are not asked about, except whether somebody took the version back.
 """
 
 from __future__ import annotations
@@ -182,7 +182,8 @@ class Refresher:
             raise InvalidArgument(
                 f"{path}: is part of the mount's view (--at or --pin), which never changes"
             )
-        if self._finder.match(path) is None and self._finder.resolve(path) is None:
+        finder = self._finder
+        if not (finder.match(path) or finder.resolve(path) or finder.alias(path)):
             raise InvalidArgument(
                 f"{path}: no template can produce this path",
                 fix=f"`shotfs spec explain {path}` says why",
@@ -201,9 +202,19 @@ class Refresher:
             raise NotPermitted(f"{directory}: you may not {verb} it", fix="ask somebody who may")
 
     async def _sealed(self, path: str, report: Refreshed) -> bool:
+        before = await self._finder.seal_of(path)
+        rest, finder = path.partition("/")[2], self._finder
+        await finder.seals.ask_retracted(rest, finder.resolve(path), finder.match(path))
         found = await self._finder.seal_of(path, now=True)
         if found is None or found[0].snapshot is None:
             return False
+        was = None if before is None else before[0].retracted
+        if was != found[0].retracted:
+            what = "new" if found[0].retracted is None else "gone"
+            report.add(PathChange(path, what, immutable=False))
+        if found[0].retracted is not None:
+            report.notes.append(f"{path} is in a version that was {found[0].retracted}")
+            return True
         report.notes.append(
             f"{path} is in a version that {found[0].by} published {found[0].at}: it is what its"
             " manifest says, for ever; `shotfs version verify` compares the origin with it"
@@ -293,6 +304,7 @@ class Refresher:
 
     async def _list_again(self, path: str, match: DirectoryMatch, report: Refreshed) -> None:
         namespace = self._finder.namespace
+        await self._finder.seals.ask_retracted_in(path.partition("/")[2], match)
         before = await namespace.kept_listing(path, match)
         believed = await namespace.catalog.files_in(path)
         listing = await namespace.list_again(path, path.partition("/")[2], match)

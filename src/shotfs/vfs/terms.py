@@ -95,6 +95,12 @@ class Terms:
             return
         seal, _ = found
         state = "published" if seal.snapshot is not None else "being published"
+        if seal.retracted is not None:
+            raise PublishedImmutable(
+                f"{path}: its version was {seal.retracted}; nothing is published as it again",
+                fix=f"write into the next version: shotfs version new {path}",
+                errno=errno.EEXIST if onto else errno.EPERM,
+            )
         raise PublishedImmutable(
             f"{path}: its version is {state} (by {seal.by}, {seal.at}); nothing in it changes",
             fix=f"write into the next version: shotfs version new {path}",

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from shotfs.errors import InvalidArgument, NotPermitted, PathNotFound
 from shotfs.namespace.alias_document import Move
 from shotfs.namespace.aliases import UNSET, Unset
+from shotfs.namespace.retraction_document import Retraction
 from shotfs.namespace.shows import Show
 from shotfs.namespace.versions import Seal
-from shotfs.pathspec import AliasMatch, DirectoryMatch
+from shotfs.pathspec import AliasMatch, DirectoryMatch, Retract
 from shotfs.pathspec.places import version_place
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool
 from shotfs.vfs import paths
+from shotfs.vfs.alias_retreat import AliasRetreat
 from shotfs.vfs.attributes import Attributes
 from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.nodes import Directory, Missing
@@ -47,10 +49,14 @@ class AliasDesk:
         finder: what lies under a path.
         terms: whether this mount may be written.
         spool: directories that were made here belong to who made them.
+        retreat: moves them away from what was taken back.
     """
 
-    def __init__(self, finder: NodeFinder, terms: Terms, spool: Spool) -> None:
+    def __init__(
+        self, finder: NodeFinder, terms: Terms, spool: Spool, retreat: AliasRetreat
+    ) -> None:
         self._finder = finder
+        self._retreat = retreat
         self._terms = terms
         self._spool = spool
 
@@ -73,18 +79,97 @@ class AliasDesk:
             move, new = await self._finder.aliases.move(
                 path, match, version, by=by, why=why, after=seal.at
             )
-            moved.append(MovedAlias(path, move.version, moved=new))
+            now = move.version
+            if target.match.retract is not Retract.NEVER:
+                # Somebody may have taken it back between the seal and the move.
+                now, _ = await self._retreat.settle(target.show, path, match, by=by)
+            moved.append(MovedAlias(path, now, moved=new))
         return tuple(moved)
 
     def _followers(self, target: VersionTarget) -> Iterator[tuple[str, AliasMatch, str]]:
-        place = version_place(target.show.spec, target.version)
-        if place is None:
-            return
-        for alias in place.field.aliases:
-            path = place.sibling(alias.name)
-            match = target.show.spec.alias(path)
-            if alias.follows_publish and match is not None:
-                yield f"{target.show.name}/{path}", match, place.version
+        return (one for one in aliases_of(target) if one[1].follows_publish)
+
+    async def leave(self, target: VersionTarget, by: str, to: str | None) -> tuple[MovedAlias, ...]:
+        """Move the aliases that follow what is published away from a version that was taken back.
+
+        Args:
+            target: the version.
+            by: who is told in their histories.
+            to: the version that they are to point to; None: see `AliasRetreat.settle`.
+
+        Raises: as `AliasRetreat.settle`.
+        """
+        found = []
+        for path, match, _ in self._followers(target):
+            version, moved = await self._retreat.settle(target.show, path, match, by=by, to=to)
+            found.append(MovedAlias(path, version, moved=moved))
+        return tuple(found)
+
+    async def come_back(self, target: VersionTarget, by: str, why: str) -> tuple[MovedAlias, ...]:
+        """Move the aliases back that left the version because it was taken back.
+
+        Raises:
+            TierError: the origin could not answer.
+        """
+        found = []
+        for path, match, own in self._followers(target):
+            version, moved = await self._retreat.come_back(path, match, own, by=by, why=why)
+            found.append(MovedAlias(path, version, moved=moved))
+        return tuple(found)
+
+    async def would_leave(self, target: VersionTarget, to: str | None) -> tuple[MovedAlias, ...]:
+        """Return what `leave` would do if the version were taken back now. Moves nothing.
+
+        Raises:
+            TierError: the origin could not answer.
+        """
+        found = []
+        for path, match, own in self._followers(target):
+            history = await self._finder.aliases.history(match)
+            version = history[-1].version if history else None
+            moves = version is not None and version == own
+            if moves:
+                version = to or await self._retreat.choose(target.show, path, match, history)
+            found.append(MovedAlias(path, version, moved=moves))
+        return tuple(found)
+
+    async def staying(self, target: VersionTarget) -> tuple[str, ...]:
+        """Return the aliases that point to the version and that nobody moves but by hand.
+
+        Raises:
+            TierError: the origin could not answer.
+        """
+        found = []
+        for path, match, own in aliases_of(target):
+            if match.follows_publish:
+                continue
+            history = await self._finder.aliases.history(match)
+            if history and history[-1].version == own:
+                found.append(path)
+        return tuple(found)
+
+    async def check_published(self, target: VersionTarget, version: str) -> str:
+        """Return the version that *version* names, if aliases of *target* may point to it.
+
+        Raises:
+            InvalidArgument: it is none, or *target* itself; or there is no alias that would follow.
+            PathNotFound: it is not published, or was taken back.
+            TierError: the origin could not answer.
+        """
+        for path, match, own in self._followers(target):
+            text = _version(target.show, match, version)
+            if text == own:
+                raise InvalidArgument(
+                    f"{target.path}: is what is taken back", fix="name another version"
+                )
+            if not await self._retreat.is_published(path, match, text):
+                sibling = paths.join(paths.parent(path), match.target(text))
+                raise PathNotFound(
+                    f"{sibling}: is not published, or was taken back",
+                    fix="publish it first, or name another version",
+                )
+            return text
+        raise InvalidArgument(f"{target.path}: no alias follows what is published here")
 
     async def move_alias(
         self,
@@ -122,6 +207,12 @@ class AliasDesk:
         if version is not None:
             version = _version(show, match, version)
             sibling = paths.join(paths.parent(path), match.target(version))
+            line = None if force else await self._taken_back(path, match, version)
+            if line is not None:
+                raise PathNotFound(
+                    f"{sibling}: was {line}",
+                    fix="name another version, or restore it: shotfs version restore",
+                )
             if not force and isinstance(await self._finder.find(sibling), Missing):
                 raise PathNotFound(
                     f"{sibling}: there is no such version",
@@ -134,6 +225,13 @@ class AliasDesk:
             path, match, version, by=by, why=why, expect=expect
         )
         return MovedAlias(path, move.version, moved=new)
+
+    async def _taken_back(self, path: str, match: AliasMatch, version: str) -> Retraction | None:
+        """Return why *version* is not to be seen, as of now; None: it is."""
+        sibling = self._finder.match(paths.join(paths.parent(path), match.target(version)))
+        if sibling is None or sibling.version_depth is None or sibling.retract is Retract.NEVER:
+            return None
+        return await self._retreat.retracted(path, match, version)
 
     async def history(self, path: str) -> tuple[Move, ...]:
         """Return every move of the alias *path*, oldest first.
@@ -173,6 +271,18 @@ class AliasDesk:
                 f" {attributes.gid}, mode {attributes.mode:04o}",
                 fix="ask one of them, an admin, or set directory_mode in the specification",
             )
+
+
+def aliases_of(target: VersionTarget) -> Iterator[tuple[str, AliasMatch, str]]:
+    """Yield the path of each alias that may point to a version, what it is, and that version."""
+    place = version_place(target.show.spec, target.version)
+    if place is None:
+        return
+    for alias in place.field.aliases:
+        path = place.sibling(alias.name)
+        match = target.show.spec.alias(path)
+        if match is not None:
+            yield f"{target.show.name}/{path}", match, place.version
 
 
 def _version(show: Show, match: AliasMatch, text: str) -> str:

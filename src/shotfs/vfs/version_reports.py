@@ -14,6 +14,8 @@ import trio
 from shotfs.errors import InvalidArgument, NoTemplate
 from shotfs.namespace import TierPool
 from shotfs.namespace.beside import beside_the_event_loop
+from shotfs.namespace.retraction_document import DIRECTORY as RETRACTED
+from shotfs.namespace.retraction_document import Retraction
 from shotfs.namespace.shows import Show
 from shotfs.namespace.snapshots import TreeSnapshot
 from shotfs.namespace.versions import Seal, SealState
@@ -42,6 +44,7 @@ class Verdict:
         manifest: "intact", or what is wrong with the manifest's own object.
         missing, changed, extra: how many files are gone, are other revisions, or were not in it.
         named: the first of them: (what, path within the version).
+        retracted: that it was taken back, by whom and why; "" if it was not.
     """
 
     path: str
@@ -54,6 +57,7 @@ class Verdict:
     changed: int
     extra: int
     named: tuple[tuple[str, str], ...]
+    retracted: str = ""
 
 
 class VersionReports:
@@ -85,9 +89,10 @@ class VersionReports:
     async def show(self, path: str) -> Mapping[str, Any]:
         """Return what the version directory *path* is; an alias is followed.
 
-        Keys: ``path``, ``state`` (open, sealing, sealed), ``by``, ``at``, ``why``, ``files``,
-        ``bytes``, ``unpublished`` (outputs of this node that are not in the origin), ``aliases``
-        (those that point here).
+        Keys: ``path``, ``state`` (open, sealing, sealed; retracted, deleting, deleted), ``by``,
+        ``at``, ``why`` (of the publish), ``files``, ``bytes``, ``unpublished`` (outputs of this
+        node that are not in the origin), ``aliases`` (those that point here), ``retracted`` (that
+        it was taken back or restored, by whom, when and why; "" if neither).
 
         Raises:
             InvalidArgument: it is no version directory that is published as a whole.
@@ -101,9 +106,11 @@ class VersionReports:
             found = await target.files(await self._tiers.get(target.origin))
             files, size_bytes = len(found), sum(one.size_bytes for one in found.values())
         waiting = [one for one in self._spool.entries() if one.publishable]
+        line = None if seal.snapshot is None else await self._line(target)
+        hidden = line is not None and line.hides
         return {
             "path": target.path,
-            "state": seal.state.value,
+            "state": line.standing.value if line is not None and hidden else seal.state.value,
             "by": seal.by,
             "at": seal.at,
             "why": seal.why,
@@ -111,7 +118,29 @@ class VersionReports:
             "bytes": size_bytes,
             "unpublished": sum(target.has(one.path) for one in waiting),
             "aliases": await self._aliases_of(target),
+            "retracted": "" if line is None else str(line),
         }
+
+    async def _line(self, target: VersionTarget) -> Retraction | None:
+        """Return the last line of what was taken back and restored of a published version."""
+        return await self._finder.retractions.ask(target.origin, target.version)
+
+    async def history(self, path: str) -> list[dict[str, str]]:
+        """Return what happened to the version *path*, oldest first; an alias is followed.
+
+        Keys of each: ``state`` (sealing, sealed, retracted, restored, deleting, deleted), ``at``,
+        ``by``, ``why``.
+
+        Raises: as `show`.
+        """
+        target = target_of(self._finder, await self._followed(path))
+        seal = await self._finder.versions.ask(target.origin, target.version)
+        rows = []
+        if seal.state is not SealState.OPEN:
+            rows.append((seal.state.value, seal.at, seal.by, seal.why))
+        lines = await self._finder.retractions.history(target.origin, target.version)
+        rows += [(line.standing.value, line.at, line.by, line.why) for line in lines]
+        return [dict(zip(("state", "at", "by", "why"), row, strict=True)) for row in rows]
 
     async def _followed(self, path: str) -> str:
         match = self._finder.alias(path)
@@ -201,6 +230,10 @@ class VersionReports:
                 async for page in pages:
                     names.update(page.prefixes)
                     names.update(paths.name(one.key) for one in page.objects)
+            # What was deleted after it had been taken back: its number is never given again.
+            async with aclosing(tier.list(paths.join(RETRACTED, place.directory))) as pages:
+                async for page in pages:
+                    names.update(paths.name(one.key).removesuffix(".json") for one in page.objects)
         here = f"{show.name}/{place.directory}" if place.directory else show.name
         names.update(self._spool.children(here))
         found = map(place.version_of, names)
@@ -220,10 +253,16 @@ class VersionReports:
             raise InvalidArgument(
                 f"{target.path}: is not published", fix=f"shotfs version publish {target.path}"
             )
+        line = await self._line(target)
+        if line is not None and line.final:
+            raise InvalidArgument(
+                f"{target.path}: its objects were deleted: it was {line}",
+                fix=f"shotfs version history {target.path}",
+            )
         manifest = _manifest_state(await versions.look(target.origin, target.version), seal)
         found = await target.files(await self._tiers.get(target.origin))
         # In a thread: for 100,000 files it takes longer than the loop may stand still.
-        missing, changed, extra = await trio.to_thread.run_sync(_compare, target, seal, found)
+        missing, changed, extra = await trio.to_thread.run_sync(differences, target, seal, found)
         named = [("missing", name) for name in missing]
         named += [("changed", name) for name in changed]
         named += [("extra", name) for name in extra]
@@ -238,10 +277,11 @@ class VersionReports:
             changed=len(changed),
             extra=len(extra),
             named=tuple(named[:NAMED_MAX]),
+            retracted=str(line) if line is not None and line.hides else "",
         )
 
 
-def _compare(
+def differences(
     target: VersionTarget, seal: Seal, found: Mapping[str, Revision]
 ) -> tuple[list[str], list[str], list[str]]:
     """Return what is missing, changed and extra in *found*, which is by key."""

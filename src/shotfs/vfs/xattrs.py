@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from shotfs.cache import Cache
 from shotfs.errors import NoAttribute
@@ -25,11 +25,17 @@ class ExtendedAttributes:
         cache: knows the state and the digest of published files.
         tiers: knows which of its tiers serves a file.
         resolve: returns what the specification says of a path.
+        retracted: returns why the version that a path lies in was taken back; None: it was not.
     """
 
     def __init__(
-        self, cache: Cache, tiers: TierPool, resolve: Callable[[str], Resolution | None]
+        self,
+        cache: Cache,
+        tiers: TierPool,
+        resolve: Callable[[str], Resolution | None],
+        retracted: Callable[[str], Awaitable[str | None]],
     ) -> None:
+        self._retracted = retracted
         self._cache = cache
         self._tiers = tiers
         self._resolve = resolve
@@ -38,7 +44,11 @@ class ExtendedAttributes:
         """Return name to value of every attribute of *node*.
 
         ``state`` is one of: open, sealed, uploading, quarantined, failed, scratch (in the spool);
-        cached, partial, remote (published); made, directory (directories).
+        cached, partial, remote (published); retracted (published and taken back; only what is
+        pinned is still seen then); made, directory (directories).
+
+        ``safe`` says of a file where its bytes survive, as far as this node knows: origin; node
+        (closed, and on this node's disk only); no (still being written, scratch, not whole).
         """
         if isinstance(node, Missing):
             return {}
@@ -49,7 +59,10 @@ class ExtendedAttributes:
             return {PREFIX + "origin": url, PREFIX + "state": "alias"}
         if isinstance(node, Spooled):
             return self._of_spooled(node)
-        return await self._of_published(node)
+        values = await self._of_published(node)
+        if node.pinned and await self._retracted(node.path) is not None:
+            values[PREFIX + "state"] = "retracted"
+        return values
 
     async def get(self, node: Node, name: str) -> str:
         """Return the value of *name*.

@@ -65,6 +65,18 @@ class FakeVersions:
         self.calls.append(("publish", path, options))
         return {"path": path, "aliases": ()}
 
+    async def version_history(self, path: str) -> Sequence[Mapping[str, str]]:
+        self.calls.append(("version_history", path))
+        return [{"state": "sealed", "at": "", "by": "a@b", "why": ""}]
+
+    async def retract(self, path: str, **options: Any) -> Any:
+        self.calls.append(("retract", path, options))
+        return {"path": path, "state": "retracted"}
+
+    async def restore(self, path: str, **options: Any) -> Any:
+        self.calls.append(("restore", path, options))
+        return {"path": path, "state": "restored"}
+
     async def move_alias(self, path: str, version: str | None, **options: Any) -> Any:
         self.calls.append(("move_alias", path, version, options))
         return {"path": path, "version": version, "moved": True}

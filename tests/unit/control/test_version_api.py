@@ -31,12 +31,16 @@ async def test_every_question_arrives_with_its_path(socket_path: str) -> None:
         }
         assert await asked(socket_path, lambda one: one.next_version(f"/{SHOT}/")) == f"{SHOT}+1"
         assert (await asked(socket_path, lambda one: one.verify_version(SHOT)))["intact"]
+        assert await asked(socket_path, lambda one: one.version_history(SHOT)) == [
+            {"state": "sealed", "at": "", "by": "a@b", "why": ""}
+        ]
         history = await asked(socket_path, lambda one: one.alias_history(SHOT))
     assert history == [{"version": "v001", "at": "", "by": "a@b", "why": ""}]
     assert service.calls == [
         ("show", odd),
         ("next", SHOT),
         ("verify", SHOT),
+        ("version_history", SHOT),
         ("history", SHOT),
     ]
 
@@ -57,6 +61,27 @@ async def test_who_publishes_and_moves_is_told_to_the_service(socket_path: str) 
     assert (peer.uid, peer.gid) == (os.getuid(), os.getgid())
     assert options == {"admin": True, "why": "final", "move_aliases": False, "deadline_s": 7.0}
     assert (path, version, moved["force"], nowhere) == (SHOT, "v005", True, None)
+
+
+async def test_who_takes_a_version_back_is_told_to_the_service(socket_path: str) -> None:
+    service = FakeService()
+
+    def take_back(client: Client) -> None:
+        client.retract_version(
+            SHOT, why=" wrong ", delete=True, alias_to="v003", pinned_too=True, dry_run=False
+        )
+        client.restore_version(SHOT, why="right")
+
+    async with running(service, Settings(socket_path)):
+        await asked(socket_path, take_back)
+    (_, path, options), (_, again, restored) = service.calls
+    assert options.pop("peer").uid == restored.pop("peer").uid == os.getuid()
+    assert (path, again) == (SHOT, SHOT)
+    assert options == {
+        "admin": True, "why": "wrong", "delete": True, "alias_to": "v003", "pinned_too": True,
+        "dry_run": False,
+    }  # fmt: skip
+    assert restored == {"admin": True, "why": "right"}
 
 
 async def test_a_user_of_the_mount_may_ask_and_the_service_decides(socket_path: str) -> None:
@@ -80,6 +105,10 @@ async def test_a_user_of_the_mount_may_ask_and_the_service_decides(socket_path: 
         ("POST", "/v1/version/publish", b'{"path": "a", "aliases": 1}', "true or false"),
         ("POST", "/v1/version/publish", b'{"path": "a", "deadline_s": -1}', "deadline_s"),
         ("POST", "/v1/version/publish", b'{"path": "a", "alias": true}', "unknown key"),
+        ("POST", "/v1/version/retract", b'{"path": "a"}', "'why' must be text"),
+        ("POST", "/v1/version/retract", b'{"path": "a", "why": " "}', "a reason is wanted"),
+        ("POST", "/v1/version/retract", b'{"path": "a", "why": "x", "delete": 1}', "true or false"),
+        ("POST", "/v1/version/restore", b'{"path": "a", "why": ""}', "a reason is wanted"),
         ("POST", "/v1/version/alias", b'{"path": "a", "version": 5}', "'version' must be text"),
         ("POST", "/v1/version/alias", b'{"path": "a", "expect": 5}', "'expect' must be text"),
         ("POST", "/v1/version/alias", b'{"path": "a", "force": "yes"}', "true or false"),

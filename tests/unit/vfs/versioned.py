@@ -11,6 +11,7 @@ from typing import Any
 from shotfs.namespace.manifests import key_of
 from shotfs.vfs.publishing import PublishedVersion
 from shotfs.vfs.version_aliases import MovedAlias
+from shotfs.vfs.version_retracting import RetractedVersion, Role
 from tests.unit.namespace.origin import Clock, Origin
 from tests.unit.namespace.spec import MAIN
 from tests.unit.vfs.world import Site, World
@@ -65,8 +66,26 @@ APPROVED = "ant/render/xy_010_approved"
 MANIFEST = key_of("render/xy_010_v005")
 
 
+ADMIN = Role("root@a", admin=True)
+
+
+def retractable(rule: str = "admin") -> Mapping[str, Any]:
+    """`DOCUMENT`, with versions that can be taken back."""
+    return {**DOCUMENT, "defaults": {**DOCUMENT["defaults"], "retract": rule}}
+
+
 class VersionNode(World):
     """A world that publishes versions and moves aliases."""
+
+    async def retract(
+        self, path: str = SHOT, why: str = "wrong colour", role: Role = ADMIN, **options: Any
+    ) -> RetractedVersion:
+        return await self.fs.retracting.retract(path, role, why=why, **options)
+
+    async def restore(
+        self, path: str = SHOT, why: str = "was right", role: Role = ADMIN
+    ) -> RetractedVersion:
+        return await self.fs.retracting.restore(path, role, why=why)
 
     async def make(self, path: str, content: bytes = b"pixels") -> None:
         """Write *path* with the directories that it needs, and wait until the origin has it."""
@@ -105,14 +124,20 @@ class VersionNode(World):
 
 @asynccontextmanager
 async def open_version_node(
-    directory: Path, origin: Origin, clock: Clock, *, read_only: bool = False
+    directory: Path,
+    origin: Origin,
+    clock: Clock,
+    *,
+    read_only: bool = False,
+    document: Mapping[str, Any] = DOCUMENT,
+    mount: Mapping[str, str | float] | None = None,
 ) -> AsyncIterator[VersionNode]:
     """Start a node of its own on *origin*; its disk is *directory*."""
     directory.mkdir(exist_ok=True)  # noqa: ASYNC240 - a test's own directory
-    site = Site(directory, document=DOCUMENT, origin=origin, clock=clock)
+    site = Site(directory, document=document, origin=origin, clock=clock, mount=mount or {})
     async with site.open(read_only=read_only) as world:
         fs = world.fs
-        for timed in (fs._finder.aliases, fs._finder.versions):
+        for timed in (fs._finder.aliases, fs._finder.versions, fs._finder.retractions):
             timed._now_s, timed._wall_s = clock.monotonic_s, clock.wall_s
         for desk in (fs.versions, fs.reports):
             desk._wall_s = clock.wall_s
