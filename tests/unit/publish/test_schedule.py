@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import trio
 
-from shotfs.publish.schedule import Schedule
+from shotfs.publish.schedule import SEALS_BUSY, UPLOADS_BESIDE_SEALS, Schedule, Work
+from shotfs.publish.states import State
 from tests.unit.publish.fakes import FakeTier, breathe, site_in, spool_in, terms, write_file
 
 
@@ -84,3 +85,63 @@ async def test_a_priority_outlives_a_restart(tmp_path: Path) -> None:
         assert entry is not None
         assert entry.terms is not None
         assert entry.terms.priority == 7
+
+
+# --- seals and uploads ---------------------------------------------------------------------------
+
+
+def _of_state(serial: int, state: State) -> Any:
+    entry = _entry(serial)
+    entry.state, entry.scratch = state, False
+    return entry
+
+
+def _begun(work: Work, slots: int) -> list[int]:
+    """Begin everything that may begin now."""
+    serials = []
+    while (entry := work.take(1.0, slots)) is not None:
+        work.begin(entry)
+        serials.append(entry.serial)
+    return serials
+
+
+def test_seals_wait_for_no_upload_and_go_before_them() -> None:
+    work = Work()
+    for serial in (1, 2, 3):
+        work.plan(_of_state(serial, State.SEALED), 0.0)
+    assert _begun(work, slots=2) == [1, 2]
+    assert work.next_due(slots=2) == float("inf")
+    work.plan(closed := _of_state(4, State.OPEN), 0.0)
+    assert _begun(work, slots=2) == [4]
+    assert closed in work
+    work.end(closed)
+    closed.state = State.SEALED
+    work.plan(closed, 0.0)
+    assert _begun(work, slots=2) == []
+
+
+def test_few_uploads_go_on_while_more_is_closed_than_is_sealed() -> None:
+    work = Work()
+    closed = [_of_state(serial, State.OPEN) for serial in range(SEALS_BUSY)]
+    for entry in closed:
+        work.plan(entry, 0.0)
+    for serial in range(100, 120):
+        work.plan(_of_state(serial, State.SEALED), 0.0)
+    begun = _begun(work, slots=16)
+    assert [serial for serial in begun if serial < 100] == list(range(SEALS_BUSY))
+    assert len(begun) == SEALS_BUSY + UPLOADS_BESIDE_SEALS
+    work.end(closed[0])
+    assert len(_begun(work, slots=16)) == 16 - UPLOADS_BESIDE_SEALS
+
+
+def test_an_output_that_is_not_due_any_more_is_neither_sealed_nor_uploaded() -> None:
+    work = Work()
+    entry = _of_state(1, State.OPEN)
+    work.plan(entry, 0.0)
+    entry.state = State.SEALED
+    work.plan(entry, 0.0)
+    assert _begun(work, slots=1) == [1]
+    work.end(entry)
+    work.plan(entry, 0.0)
+    work.plan(entry, None)
+    assert _begun(work, slots=1) == []

@@ -67,7 +67,8 @@ def small(*, directory: str, writers: int, size_bytes: int, seconds: float) -> d
         seconds: how long.
 
     Returns:
-        count of closed files and seconds until the last writer had ended.
+        count of closed files, seconds until the last writer had ended, and at which monotonic time
+        they began.
     """
     gate, opener = os.pipe()
     collector, reporter = os.pipe()
@@ -82,17 +83,17 @@ def small(*, directory: str, writers: int, size_bytes: int, seconds: float) -> d
                 os._exit(status)
     os.close(reporter)
     os.close(gate)
-    started = time.perf_counter()
+    started = time.monotonic()
     os.close(opener)  # the end of the file is the sign to begin
     count = 0
     with open(collector, encoding="ascii") as lines:
         count = sum(int(line) for line in lines)
-    elapsed_s = time.perf_counter() - started
+    elapsed_s = time.monotonic() - started
     for _ in range(writers):
         _, status = os.wait()
         if status:
             raise SystemExit("a writer failed")
-    return {"count": count, "seconds": elapsed_s}
+    return {"count": count, "seconds": elapsed_s, "started": started}
 
 
 def _write_small(directory: str, size_bytes: int, seconds: float, gate: int, reporter: int) -> None:
