@@ -10,8 +10,6 @@ References: systemd-inhibit(1), logind.conf(5) (InhibitDelayMaxSec).
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 
@@ -24,18 +22,6 @@ LOOK_EVERY_S = 5.0
 
 END_S = 2.0
 """How long the child may take to end."""
-
-SYSTEMD_RUNS = "/run/systemd/system"
-"""Exists where systemd is the init: sd_booted(3)."""
-
-
-def obstacle() -> str | None:
-    """Return why a shutdown cannot be held up here; None: it can be tried."""
-    if not os.path.isdir(SYSTEMD_RUNS):
-        return "systemd does not run here"
-    if shutil.which("systemd-inhibit") is None:
-        return "systemd-inhibit is not installed"
-    return None
 
 
 def command_of(mode: str) -> list[str]:

@@ -14,7 +14,7 @@ import trio
 
 from shotfs.app.cache import NodeCache
 from shotfs.app.conflicts import NodeConflicts
-from shotfs.app.inhibitor import Inhibitor, command_of, obstacle
+from shotfs.app.inhibitor import Inhibitor, command_of
 from shotfs.app.leaving import Leaving
 from shotfs.app.node import Node
 from shotfs.app.preemption import Notice, PreemptionWatch
@@ -24,6 +24,7 @@ from shotfs.app.versions import NodeVersions
 from shotfs.cache.inspect import LimitReport
 from shotfs.config.addresses import parse_address
 from shotfs.control.metrics_port import MetricsPort
+from shotfs.control.shutdown import obstacle
 from shotfs.fuse.mount import Mount
 from shotfs.namespace import SpecWatch
 from shotfs.tiers.breaker import Reachability

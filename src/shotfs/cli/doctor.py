@@ -70,6 +70,7 @@ def doctor(
 
 def _examine(config: str | None, paths: Sequence[str], *, offline: bool) -> Iterator[Finding]:
     from shotfs.control import checks, fast_paths
+    from shotfs.control.shutdown import obstacle
 
     node = checks.Node()
     finding, settings = _check_configuration(config)
@@ -80,6 +81,7 @@ def _examine(config: str | None, paths: Sequence[str], *, offline: bool) -> Iter
     if settings is None:
         return
     yield from checks.check_directories(settings, node)
+    yield checks.check_shutdown(settings, obstacle())
     yield from checks.check_service(settings)
     if not offline:
         from shotfs.control.origin_checks import check_origins

@@ -282,6 +282,17 @@ def check_service(settings: Settings) -> Iterator[Finding]:
     where = status.get("mountpoint") or "no mount"
     yield Finding("service", Verdict.OK, f"{status.get('state', 'running')}: {where}")
     yield from findings_of(status)
+    yield from troubles_of(status)
+
+
+def check_shutdown(settings: Settings, obstacle: str | None) -> Finding:
+    """Check whether a shutdown waits for outputs; *obstacle* says why it cannot."""
+    inhibit = settings.preemption.inhibit
+    if inhibit == "off":
+        return Finding("shutdown", Verdict.NOTE, "preemption.inhibit is off: it waits for nothing")
+    if obstacle is not None:
+        return Finding("shutdown", Verdict.NOTE, f"it does not wait for outputs: {obstacle}")
+    return Finding("shutdown", Verdict.OK, f"it waits for outputs ({inhibit})")
 
 
 def nearest_existing(path: str) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import trio
 
-from shotfs.app import inhibitor
-from shotfs.app.inhibitor import Inhibitor, command_of, obstacle
+from shotfs.app.inhibitor import Inhibitor, command_of
+from shotfs.control import shutdown
+from shotfs.control.shutdown import obstacle
 
 
 async def until(condition: Any) -> None:
@@ -71,8 +72,8 @@ def test_the_command_holds_shutdowns_only() -> None:
 def test_without_systemd_there_is_an_obstacle(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(inhibitor, "SYSTEMD_RUNS", str(tmp_path / "absent"))
+    monkeypatch.setattr(shutdown, "SYSTEMD_RUNS", str(tmp_path / "absent"))
     assert obstacle() == "systemd does not run here"
-    monkeypatch.setattr(inhibitor, "SYSTEMD_RUNS", str(tmp_path))
+    monkeypatch.setattr(shutdown, "SYSTEMD_RUNS", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert obstacle() == "systemd-inhibit is not installed"

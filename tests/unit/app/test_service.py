@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from shotfs.app import service as service_module
+from shotfs.app import leaving as leaving_module
 from shotfs.app.run import watch_specs
 from shotfs.app.service import NodeService
 from shotfs.control.service import Service
@@ -54,7 +54,7 @@ class Ended:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the supervisor is told."""
     told: list[str] = []
-    monkeypatch.setattr(service_module, "notify", lambda *lines: told.extend(lines))
+    monkeypatch.setattr(leaving_module, "notify", lambda *lines: told.extend(lines))
     return told
 
 

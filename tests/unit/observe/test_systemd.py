@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from shotfs.app.run import SIGNAL_DRAIN_S
+from shotfs.cli.drain import seconds_of
 from shotfs.cli.output import ExitCode
 
 SYSTEMD = Path(__file__).parents[3] / "systemd"
 UNIT = SYSTEMD / "shotfs.service"
+
+REMAINS = (ExitCode.OUTPUTS_REMAIN, ExitCode.OUTPUTS_COPIED)
 
 MOUNT_NAMESPACE = {
     "BindPaths", "BindReadOnlyPaths", "DynamicUser", "ExecPaths", "ExtensionImages",
@@ -43,14 +47,27 @@ def test_nothing_hides_the_mount_from_everybody_else() -> None:
 
 def test_draining_has_time_before_systemd_kills() -> None:
     command = shlex.split(settings()["ExecStop"])
-    deadline_s = int(command[command.index("--deadline") + 1])
+    assert command[1:3] == ["drain", "--stop"]
+    deadline_s = seconds_of(command[command.index("--deadline") + 1])
     assert seconds(settings()["TimeoutStopSec"]) >= deadline_s + 30
 
 
 def test_only_what_trying_again_can_heal_is_tried_again() -> None:
     assert settings()["RestartPreventExitStatus"].split() == [
-        str(int(code)) for code in (ExitCode.USAGE, ExitCode.INVALID, ExitCode.NOT_PERMITTED)
+        str(int(code))
+        for code in (ExitCode.USAGE, ExitCode.INVALID, ExitCode.NOT_PERMITTED, *REMAINS)
     ]
+
+
+def test_a_node_that_was_told_to_go_is_not_started_again_and_did_not_fail() -> None:
+    assert settings()["SuccessExitStatus"].split() == [str(int(code)) for code in REMAINS]
+
+
+def test_logind_waits_longer_than_a_preempted_node_drains() -> None:
+    text = (SYSTEMD / "logind-shotfs.conf").read_text()
+    found = re.search(r"^InhibitDelayMaxSec=(\d+)$", text, re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) >= SIGNAL_DRAIN_S
 
 
 def test_ready_comes_from_the_service_itself() -> None:
