@@ -416,7 +416,7 @@ def test_s17_extended_attributes_say_what_shotfs_knows(node: ShotfsNode, origin:
     assert node.xattr(path, "fields") == '{"rest": "oak.png"}'
     assert set(os.listxattr(path)) == {
         f"user.shotfs.{name}"
-        for name in ("digest", "fields", "origin", "state", "template", "tier")
+        for name in ("digest", "fields", "origin", "safe", "state", "template", "tier")
     }
     with _fails_with(errno.ENODATA):
         os.getxattr(path, "security.capability")

@@ -51,7 +51,7 @@ def image_difference(ours: str, theirs: str) -> dict[str, Any]:
 
 
 def _compared(ours: str, theirs: str) -> dict[str, Any]:
-    import OpenImageIO  # type: ignore[import-not-found]  # an optional extra
+    import OpenImageIO
 
     told: dict[str, Any] = {}
     for side, path in (("ours", ours), ("theirs", theirs)):

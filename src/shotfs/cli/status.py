@@ -53,7 +53,20 @@ def status(
             output.console.file.write(client.metrics_text())
             return
         report = client.status()
-    output.emit(report, as_json, lambda: table_of(report))
+    output.emit(report, as_json, lambda: _whole(report))
+
+
+def _whole(report: Mapping[str, Any]) -> RenderableType:
+    """Return the status, and at its end, where it is seen, what somebody has to do."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from shotfs.control.output_checks import troubles_of
+
+    troubles = [
+        Text.assemble(("! ", "bold red"), f"{one.message}: {one.fix}") for one in troubles_of(report)
+    ]
+    return Group(table_of(report), *troubles)
 
 
 def table_of(report: Mapping[str, Any]) -> RenderableType:

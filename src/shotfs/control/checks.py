@@ -266,6 +266,7 @@ def check_service(settings: Settings) -> Iterator[Finding]:
     """
     from shotfs.control.client import Client
     from shotfs.control.fast_paths import findings_of
+    from shotfs.control.output_checks import troubles_of
 
     try:
         with Client(settings.control.socket) as client:

@@ -10,11 +10,14 @@ from shotfs.errors import NoAttribute
 from shotfs.namespace import TierPool
 from shotfs.pathspec import Resolution
 from shotfs.publish import Kind as EntryKind
+from shotfs.publish import SpoolEntry, State
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 
 PREFIX = "user.shotfs."
 
-NAMES = tuple(PREFIX + name for name in ("digest", "fields", "origin", "state", "template", "tier"))
+NAMES = tuple(
+    PREFIX + name for name in ("digest", "fields", "origin", "safe", "state", "template", "tier")
+)
 """All names, sorted; a file has those that mean something for it."""
 
 
@@ -49,6 +52,9 @@ class ExtendedAttributes:
 
         ``safe`` says of a file where its bytes survive, as far as this node knows: origin; node
         (closed, and on this node's disk only); no (still being written, scratch, not whole).
+
+        ``safe`` says of a file where its bytes survive, as far as this node knows: origin; node
+        (closed, and on this node's disk only); no (still being written, scratch, not whole).
         """
         if isinstance(node, Missing):
             return {}
@@ -79,6 +85,8 @@ class ExtendedAttributes:
     def _of_spooled(self, node: Spooled) -> dict[str, str]:
         entry = node.entry
         values = {"state": "scratch" if entry.scratch else entry.state.value, "tier": "spool"}
+        if entry.kind is EntryKind.FILE:
+            values["safe"] = _safe(entry)
         if entry.kind is EntryKind.FILE and entry.terms is not None:
             values["template"] = entry.terms.template
             values["origin"] = f"{entry.terms.origin.rstrip('/')}/{entry.terms.key}"
@@ -96,6 +104,7 @@ class ExtendedAttributes:
         values = {
             "fields": _fields(node.resolution),
             "origin": f"{template.policy.origin.rstrip('/')}/{node.resolution.key}",
+            "safe": "origin",
             "state": state,
             "template": template.name,
             "tier": (
@@ -107,6 +116,14 @@ class ExtendedAttributes:
         if digest is not None:
             values["digest"] = digest
         return {PREFIX + name: value for name, value in values.items()}
+
+
+def _safe(entry: SpoolEntry) -> str:
+    """Return where the bytes of *entry* survive."""
+    if entry.state is State.PUBLISHED or entry.pristine:
+        return "origin"
+    closed = entry.clean and not entry.half_written and entry.damaged is None
+    return "node" if closed and not entry.scratch else "no"
 
 
 def _fields(resolution: Resolution) -> str:

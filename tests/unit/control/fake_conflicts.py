@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class FakeConflicts:
     """Remembers what it was asked; *calls* are those of the service."""
 
     calls: list[tuple[Any, ...]]
-    broken: bool = False
+    broken: Callable[[], bool]
 
     def conflicts(self, which: Outputs | None) -> Sequence[Mapping[str, Any]]:
         self.calls.append(("conflicts", which))
@@ -65,7 +65,7 @@ class FakeConflicts:
 
     async def _blocks(self, data: bytes) -> AsyncIterator[bytes]:
         yield data[:1000]
-        if self.broken:
+        if self.broken():
             raise RuntimeError("the disk is gone")
         yield data[1000:]
 

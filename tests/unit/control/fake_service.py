@@ -174,7 +174,7 @@ class FakeService:
 
     @property
     def conflicts(self) -> FakeConflicts:
-        return FakeConflicts(self.calls, self.broken_content)
+        return FakeConflicts(self.calls, lambda: self.broken_content)
 
     def status(self) -> Mapping[str, Any]:
         if self.fails_with is not None:

@@ -27,6 +27,7 @@ async def test_s17_a_file_that_was_never_read(world: World) -> None:
     assert await all_of(world, OAK) == {
         "fields": json.dumps({"rest": "wood/oak.png"}),
         "origin": f"{MAIN}/library/wood/oak.png",
+        "safe": "origin",
         "state": "remote",
         "template": "library",
         "tier": MAIN,
@@ -68,10 +69,13 @@ async def test_an_output_on_its_way(world: World) -> None:
     assert json.loads(found.pop("fields"))["version"] == "v005"
     assert found == {
         "origin": f"{MAIN}/{FRAME.removeprefix('ant/')}",
+        "safe": "no",
         "state": "open",
         "template": "frames",
         "tier": "spool",
     }
+    await handle.flush()
+    assert (await all_of(world, FRAME))["safe"] == "node"
     gate = world.origin.gate("put")
     await handle.close()
     await world.origin.reached("put")
