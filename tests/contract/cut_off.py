@@ -38,11 +38,15 @@ class Kept:
 
     token: Token | None = None
     saved: list[Token | None] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
 
     async def save(self, token: Token | None) -> None:
         await trio.lowlevel.checkpoint()
         self.token = None if token is None else json.loads(json.dumps(token))
         self.saved.append(self.token)
+
+    def arrived(self, size_bytes: int) -> None:
+        self.told.append(size_bytes)
 
     def after_a_restart(self) -> Kept:
         return Kept(self.token)

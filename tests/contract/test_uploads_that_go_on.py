@@ -71,6 +71,8 @@ async def test_s05_an_upload_that_was_cut_off_is_not_sent_again_from_its_start(
         made = await put(tier, source, session)
         assert made == await tier.stat(KEY)
     assert store.received() - before <= SIZE - arrived + OVERHEAD_BYTES
+    assert session.told == sorted(session.told)
+    assert PART_BYTES <= session.told[-1] <= SIZE
     assert store.read() == data
     assert session.token is None
     assert store.left() == 0

@@ -88,6 +88,7 @@ class EntrySession:
             SpoolFull, SpoolBroken: the journal.
         """
         entry = self._entry
+        entry.arrived_bytes = 0
         if token is None:
             entry.begun = None
             self._core.journal.post(rows.upload_begun(entry.serial, None))
@@ -97,6 +98,10 @@ class EntrySession:
             await self._core.journal.commit(
                 rows.upload_begun(entry.serial, dump_begun(entry.begun))
             )
+
+    def arrived(self, size_bytes: int) -> None:
+        """As `UploadSession.arrived`; an attempt that goes on counts from its first part again."""
+        self._entry.arrived_bytes = max(size_bytes, self._entry.arrived_bytes)
 
 
 class GivenUp:
@@ -136,6 +141,7 @@ class GivenUp:
 def give_up(core: Core, entry: SpoolEntry) -> None:
     """Note that nobody goes on with the upload of *entry* that was begun, if one was."""
     begun, entry.begun = entry.begun, None
+    entry.arrived_bytes = 0
     if begun is None:
         return
     core.journal.post(*rows.upload_given_up(entry.serial, dump_begun(begun)))

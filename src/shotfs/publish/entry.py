@@ -177,6 +177,7 @@ class SpoolEntry:
         error: why it is quarantined or failed, or why the last upload did not succeed.
         rival: what the origin has in its place, if it is quarantined for that.
         begun: a large upload of it that the store may know of; the next attempt goes on with it.
+        arrived_bytes: how much of it the store has, as far as this process was told.
         attempts: uploads begun since the seal or the start.
         history: how uploads of it ended since the start, oldest first; bounded.
         told: the failure that somebody outside was told of last.
@@ -228,6 +229,7 @@ class SpoolEntry:
     error: str | None = None
     rival: Rival | None = None
     begun: Begun | None = None
+    arrived_bytes: int = 0
     attempts: int = 0
     history: tuple[Attempt, ...] = ()
     told: Failure | None = None
@@ -273,8 +275,8 @@ class SpoolEntry:
 
     @property
     def remaining_bytes(self) -> int:
-        """How much an upload has to send until it is done."""
-        return self.size_bytes
+        """How much an upload has to send until it is done, as far as is known here."""
+        return max(0, self.size_bytes - self.arrived_bytes)
 
     @property
     def attempted(self) -> Content | None:

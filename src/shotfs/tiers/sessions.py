@@ -39,6 +39,10 @@ class UploadSession(Protocol):
         """
         ...
 
+    def arrived(self, size_bytes: int) -> None:
+        """Hear how much of the content the store has by now, of the upload that was saved."""
+        ...
+
 
 class Fleeting:
     """A session that ends with its put: for callers that will not go on with an upload."""
@@ -49,6 +53,9 @@ class Fleeting:
     async def save(self, token: Token | None) -> None:
         """As `UploadSession.save`, in memory only."""
         self.token = token
+
+    def arrived(self, size_bytes: int) -> None:
+        """As `UploadSession.arrived`; nobody asks."""
 
 
 def meant(size_bytes: int, checksums: Checksums, metadata: Mapping[str, str]) -> str:

@@ -93,7 +93,7 @@ async def test_an_upload_that_a_service_stopped_goes_on_at_its_next_start(
     async with node(store, tmp_path) as first:
         entry = await first.write(content())
         await trio.to_thread.run_sync(fault.wait_hits, 1)
-        await first.until(lambda: entry.begun is not None)
+        await first.until(lambda: entry.remaining_bytes <= SIZE - PART_BYTES)
     fault.release()
     assert store.left() == 1
     assert entry.begun is not None

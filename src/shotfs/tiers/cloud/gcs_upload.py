@@ -122,6 +122,7 @@ class GcsUpload:
                 return answer
             if answer.status == _MORE:
                 offset = _stored_bytes(answer)
+                session.arrived(offset)
                 log.info("%s goes on at byte %d of %d", self._what, offset, content.size_bytes)
         elif token is not None:
             await self._end(session)
@@ -200,6 +201,7 @@ class GcsUpload:
                 await self._end(session)
                 raise errors.corrupt(self._what, f"the session says it has {stored} of {size}")
             offset = stored
+            session.arrived(offset)
 
     async def _end(self, session: UploadSession) -> None:
         """Cancel the session at the store; what cannot be told to it, it forgets in a week."""

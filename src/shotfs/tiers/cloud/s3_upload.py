@@ -127,7 +127,7 @@ class S3Upload:
         self, content: Source, begun: Begun, arrived: Mapping[int, Part], session: UploadSession
     ) -> str:
         try:
-            etags = await self._send_missing(content, begun, arrived)
+            etags = await self._send_missing(content, begun, arrived, session)
             # All that there is on servers that ignore If-Match at the completion (moto 5.2 does,
             # AWS does not).
             if await self._etag() != self._condition.get("IfMatch"):
@@ -224,23 +224,29 @@ class S3Upload:
         return etag.strip('"') == f"{whole}-{len(spans)}"
 
     async def _send_missing(
-        self, content: Source, begun: Begun, arrived: Mapping[int, Part]
+        self, content: Source, begun: Begun, arrived: Mapping[int, Part], session: UploadSession
     ) -> dict[int, str]:
         """Send the parts that did not arrive as they are here; return the ETags of all."""
         spans = _spans(content.size_bytes, begun.step)
         etags: dict[int, str] = {}
+        arrived_bytes = 0
 
-        async def settle(number: int) -> None:
+        async def etag_of(number: int) -> str:
             offset, length = spans[number]
             there = arrived.get(number)
             if there is not None and there.size_bytes == length:
                 if there.md5 == (await content.md5(offset, length)).hex():
-                    etags[number] = there.etag
-                    return
+                    return there.etag
                 log.info("%s: part %d is not ours, or encrypted: sent anew", self._what, number)
             arguments = {"PartNumber": number, "UploadId": begun.upload_id}
             answer = await self._send("upload_part", content, offset, length, arguments)
-            etags[number] = str(answer["ETag"])
+            return str(answer["ETag"])
+
+        async def settle(number: int) -> None:
+            nonlocal arrived_bytes
+            etags[number] = await etag_of(number)
+            arrived_bytes += spans[number][1]
+            session.arrived(arrived_bytes)
 
         await _side_by_side(settle, spans)
         return etags
