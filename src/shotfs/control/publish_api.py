@@ -25,6 +25,7 @@ from shotfs.control.access import Right
 from shotfs.control.publish_service import Outputs, PublishService
 from shotfs.control.requests import (
     answer,
+    answer_aside,
     clean_path,
     path_of,
     peer_of,
@@ -83,14 +84,13 @@ class _Endpoints:
             raise InvalidArgument(f"'paths' must be a list of at most {PATHS_MAX} paths")
         if job is None and not paths:
             raise InvalidArgument("'job' or 'paths' must be given")
-        return answer(
-            await self._service.missing(
-                job=None if job is None else _job_of(job),
-                paths=[clean_path(text_of("paths", path)) for path in paths],
-                peer=peer,
-                admin=right >= Right.CHANGE,
-            )
+        found = await self._service.missing(
+            job=None if job is None else _job_of(job),
+            paths=[clean_path(text_of("paths", path)) for path in paths],
+            peer=peer,
+            admin=right >= Right.CHANGE,
         )
+        return await answer_aside(found)
 
     async def finish(self, request: Request) -> Response:
         body = await read_body(request, {"job"})

@@ -1,8 +1,9 @@
 """Askers: which process a request of the kernel comes from, and which render job it belongs to.
 
-The kernel names a thread; people, budgets and limits count by process and by job. Looked up only
-when an origin is about to be asked, never for what is here already: an open from the cache costs
-nothing more. Reads /proc, which may refuse: then less is known, and nothing fails.
+The kernel names a thread; people, budgets and limits count by process and by job. Looked up when an
+origin is about to be asked and when a file is opened for writing, never for reading what is here
+already: an open from the cache costs nothing more. Reads /proc, which may refuse: then less is
+known, and nothing fails.
 """
 
 from __future__ import annotations

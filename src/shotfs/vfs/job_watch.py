@@ -96,10 +96,14 @@ class JobWatch:
 
     async def run(self) -> None:
         """Watch for ever; does nothing while nothing waits."""
+        looked_s = trio.current_time()
         while self._variables:
             await self._jobs.wait_watched()
+            await trio.sleep(OUTPUTS_EVERY_S)
             waited, _ = self._jobs.watched()
-            await trio.sleep(OUTPUTS_EVERY_S if waited else SCRATCH_EVERY_S)
+            if not waited and trio.current_time() - looked_s < SCRATCH_EVERY_S:
+                continue
+            looked_s = trio.current_time()
             try:
                 await self.look()
             except ShotfsError as error:

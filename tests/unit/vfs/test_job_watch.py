@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import trio
 from trio.testing import MockClock
 
 from shotfs.pathspec import SealOn
@@ -154,6 +155,21 @@ def child_of(job: str) -> Iterator[subprocess.Popen[bytes]]:
         for stream in (child.stdin, child.stdout):
             assert stream is not None
             stream.close()
+
+
+async def test_the_watch_looks_by_itself_while_something_waits(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    async with site_in(tmp_path) as site, trio.open_nursery() as nursery:
+        watch = JobWatch(site.publisher.jobs, VARIABLES, proc=str(proc))
+        nursery.start_soon(watch.run)
+        await waiting(site.spool)
+        await site.until_passed(mock_clock, lambda: released(site))
+        await write_file(site.spool, "show/a.tmp", b"1", job="7", uid=ME, scratch=True)
+        await site.until_passed(mock_clock, lambda: site.spool.get("show/a.tmp") is None)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_real_process_is_seen_and_its_end_too(tmp_path: Path) -> None:
