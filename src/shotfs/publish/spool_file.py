@@ -271,7 +271,7 @@ class SpoolFile:
             if entry.half_written:
                 await half_written.end(self._core, entry)
             else:
-                await self._core.persist(entry, descriptor, closing=True)
+                await self._core.persist(entry, descriptor, closing=True, measured=self._lent)
         except Exception as error:  # noqa: BLE001 - RELEASE has nobody to tell
             reason = error.message if isinstance(error, ShotfsError) else repr(error)
             log.error("%s is not published: %s", entry.path, reason)
