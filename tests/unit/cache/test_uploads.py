@@ -10,7 +10,7 @@ import trio.testing
 
 from shotfs.cache.scheduling import FetchClass, FetchScheduler, OriginLimits, UploadTurns
 from shotfs.config.rates import Rate
-from shotfs.tiers.source import opened
+from shotfs.tiers.source import Source, opened
 
 MIB = 1024 * 1024
 
@@ -85,3 +85,33 @@ async def test_a_cancelled_upload_gives_its_turn_back(output: Path) -> None:
         await store.began.wait()
         nursery.cancel_scope.cancel()
     assert scheduler.under_way() == []
+
+
+async def test_parts_that_go_side_by_side_have_a_turn_each(
+    output: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    scheduler = FetchScheduler(lambda _: OriginLimits(2), 128 * MIB)
+    turns = UploadTurns(scheduler, MIB)
+    under_way: list[int] = []
+
+    async def send(source: Source) -> None:
+        async with source.turn(MIB):
+            under_way.append(len(scheduler.under_way()))
+            await trio.sleep(0.1)
+
+    async def put() -> None:
+        async with (
+            turns.turn("a", 8 * MIB, "out.exr"),
+            opened(str(output)) as source,
+            trio.open_nursery() as parts,
+        ):
+            for _ in range(8):
+                parts.start_soon(send, source)
+
+    async with trio.open_nursery() as uploads:
+        for _ in range(3):
+            uploads.start_soon(put)
+    assert len(under_way) == 3 * 8
+    assert max(under_way) <= 2
+    assert scheduler.under_way() == []
+    assert scheduler.bytes_in_flight == 0
