@@ -183,7 +183,16 @@ class Rescuer:
                 f"this node's specification has it at {terms.origin}/{terms.key}, the other"
                 f" node's at {theirs[0]}/{theirs[1]}"
             )
-        return replace(terms, metadata=record.terms.metadata, grace_s=0.0)
+        return replace(
+            terms,
+            metadata=record.terms.metadata,
+            grace_s=0.0,
+            # A copy that is not partial is finished, whatever its template waits for; and it is
+            # nothing that a job on this node made.
+            renamed=True,
+            released=True,
+            job="",
+        )
 
     async def _in_origin(self, terms: PublishTerms, record: EmergencyRecord) -> bool:
         tier = await self._tiers(terms.origin)

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from shotfs.errors import NoTemplate, TierUnavailable
+from shotfs.pathspec import SealOn
 from shotfs.publish import PublishTerms, QueueItem, State
 from shotfs.publish.emergency import decode, put_record
 from shotfs.publish.rescue import Rescued, Rescuer
@@ -93,6 +95,28 @@ async def test_another_node_publishes_what_was_left_and_takes_the_copies_away(
         await site.until_empty()
         assert not place.objects
         assert await rescuer(site).run(None, dry_run=False) == []
+
+
+@pytest.mark.parametrize("seal", [SealOn.RENAME, SealOn.JOB_END])
+async def test_a_whole_copy_is_published_whatever_its_template_waits_for(
+    tmp_path: Path, mock_clock: MockClock, seal: SealOn
+) -> None:
+    waits = {"seal": seal, "job": "7"}
+    place = FakeTier(EMERGENCY)
+    async with node_that_goes(tmp_path / "a", place, mock_clock) as gone:
+        await write_file(gone.spool, "show/a.exr.tmp", b"pixels", scratch=True, **waits)
+        await gone.spool.rename("show/a.exr.tmp", "show/a.exr", terms("a.exr", **waits))
+    async with site_in(tmp_path / "b", place=place) as site:
+
+        def waiting_terms(path: str, base: Revision | None) -> PublishTerms:
+            return replace(own_terms(path, base), seal=seal)
+
+        async def tiers(url: str) -> FakeTier:
+            return {ORIGIN: site.tier, EMERGENCY: place}[url]
+
+        rescue = Rescuer(site.spool, site.publisher, tiers, waiting_terms, EMERGENCY)
+        assert outcomes(await rescue.run(None, dry_run=False)) == {"show/a.exr": "published"}
+        assert site.tier.content("a.exr") == b"pixels"
 
 
 async def test_only_one_nodes_copies_are_taken_where_one_is_named(
