@@ -18,6 +18,7 @@ from rich.console import Console
 from running import interrupts, place, processes, service
 from running.service import Mounted
 
+from bench import usage
 from bench.results import Results
 from bench.write_systems import (
     BUCKET,
@@ -165,13 +166,16 @@ def _publish(site: Site, scale: Scale, system: str) -> None:
             one = stack.enter_context(opened(site, NATIVE))
             _write(one.directory, scale, count, fsync=True)
             done = run("obstore_upload.py", endpoint, BUCKET, one.directory, str(CONNECTIONS))
-            seconds = float(str(done["seconds"]))
+            seconds, cpu_s = float(str(done["seconds"])), float(str(done["cpu_s"]))
         else:
             one = stack.enter_context(opened(site, system, "drained", endpoint))
             _write(one.directory, scale, count, fsync=False)
             assert one.node is not None
+            before_s = usage.cpu_s(one.pid)
             seconds = _drain(one.node)
+            cpu_s = usage.cpu_s(one.pid) - before_s
     site.results.add(title, system, size_bytes / seconds / 1e6, "MB/s")
+    site.results.add(f"{title}, CPU", system, cpu_s / size_bytes * 1e9, "s/GB")
 
 
 def _small(site: Site, scale: Scale, system: str) -> None:
@@ -183,14 +187,17 @@ def _small(site: Site, scale: Scale, system: str) -> None:
             "directory": one.directory, "writers": scale.writers,
             "size_bytes": scale.small_bytes, "seconds": scale.small_s,
         }  # fmt: skip
+        before_s = usage.cpu_s(one.pid)
         done: Mapping[str, Any] = run("write_loops.py", "small", stdin=json.dumps(wish))
         assert one.node is not None
+        cpu_s = usage.cpu_s(one.pid) - before_s
         states = _states(one.node)
         seconds = time.monotonic() - float(done["started"])  # a bit more than the writers took
     closed = int(done["count"])
     unsealed, waiting = states["open"], states["sealed"] + states["uploading"]
     site.results.add(f"{title}: closed", system, closed / float(done["seconds"]), "files/s")
     site.results.add(f"{title}: sealed", system, (closed - unsealed) / seconds, "files/s")
+    site.results.add(f"{title}: CPU", system, cpu_s / closed * 1e3, "ms/file")
     published = closed - unsealed - waiting
     site.results.add(f"{title}: published", system, published / seconds, "files/s")
 
@@ -243,7 +250,7 @@ def _add_ratios(results: Results) -> None:
     for workload, system in list(runs):
         if (workload, NATIVE) in runs and system == OURS and results.units[workload] == "MB/s":
             results.add_ratio("close_vs_native_fsync", workload, OURS, NATIVE, ">= 0.7")
-        if (workload, RAW) in runs and system == OURS:
+        if (workload, RAW) in runs and system == OURS and results.units[workload] == "MB/s":
             results.add_ratio("publish_vs_obstore", workload, OURS, RAW, ">= 0.8")
         if workload.endswith(": sealed"):
             results.add_value("small_sealed_per_s", runs[workload, system], ">= 1000")
@@ -259,6 +266,7 @@ def _add_notes(results: Results, scale: Scale, rounds: int) -> None:
         "publish: from `drain` on: hashing, upload, the store's checksums compared",
         f"publish: {CONNECTIONS} at once, to the strict GCS server of the tests",
         "publish: JSON API for shotfs; XML for obstore, which hashes nothing",
+        "CPU: of shotfs, or of obstore's process; not that of the server",
         f"small: for {scale.small_s:g} s; published to a directory of the same disk meanwhile",
     ]
 

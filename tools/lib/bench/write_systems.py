@@ -120,11 +120,13 @@ class Opened:
         directory: where.
         fsync: what is written needs one to be durable when close() returns, and gets it.
         node: the service, if it is ours.
+        pid: of that service; 0 if it is not ours.
     """
 
     directory: str
     fsync: bool = False
     node: Mounted | None = None
+    pid: int = 0
 
 
 @contextmanager
@@ -151,7 +153,7 @@ def opened(site: Site, system: str, below: str = "frames", endpoint: str = "") -
             if system == OURS and not status["kernel"]["passthrough"]:
                 site.note(f"no passthrough: {status['kernel']['passthrough_problem']}")
             directory = f"{node.mountpoint}/bench/{below}"
-            yield Opened(directory, node=node)
+            yield Opened(directory, node=node, pid=int(status["pid"]))
 
 
 def make_bucket(url: str) -> None:
