@@ -104,6 +104,7 @@ class NodeService:
             "config": node.loaded.path,
             "shows": {show.name: self._specs.status(show.name) for show in node.shows},
             "view": node.filesystem.view.status(),
+            "retracted": node.filesystem.reports.taken_back(),
             "origins": {url: self._origin(url) for url in node.shows.origins},
             "cache": self._cache(),
             "spool": self._spool(),

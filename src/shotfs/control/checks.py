@@ -267,6 +267,7 @@ def check_service(settings: Settings) -> Iterator[Finding]:
     from shotfs.control.client import Client
     from shotfs.control.fast_paths import findings_of
     from shotfs.control.output_checks import troubles_of
+    from shotfs.control.version_checks import retracted_of
 
     try:
         with Client(settings.control.socket) as client:
@@ -282,6 +283,7 @@ def check_service(settings: Settings) -> Iterator[Finding]:
         return
     where = status.get("mountpoint") or "no mount"
     yield Finding("service", Verdict.OK, f"{status.get('state', 'running')}: {where}")
+    yield from retracted_of(status)
     yield from findings_of(status)
     yield from troubles_of(status)
 

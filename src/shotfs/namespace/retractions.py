@@ -178,6 +178,15 @@ class Retractions:
         left_s = ttl_s if known is None else self._until_s(known, ttl_s) - self._now_s()
         return max(0.0, min(max_s, ttl_s, left_s))
 
+    def remembered(self) -> dict[str, Retraction]:
+        """Return the versions that are known to be taken back, from memory; asks nobody."""
+        return {
+            _join(directory, name): one.line
+            for (_, directory, _), known in self._known.items()
+            for name, one in known.marks.items()
+            if one.line is not None and one.line.hides
+        }
+
     async def _key(self, origin: str, directory: str, name: str) -> _Key:
         tier = self._tiers.opened(origin) or await self._tiers.get(origin)
         return origin, directory, "" if tier.properties.listable else name

@@ -15,7 +15,7 @@ from shotfs.errors import InvalidArgument, NoTemplate
 from shotfs.namespace import TierPool
 from shotfs.namespace.beside import beside_the_event_loop
 from shotfs.namespace.retraction_document import DIRECTORY as RETRACTED
-from shotfs.namespace.retraction_document import Retraction
+from shotfs.namespace.retraction_document import Retraction, Standing
 from shotfs.namespace.shows import Show
 from shotfs.namespace.snapshots import TreeSnapshot
 from shotfs.namespace.versions import Seal, SealState
@@ -30,6 +30,9 @@ from shotfs.vfs.version_targets import VersionTarget, target_of
 
 NAMED_MAX = 1_000
 """Files that a report names; their number is always told."""
+
+UNFINISHED_MAX = 20
+"""Versions that the status names because they are half deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,16 @@ class VersionReports:
             "aliases": await self._aliases_of(target),
             "retracted": "" if line is None else str(line),
         }
+
+    def taken_back(self) -> dict[str, Any]:
+        """Return what this node knows of versions that were taken back, from memory.
+
+        Keys: ``versions`` (how many), ``unfinished`` (the first of those, relative to their show,
+        whose objects somebody began to delete, and did not finish).
+        """
+        known = self._finder.retractions.remembered()
+        unfinished = (path for path, line in known.items() if line.standing is Standing.DELETING)
+        return {"versions": len(known), "unfinished": sorted(unfinished)[:UNFINISHED_MAX]}
 
     async def _line(self, target: VersionTarget) -> Retraction | None:
         """Return the last line of what was taken back and restored of a published version."""

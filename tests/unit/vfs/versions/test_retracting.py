@@ -742,6 +742,22 @@ async def test_why_says_who_took_it_back(two: VersionNode) -> None:
     assert (await why(OLDER_FRAME))[0] == "cached"
 
 
+async def test_the_status_knows_what_is_half_deleted(two: VersionNode) -> None:
+    await two.names("ant/render")
+    assert two.fs.reports.taken_back() == {"versions": 0, "unfinished": []}
+    await two.retract()
+    assert two.fs.reports.taken_back() == {"versions": 1, "unfinished": []}
+
+    def die(operation: str, key: str) -> None:
+        if operation == "delete":
+            raise TierUnavailable(f"{key}: the node died")
+
+    two.origin.fault = die
+    with pytest.raises(TierUnavailable):
+        await two.retract(delete=True)
+    assert two.fs.reports.taken_back()["unfinished"] == ["render/xy_010_v005"]
+
+
 async def test_a_line_of_the_metrics_counts_it(two: VersionNode) -> None:
     await two.retract(delete=True)
     text = two.node.metrics.text()
