@@ -27,6 +27,7 @@ from shotfs.errors import (
     Stale,
 )
 from shotfs.publish import rows
+from shotfs.publish.attributes import Wanted, set_attributes
 from shotfs.publish.core import Core, now_ns, translated
 from shotfs.publish.data_files import create_copy_data, create_data, open_data
 from shotfs.publish.entry import Kind, PublishTerms, SpoolEntry
@@ -403,40 +404,12 @@ class Spool:
         """chmod, chown, utime; None leaves as it is. Durable when it returns if the entry is.
 
         Raises:
-            PublishedImmutable: immutable, and its object is or may be in the origin (EPERM).
+            PublishedImmutable: immutable, its object is or may be in the origin, and something
+                would change (EPERM).
             InvalidArgument: a time does not fit in 64 bits of nanoseconds (years 1677 to 2262).
             SpoolFull, SpoolBroken: the journal; nothing changed.
         """
-        _check_time(entry.path, atime_ns)
-        _check_time(entry.path, mtime_ns)
-        async with entry.lock:
-            if entry.immutable and entry.perhaps_in_origin:
-                raise PublishedImmutable(
-                    f"{entry.path}: is, or may be, in the origin already; its attributes are fixed"
-                )
-            # Else the time that is set now would be taken for an old one.
-            self.core.lending.measure(entry)
-            mode = entry.mode if mode is None else mode & 0o7777
-            uid = entry.uid if uid is None else uid
-            gid = entry.gid if gid is None else gid
-            mtime_ns = entry.mtime_ns if mtime_ns is None else mtime_ns
-            ctime_ns = now_ns()
-            await self.core.end_pristine(entry)
-            with trio.CancelScope(shield=True):
-                if entry.journalled and not entry.unlinked:
-                    await self.core.journal.commit(
-                        rows.attributes_changed(
-                            entry.serial,
-                            mode=mode,
-                            uid=uid,
-                            gid=gid,
-                            mtime_ns=mtime_ns,
-                            ctime_ns=ctime_ns,
-                        )
-                    )
-                entry.mode, entry.uid, entry.gid = mode, uid, gid
-                entry.mtime_ns, entry.ctime_ns = mtime_ns, ctime_ns
-                entry.atime_ns = entry.atime_ns if atime_ns is None else atime_ns
+        await set_attributes(self.core, entry, Wanted(mode, uid, gid, atime_ns, mtime_ns))
 
     async def digest(self, entry: SpoolEntry) -> Digest:
         """Return the digest of what *entry* holds now; reads the whole file if it is not sealed.
@@ -530,8 +503,3 @@ class Spool:
             return await self.core.lane.run(call, *arguments)
         except OSError as error:
             raise translated(path, error) from error
-
-
-def _check_time(path: str, time_ns: int | None) -> None:
-    if time_ns is not None and not -(2**63) <= time_ns < 2**63:
-        raise InvalidArgument(f"{path}: the time {time_ns} ns does not fit in 64 bits")

@@ -36,6 +36,18 @@ async def test_s14_attributes_of_a_sealed_file_may_change_until_it_is_published(
         assert entry.mode == 0o600
 
 
+async def test_s14_setting_what_a_published_file_has_already_is_fine(tmp_path: Path) -> None:
+    # Python's `copy` sets the mode after the close, mostly the one that the file was made with.
+    async with site_in(tmp_path, run=False) as site:
+        entry = await sealed(site)
+        await site.publisher.publish_now(entry)
+        before = entry.mtime_ns, entry.ctime_ns
+        await site.spool.set_attributes(
+            entry, mode=entry.mode, uid=1, gid=2, mtime_ns=entry.mtime_ns, atime_ns=1
+        )
+        assert (entry.mtime_ns, entry.ctime_ns) == before
+
+
 async def test_s14_attributes_are_fixed_when_the_object_may_be_there(tmp_path: Path) -> None:
     async with site_in(tmp_path, run=False) as site:
         entry = await sealed(site)
