@@ -133,6 +133,8 @@ class NodePublishing:
         self, *, job: str | None, paths: Sequence[str], peer: Peer, admin: bool
     ) -> Mapping[str, Any]:
         """Return which outputs of this node are not in the origin yet."""
+        for path in paths:
+            self._node.filesystem.check_output_path(path)
         found = await self._node.publisher.jobs.missing(job=job, paths=paths)
         told = [one for one in found if admin or one.uid == peer.uid]
         return {

@@ -73,7 +73,11 @@ class PublishService(Protocol):
         Returns:
             ``count``, ``bytes``, ``stuck`` (how many do not get there by themselves), ``unknown``
             (how many are of an unknown job) and ``items``: the first of them, each with ``path``,
-            ``serial``, ``state``, ``size_bytes``, ``job``, ``why`` and ``stuck``.
+            ``serial``, ``state``, ``size_bytes``, ``job``, ``uid``, ``why`` and ``stuck``.
+
+        Raises:
+            NoTemplate: no template can produce one of *paths*.
+            NotPermitted: one of them is an alias, or below one.
         """
         ...
 

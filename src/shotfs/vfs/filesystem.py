@@ -14,7 +14,7 @@ import trio
 
 from shotfs.cache import Cache
 from shotfs.config import Settings
-from shotfs.errors import PathNotFound, Stale
+from shotfs.errors import NotPermitted, PathNotFound, Stale
 from shotfs.namespace import ShowSet, TierPool
 from shotfs.namespace.aliases import Aliases
 from shotfs.namespace.retractions import Retractions
@@ -44,7 +44,7 @@ from shotfs.vfs.paths import NAME_BYTES_MAX
 from shotfs.vfs.publishing import VersionDesk
 from shotfs.vfs.refreshing import Refresher
 from shotfs.vfs.safety import SafetyReports
-from shotfs.vfs.terms import Terms
+from shotfs.vfs.terms import Terms, no_template
 from shotfs.vfs.version_aliases import AliasDesk
 from shotfs.vfs.version_reports import VersionReports
 from shotfs.vfs.version_retracting import RetractDesk
@@ -250,6 +250,29 @@ class FileSystem:
             ReadOnly, NoTemplate, NotPermitted: it may not be written here.
         """
         return self._terms.of(path, self._terms.writable_file(path), base)
+
+    def check_output_path(self, path: str) -> None:
+        """Return if outputs may lie at or below *path*: the mount, a show, or what templates have.
+
+        For those who ask whether something is missing: of a path with a slip of the pen, or of an
+        alias, nothing ever is.
+
+        Raises:
+            NotPermitted: it is, or lies below, a version alias.
+            NoTemplate: no template can produce it.
+        """
+        if not path or self._finder.shows.get(path) is not None:
+            return
+        above = path
+        while above:
+            if self._finder.alias(above) is not None:
+                raise NotPermitted(
+                    f"{path}: {above} is a version alias",
+                    fix="name the version that it points to",
+                )
+            above = above.rpartition("/")[0]
+        if self._finder.match(path) is None and self._finder.resolve(path) is None:
+            raise no_template(path)
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ import pytest
 
 from shotfs.app.publishing import NodePublishing
 from shotfs.control.access import Peer
-from shotfs.errors import NotPermitted
+from shotfs.errors import NoTemplate, NotPermitted
 from shotfs.vfs import Caller
 from tests.unit.namespace.spec import DOCUMENT
+from tests.unit.vfs import versioned
 from tests.unit.vfs.world import ARTIST, Site, World
 
 PASSES: dict[str, Any] = {
@@ -108,3 +109,24 @@ async def test_s04_a_node_that_may_vanish_waits_at_close_unless_the_file_is_not_
             assert (world.origin.count("put") > 0) is waits, path
             await handle.close()
             world.origin.asked.clear()
+
+
+async def test_a_path_where_nothing_can_ever_be_missing_is_refused(site: Site) -> None:
+    async with two_users(site) as (_, desk):
+        for path, count in (("", 2), ("ant", 2), ("ant/passes", 2), ("ant/passes/mine.exr", 1)):
+            report = await desk.missing(job=None, paths=[path], peer=peer(0), admin=True)
+            assert report["count"] == count, path
+        for path in ("bee", "ant/pases", "ant/passes/mine/exr"):
+            with pytest.raises(NoTemplate):
+                await desk.missing(job=None, paths=[path], peer=peer(0), admin=True)
+
+
+async def test_an_alias_is_no_place_where_something_can_be_missing(site: Site) -> None:
+    site.document = versioned.DOCUMENT
+    async with site.open() as world:
+        desk = NodePublishing(world.node, None)
+        for path in (versioned.LATEST, f"{versioned.LATEST}/beauty"):
+            with pytest.raises(NotPermitted, match="is a version alias"):
+                await desk.missing(job=None, paths=[path], peer=peer(0), admin=True)
+        report = await desk.missing(job=None, paths=[versioned.SHOT], peer=peer(0), admin=True)
+        assert report["count"] == 0
