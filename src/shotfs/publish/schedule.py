@@ -9,13 +9,14 @@ from __future__ import annotations
 import heapq
 
 from shotfs.publish.entry import SpoolEntry
+from shotfs.publish.lane import SMALL_BYTES
 from shotfs.publish.states import State
 
 SEALS_MAX = 64
 """Seals at once. Those of small files share hops to threads and commits of the journal."""
 
 SEALS_BUSY = 8
-"""With so many seals under way, outputs are closed faster than they are sealed."""
+"""With so many seals of small files under way, more is closed than is sealed."""
 
 UPLOADS_BESIDE_SEALS = 4
 """So many uploads go on then: an upload of a small file costs as much CPU time as ten seals."""
@@ -139,7 +140,8 @@ class Work:
         return min(seal, self._uploads.next_due()) if self._may_upload(slots) else seal
 
     def _may_upload(self, slots: int) -> bool:
-        if len(self._sealing) >= SEALS_BUSY:
+        small = sum(entry.size_bytes <= SMALL_BYTES for entry in self._sealing)
+        if small >= SEALS_BUSY:
             slots = min(slots, UPLOADS_BESIDE_SEALS)
         return len(self._uploading) < slots
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import trio
 
+from shotfs.publish.lane import SMALL_BYTES
 from shotfs.publish.schedule import SEALS_BUSY, UPLOADS_BESIDE_SEALS, Schedule, Work
 from shotfs.publish.states import State
 from tests.unit.publish.fakes import FakeTier, breathe, site_in, spool_in, terms, write_file
@@ -132,6 +133,17 @@ def test_few_uploads_go_on_while_more_is_closed_than_is_sealed() -> None:
     assert len(begun) == SEALS_BUSY + UPLOADS_BESIDE_SEALS
     work.end(closed[0])
     assert len(_begun(work, slots=16)) == 16 - UPLOADS_BESIDE_SEALS
+
+
+def test_large_files_that_are_hashed_hold_up_no_upload() -> None:
+    work = Work()
+    for serial in range(SEALS_BUSY):
+        large = _of_state(serial, State.OPEN)
+        large.size_bytes = SMALL_BYTES + 1
+        work.plan(large, 0.0)
+    for serial in range(100, 120):
+        work.plan(_of_state(serial, State.SEALED), 0.0)
+    assert len(_begun(work, slots=16)) == SEALS_BUSY + 16
 
 
 def test_an_output_that_is_not_due_any_more_is_neither_sealed_nor_uploaded() -> None:
