@@ -70,9 +70,9 @@ def _list(config: str | None, *, as_json: bool) -> None:
 @output.run
 def diff(
     which: WhichArgument,
-    pixels: Annotated[
-        bool, typer.Option("--pixels/--no-pixels", help="Compare images pixel by pixel.")
-    ] = True,
+    no_pixels: Annotated[
+        bool, typer.Option("--no-pixels", help="Do not compare images pixel by pixel.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,7 +89,7 @@ def diff(
 
     with Client(socket_of(config)) as client:
         report = client.conflicts.compare(_one(client, which)["serial"])
-        image = _image(client, report) if pixels and not report["same"] else None
+        image = _image(client, report) if not (no_pixels or report["same"]) else None
     if image is not None:
         report["image"] = image
     output.emit(report, as_json, lambda: _differences(report))

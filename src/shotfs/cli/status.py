@@ -64,7 +64,8 @@ def _whole(report: Mapping[str, Any]) -> RenderableType:
     from shotfs.control.output_checks import troubles_of
 
     troubles = [
-        Text.assemble(("! ", "bold red"), f"{one.message}: {one.fix}") for one in troubles_of(report)
+        Text.assemble(("! ", "bold red"), f"{one.message}: {one.fix}")
+        for one in troubles_of(report)
     ]
     return Group(table_of(report), *troubles)
 
