@@ -188,6 +188,12 @@ def _gcs_name(request: Request, call: Call) -> str | None:
     return COMMIT if span is None or int(span[1]) + 1 == int(span[2]) else PART
 
 
+class _TrappedMoto(s3.S3Server):
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        command = python("-m", "tests.crash.moto_traps", "{port}")
+        self.process = ServerProcess(command, environment=environment)
+
+
 class S3Origin:
     """moto in a process of its own, with traps (`moto_traps`)."""
 
@@ -198,10 +204,7 @@ class S3Origin:
     }
 
     def __init__(self) -> None:
-        self._server = s3.S3Server()
-        self._server.process = ServerProcess(
-            python("-m", "tests.crash.moto_traps", "{port}"), environment=self.environment
-        )
+        self._server = _TrappedMoto(self.environment)
 
     def __enter__(self) -> Self:
         self._server.process.start()

@@ -27,6 +27,25 @@ LATER_ONLY = ("rename-aside",)
 
 RIVAL_ONLY = ("rename-quarantine",)
 
+ALONE = (
+    "patched",
+    "appended",
+    "truncated",
+    "tiles",
+    "directory",
+    "removed",
+    "renamed",
+    "renamed_over",
+    "rewritten",
+    "edited",
+    "moved",
+    "discarded",
+    "synced",
+    "safe",
+    "killed",
+)
+"""Habits of which some rounds have nothing else."""
+
 RARE = frozenset(
     {
         "data-copy-mark",
@@ -124,9 +143,12 @@ def fixed() -> list[Plan]:
     for name, when in itertools.product(STORE_NAMES, ("before", "after", "late")):
         kill = Kill(store=StoreTrap(name, 1, when))  # type: ignore[arg-type]
         plans.append(Plan(next(numbers), "gcs", (kill,), _steps(kill), kill.habit))
-    for name, when in itertools.product(STORE_NAMES, ("before", "after")):
+    for name, when in (*((name, "after") for name in STORE_NAMES), (COMMIT, "before")):
         kill = Kill(store=StoreTrap(name, 1, when))  # type: ignore[arg-type]
         plans.append(Plan(next(numbers), "s3", (kill,), _steps(kill), kill.habit))
+    # In the middle of patching what was closed before: half of it must not be published.
+    patching = Kill(point=Trap("data-write", 6, When.AFTER))
+    plans.append(Plan(next(numbers), "gcs", (patching,), 2, "patched"))
     for trouble in ("disk", "network"):
         kills = (Kill(after_s=0.2), Kill())
         plans.append(Plan(next(numbers), "gcs", kills, STEPS_MAX, None, trouble))
@@ -172,6 +194,9 @@ def drawn(seed: int, number: int) -> Plan:
         kills[0] = Kill(point=Trap("data-fsync", chance.randint(1, 3), When.BEFORE))
         kills[1] = Kill(point=Trap(LATER_ONLY[0], 1, chance.choice((When.BEFORE, When.AFTER))))
     habit = kills[0].habit if kills[0].habit != "whole" and chance.random() < 0.7 else None
+    if habit is None and trouble == "none" and chance.random() < 0.35:
+        # A kill in the middle of it is much likelier than among all others.
+        habit = chance.choice(ALONE)
     steps = 1 + chance.randrange(STEPS_MAX)
     return Plan(number, where, tuple(kills), steps, habit, trouble)  # type: ignore[arg-type]
 

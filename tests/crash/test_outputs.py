@@ -15,7 +15,10 @@ from tests.crash.plans import Plan
 from tests.crash.rounds import Rounds, Tally
 from tests.faults.surroundings import compiler
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler (Debian: gcc)")
+pytestmark = [
+    pytest.mark.skipif(compiler() is None, reason="no C compiler (Debian: gcc)"),
+    pytest.mark.timeout(600),  # of a machine that is busy; else a few seconds each
+]
 
 SEED = 6
 
@@ -63,8 +66,7 @@ def test_s05_kills_on_a_full_disk_a_cut_network_and_in_a_conflict_lose_no_output
 
 
 @pytest.mark.kernel
-def test_s05_kills_of_a_mounted_service_and_of_a_writer_lose_no_output(tmp_path: Path) -> None:
-    some = [mounts.fixed()[0], mounts.fixed()[2]]
-    tally = mounts.run(some, SEED, tmp_path)
+def test_s05_a_kill_of_a_mounted_service_loses_no_output(tmp_path: Path) -> None:
+    tally = mounts.run(mounts.fixed()[:1], SEED, tmp_path)
     assert not tally.verdicts, [verdict.text() for verdict in tally.verdicts.values()]
     assert tally.hit["data-closed-mark:after"] == 1, tally.missed
