@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Any
 
 import pytest
 import trio
@@ -181,10 +182,10 @@ async def test_s03_a_file_that_is_published_under_its_writer_is_stale_only_once(
     spool = world.node.spool
     opened = spool.open
 
-    async def published_meanwhile(entry: SpoolEntry, *, writable: bool) -> SpoolFile:
+    async def published_meanwhile(entry: SpoolEntry, **options: Any) -> SpoolFile:
         monkeypatch.setattr(spool, "open", opened)
         await world.published(SCENE)
-        return await opened(entry, writable=writable)
+        return await opened(entry, **options)
 
     monkeypatch.setattr(spool, "open", published_meanwhile)
     # As the kernel does, which gives up after the second ESTALE.
