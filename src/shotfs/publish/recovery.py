@@ -58,6 +58,7 @@ SAME_PATH = "another record has the same path"
 
 @dataclass(frozen=True, slots=True)
 class _DataFile:
+    place: str
     size_bytes: int
     mtime_ns: int
     path: str
@@ -160,8 +161,13 @@ async def _recover(core: Core) -> None:
     core.journal.post(*(rows.data_removed(serial) for serial in found.doomed))
     for begun in found.given_up:
         core.given_up.add(begun)
+    misplaced = []
     for entry, writing in found.entries:
-        _recover_entry(core, entry, found.files.pop(entry.serial, None), writing=writing)
+        data = found.files.pop(entry.serial, None)
+        _recover_entry(core, entry, data, writing=writing)
+        # The power may have gone when its row was on the disk, and the rename of its file was not.
+        if data is not None and data.place != entry.place:
+            misplaced.append(entry)
     for serial, data in found.files.items():
         if data.size_bytes == 0 or data.copy:
             unlinks.append(serial)  # created, never written, never closed
@@ -170,7 +176,8 @@ async def _recover(core: Core) -> None:
     mark = core.serial_mark + SERIALS_RESERVED
     await core.journal.commit(rows.serials_reserved(mark))
     core.serial_mark = mark
-    places = {entry.serial: core.data_path(entry) for entry in core.table.aside()}
+    kept = (*core.table.aside(), *misplaced)
+    places = {entry.serial: core.data_path(entry) for entry in kept}
     await trio.to_thread.run_sync(_tidy, core.directory, unlinks, places, limiter=core.disk)
 
 
@@ -298,16 +305,17 @@ def _scan(journal: Journal, directory: str) -> _Found:
         with os.scandir(os.path.join(directory, place)) as listing:
             for item in listing:
                 if item.name.isdecimal():
-                    files[int(item.name)] = _data_file(item, named=int(item.name) not in known)
+                    unknown = int(item.name) not in known
+                    files[int(item.name)] = _data_file(item, place, named=unknown)
     return _Found(files, entries, doomed, given_up, mark, identity)
 
 
-def _data_file(item: os.DirEntry[str], *, named: bool) -> _DataFile:
+def _data_file(item: os.DirEntry[str], place: str, *, named: bool) -> _DataFile:
     status = item.stat(follow_symlinks=False)
     path = created_as(item.path) if named else ""
     copy = named and is_copy(item.path)
     closed = None if named else closed_stamp(item.path)
-    return _DataFile(status.st_size, status.st_mtime_ns, path, copy, closed)
+    return _DataFile(place, status.st_size, status.st_mtime_ns, path, copy, closed)
 
 
 def _entry(row: sqlite3.Row) -> SpoolEntry:
@@ -339,7 +347,7 @@ def _entry(row: sqlite3.Row) -> SpoolEntry:
 
 
 def _tidy(directory: str, unlinks: list[int], places: dict[int, str]) -> None:
-    """Unlink data of removed entries, move data that is kept aside to where it belongs."""
+    """Unlink data of removed entries, move data that lies elsewhere to where it belongs."""
     for serial in unlinks:
         for place in PLACES:
             remove_if_there(os.path.join(directory, place, str(serial)))

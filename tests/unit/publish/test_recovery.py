@@ -40,6 +40,19 @@ async def test_a_missing_data_file_is_said_loudly(tmp_path: Path) -> None:
             assert "missing" in (item.error or "")
 
 
+@pytest.mark.parametrize("place", ["quarantine", "aside"])
+async def test_s05_data_that_lies_where_it_was_kept_before_is_published(
+    tmp_path: Path, place: str
+) -> None:
+    """Released from there; the power went when the row was on the disk, and the rename was not."""
+    data = await leave(tmp_path)
+    data.rename(tmp_path / "spool" / place / data.name)
+    async with site_in(tmp_path) as site:
+        await site.until_empty()
+        assert site.tier.content("a.exr") == b"pixels"
+        assert not site.spool.aside()
+
+
 async def test_a_data_file_without_a_record_is_kept_aside(tmp_path: Path) -> None:
     await leave(tmp_path)
     (tmp_path / "spool" / "files" / "777").write_bytes(b"whose?")
