@@ -164,7 +164,8 @@ def main() -> None:
         os.close(reader)
         print(json.dumps({"pid": child}), flush=True)
         sys.stdin.readline()  # go
-        os.write(writer, b"g")
+        with suppress(BrokenPipeError):  # it was killed before it began
+            os.write(writer, b"g")
         os.close(writer)
         _, status = os.waitpid(child, 0)
         print(json.dumps({"exit": os.waitstatus_to_exitcode(status)}), flush=True)

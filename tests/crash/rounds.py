@@ -6,39 +6,32 @@ number, but for the moments of kills "at any instant" and what two threads do fi
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import random
-import selectors
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from shotfs.digest import digest_bytes
 from tests.crash import judge, points, told
 from tests.crash.judge import Verdict
 from tests.crash.life import Life, Report
+from tests.crash.lives import Lives, RoundFailed
 from tests.crash.origins import DirectoryOrigin, GcsOrigin, Origin, S3Origin
 from tests.crash.plans import Kill, Plan
 from tests.crash.points import Page
 from tests.crash.site import write_node
+from tests.crash.tally import Tally
 from tests.faults.disk import SmallDisk
 from tests.servers.proxy import Proxy
-
-LIFE_S_MAX = 90.0
-"""A life that lasts longer hangs: that is a failure of its own."""
-
-PROJECT = Path(__file__).parents[2]
 
 SMALL_BYTES, LARGE_BYTES = 6 << 20, 256 << 20
 """Of the disk in trouble: while writers work, and when somebody has made room."""
@@ -46,172 +39,11 @@ SMALL_BYTES, LARGE_BYTES = 6 << 20, 256 << 20
 RIVALS = ("render/1-0.1.0001.exr", "render/1-1.2.0002.exr")
 """What another node has published in rounds with a rival."""
 
-
-COUNTED = ("rounds", "kills", "kills_mid_upload", "planned_mid_upload", "files", "sessions")
-
 WRONG_MAX = 10
 """After so many rounds that went wrong no other begins."""
 
-
-ALONE = {
-    # gcsfs and botocore look for nothing beyond this machine.
-    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-    "NO_GCE_CHECK": "true",
-    "GCE_METADATA_HOST": "127.0.0.1:9",
-    "GCE_METADATA_IP": "127.0.0.1:9",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
 AGAIN = 2
 """So many lives more a kill gets that is to hit an upload and came when there was none."""
-
-
-class RoundFailed(AssertionError):
-    """A life hung, or ended in another way than it should."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What rounds found, all together.
-
-    Attributes:
-        rounds: how many.
-        kills: lives that were killed.
-        kills_mid_upload: of these, with an upload in flight.
-        planned_mid_upload: how many kills were planned at a request or a write of an upload.
-        files: outputs that writers were told of.
-        sessions: uploads to GCS that nobody went on with; it forgets them after a week.
-        hit: kills by where they hit.
-        missed: by where they were planned; the life had ended its work before.
-        verdicts: of the rounds that went wrong, by number.
-    """
-
-    rounds: int = 0
-    kills: int = 0
-    kills_mid_upload: int = 0
-    planned_mid_upload: int = 0
-    files: int = 0
-    sessions: int = 0
-    hit: Counter[str] = field(default_factory=Counter)
-    missed: Counter[str] = field(default_factory=Counter)
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, other: Tally) -> None:
-        """Add what another one has; from any thread."""
-        with self._lock:
-            for name in COUNTED:
-                setattr(self, name, getattr(self, name) + getattr(other, name))
-            self.hit.update(other.hit)
-            self.missed.update(other.missed)
-            self.verdicts.update(other.verdicts)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what the campaign reports."""
-        return {
-            "rounds": self.rounds,
-            "kills_mid_upload": self.kills_mid_upload,
-            **judge.total(self.verdicts.values()),
-            "kills": self.kills,
-            "outputs": self.files,
-            "sessions_left": self.sessions,
-            "points": dict(sorted(self.hit.items())),
-        }
-
-
-class Lives:
-    """Forks lives of nodes, one at a time. A context manager.
-
-    Args:
-        library: of the points.
-        page: where traps are set.
-        environment: that nodes need, of their origins.
-        errors: a file for what lives say when they go wrong.
-    """
-
-    def __init__(
-        self, library: Path, page: Page, environment: dict[str, str], errors: Path
-    ) -> None:
-        self._environment = {
-            **os.environ,
-            **ALONE,
-            **environment,
-            **points.environment(library, page),
-            "PYTHONPATH": os.pathsep.join(
-                one for one in (os.environ.get("PYTHONPATH"), str(PROJECT)) if one
-            ),
-        }
-        self._errors = errors
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        with open(self._errors, "w") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.life"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=self._environment,
-                cwd=PROJECT,
-            )
-        return self
-
-    def wait_ready(self) -> None:
-        """Return when it has imported everything."""
-        self._answer()
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def prepare(self, life: Life) -> int:
-        """Fork a process that waits for `go`; return a descriptor of it (pidfd_open(2))."""
-        self._say(json.dumps(asdict(life)))
-        return os.pidfd_open(self._answer()["pid"])
-
-    def go(self) -> None:
-        """Let it begin."""
-        self._say("go")
-
-    def wait(self, victim: int) -> int:
-        """Return the exit code of the life, negative for a signal.
-
-        Raises:
-            RoundFailed: it hung, and was killed.
-        """
-        with selectors.DefaultSelector() as selector:
-            selector.register(victim, selectors.EVENT_READ)
-            ended = bool(selector.select(LIFE_S_MAX))
-        if not ended:
-            signal.pidfd_send_signal(victim, signal.SIGKILL)
-        code = int(self._answer()["exit"])
-        if not ended:
-            raise RoundFailed(f"a life did not end within {LIFE_S_MAX} s")
-        return code
-
-    def said(self) -> str:
-        """Return what lives said when they went wrong."""
-        return self._errors.read_text()
-
-    def _say(self, line: str) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RoundFailed(f"the process that forks lives ended: {self.said()}")
-        found: dict[str, Any] = json.loads(line)
-        return found
 
 
 class Worker:
@@ -481,9 +313,6 @@ class Rounds:
         Args:
             plans: what to do.
             said: called with each round that ended, from any thread.
-
-        Raises:
-            RoundFailed: a life hung or ended as it must not.
         """
         todo: queue.SimpleQueue[Plan] = queue.SimpleQueue()
         for plan in plans:
@@ -494,13 +323,19 @@ class Rounds:
         def work(worker: Worker) -> None:
             plan: Plan | None = None
             try:
-                while not problems and len(tally.verdicts) < WRONG_MAX:
+                while not problems and tally.wrong < WRONG_MAX:
                     plan = todo.get_nowait()
                     found = worker.run(plan)
                     tally.add(found)
                     said(plan, found)
             except queue.Empty:
                 return
+            except RoundFailed as error:
+                # Its process may be in no state to go on; the other workers do.
+                failed = Tally(rounds=1, failures=[f"{plan}: {error}"])
+                tally.add(failed)
+                if plan is not None:
+                    said(plan, failed)
             except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
                 error.add_note(f"in {plan}")
                 problems.append(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -20,11 +21,14 @@ from tests.crash.writer import Writer
 
 async def main(show: Path, notes: Path, seed: str, name: str, steps: int, habit: str) -> None:
     """Make the directories, then work."""
+    print("ready", flush=True)
+    hand = PosixHand(show)
     for path in ("passes", "passes/beauty", "render", "config", "safe"):
-        await trio.to_thread.run_sync(lambda path=path: (show / path).mkdir(exist_ok=True))
+        with suppress(OSError):  # it is there, or the service is not any more
+            await hand.mkdir(path)
     accounts = told.read(notes)
     writer = Writer(
-        PosixHand(show),
+        hand,
         Told(notes),
         accounts,
         random.Random(f"{seed}/{name}"),

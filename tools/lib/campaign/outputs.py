@@ -12,7 +12,8 @@ from tests.crash import mounts, plans
 from tests.crash.judge import KINDS
 from tests.crash.mounts import MountPlan
 from tests.crash.plans import Plan
-from tests.crash.rounds import Rounds, Tally
+from tests.crash.rounds import Rounds
+from tests.crash.tally import Tally
 
 TOLD_EVERY = 50
 
@@ -25,9 +26,6 @@ def run(options: argparse.Namespace, place: Path, print_line: Callable[[str], No
             None.
         place: an empty directory; what went wrong is left in it.
         print_line: told how far it is.
-
-    Raises:
-        AssertionError: a life hung, or ended as it must not; its notes say in which round.
     """
     tally = Tally()
     started_s = time.monotonic()
@@ -35,9 +33,9 @@ def run(options: argparse.Namespace, place: Path, print_line: Callable[[str], No
     processes = _plans(options)
 
     def said(plan: Plan | MountPlan, found: Tally) -> None:
-        for verdict in found.verdicts.values():
+        for problem in (*(one.text() for one in found.verdicts.values()), *found.failures):
             name = f"m{plan.number}" if isinstance(plan, MountPlan) else str(plan.number)
-            print_line(f"round {name} is wrong: {verdict.text()}")
+            print_line(f"round {name} is wrong: {problem}")
             print_line(f"again: tools/campaign/crash --seed {options.seed} --only {name}")
         done = plan.number + 1
         if isinstance(plan, MountPlan) or done % TOLD_EVERY == 0:
@@ -64,6 +62,7 @@ def problems(tally: Tally, *, points: bool) -> list[str]:
     """
     counts = tally.as_json()
     found = [f"{kind}: {counts[kind]}" for kind in KINDS if counts[kind]]
+    found.extend(tally.failures)
     if tally.kills_mid_upload < tally.planned_mid_upload:
         found.append(
             f"{tally.kills_mid_upload} kills hit an upload in flight, planned were"
