@@ -188,6 +188,22 @@ def _process(
     """Return the process, *known* if it is that one still; None: it has ended."""
     try:
         uid = os.stat(directory).st_uid
+    except OSError:
+        return None
+    stamp = _stamp(directory)
+    if stamp is None:
+        return None
+    if known is not None and known.stamp == stamp and known.job is not None:
+        return known
+    job = job_in(f"{directory}/environ", variables)
+    if job is None and _stamp(directory) is None:
+        return None  # it ended just now
+    return _Process(stamp, uid, job)
+
+
+def _stamp(directory: str) -> bytes | None:
+    """Return what `_Process.stamp` is of the process; None where there is none for a job."""
+    try:
         with open(f"{directory}/stat", "rb") as file:
             stat = file.read(4096)
     except OSError:
@@ -196,7 +212,4 @@ def _process(
     numbers = tail.split()
     if len(numbers) < 20 or numbers[0] == b"Z" or int(numbers[6]) & KERNEL_THREAD:
         return None  # a zombie does nothing any more, a thread of the kernel never for a job
-    stamp = head.partition(b"(")[2] + b" " + numbers[19]
-    if known is not None and known.stamp == stamp and known.job is not None:
-        return known
-    return _Process(stamp, uid, job_in(f"{directory}/environ", variables))
+    return head.partition(b"(")[2] + b" " + numbers[19]
