@@ -302,7 +302,6 @@ class Uploader:
                 await self._core.quarantine(entry, problem.message, rival)
                 self._metrics.published["conflict"].inc()
 
-
     async def _rival(self, terms: PublishTerms) -> Rival | None:
         """Return what the origin has in our place, for people; nothing is decided by it."""
         try:
