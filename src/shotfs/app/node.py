@@ -170,6 +170,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 nursery=nursery,
                 read_only=read_only,
             )
+            nursery.start_soon(check_emergency, settings.spool.emergency, shows.origins, tiers)
             nursery.start_soon(publisher.run)
             nursery.start_soon(spool.watch_lent)
             nursery.start_soon(JobWatch(publisher.jobs, settings.node.job_variables).run)
@@ -252,6 +253,19 @@ async def check_origins(specs: Iterable[Specification], tiers: TierPool) -> None
             nursery.start_soon(check_near, url)
     if problems:
         raise problems[0]
+
+
+async def check_emergency(url: str | None, origins: Iterable[str], tiers: TierPool) -> None:
+    """Log what is wrong with the emergency place *url*, now and not when it is needed."""
+    if url is None:
+        return
+    for origin in origins:
+        if f"{url}/".startswith(f"{origin.rstrip('/')}/"):
+            log.warning("spool.emergency lies in %s: its copies are paths of the show", origin)
+    try:
+        await _check(await tiers.get(url), url)
+    except ShotfsError as exc:
+        log.warning("the emergency place %s does not work: %s", url, exc)
 
 
 async def _check(tier: Tier, url: str) -> bool:

@@ -103,7 +103,7 @@ def _drained(socket: str, deadline_s: float, *, emergency: bool, stop: bool) -> 
 
     asker = threading.Thread(target=ask, daemon=True)
     with Client(socket) as client:
-        first = client.queue(limit=10_000)
+        first = client.queue()
         asker.start()
         if output.error_console.is_terminal:
             _show(client, first, asker, deadline_s)
@@ -140,7 +140,7 @@ def _show(client: Any, first: dict[str, Any], asker: threading.Thread, deadline_
         task = progress.add_task("", total=total, files="", states="")
         while asker.is_alive():
             try:
-                now = client.queue(limit=10_000)
+                now = client.queue()
             except ShotfsError:
                 return  # it ends; the answer says the rest
             total = max(total, _bytes(now))
@@ -156,7 +156,7 @@ def _show(client: Any, first: dict[str, Any], asker: threading.Thread, deadline_
 
 
 def _bytes(queue: Mapping[str, Any]) -> int:
-    return sum(item["size_bytes"] for item in queue["items"])
+    return int(queue["bytes"])
 
 
 def _table(report: Mapping[str, Any]) -> RenderableType:

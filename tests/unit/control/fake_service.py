@@ -210,12 +210,13 @@ class FakeService:
 
     async def rescue(self, url: str | None, node: str | None, *, dry_run: bool) -> Sequence[Any]:
         self.calls.append(("rescue", url, node, dry_run))
-        return [{"path": "ant/a.exr", "node": "n", "outcome": "published"}]
+        told = {"path": "ant/a.exr", "node": "n", "serial": 1, "size_bytes": 7}
+        return [told | {"outcome": "published", "message": None}]
 
     async def drain(
         self, deadline_s: float, *, emergency: bool = False, stop: bool = False
     ) -> Sequence[Any]:
-        self.calls.append(("drain", deadline_s))
+        self.calls.append(("drain", deadline_s, emergency, stop))
         if self.hang is not None:
             await self.hang.wait()
         return self.items

@@ -100,7 +100,7 @@ async def test_every_endpoint_answers_what_the_service_says(socket_path: str) ->
     assert service.calls == [
         ("evict", 5),
         ("evict", None),
-        ("drain", 1.5),
+        ("drain", 1.5, False, False),
         ("reload_specs", ["bee"]),
         ("reload_specs", []),
         ("stop", False, 2.0),
