@@ -45,6 +45,8 @@ SPEC: dict[str, Any] = {
 
 DIRECTORIES = ("frames", "patched", "safe", "config", "bundle")
 KIB = 1 << 10
+OPEN_MAX = 6
+"""Files that one application leaves open."""
 
 
 class Application:
@@ -63,7 +65,7 @@ class Application:
         self._name = name
         self._chance = random.Random(seed)
         self._count = 0
-        self._open: list[int] = []
+        self._open: set[int] = set()
         self.error: BaseException | None = None
 
     def run(self, ended: threading.Event) -> None:
@@ -83,7 +85,10 @@ class Application:
             self.error = error
 
     def close(self) -> None:
-        """Close what it never closed, when nothing counts any more."""
+        """Close what it never closed, or not when the service was killed; nothing counts any more.
+
+        What the kernel writes by itself keeps the disk of the spool busy while it is open.
+        """
         for descriptor in self._open:
             with suppress(OSError):
                 os.close(descriptor)
@@ -96,7 +101,7 @@ class Application:
         with self._act(path, content):
             descriptor = self._create(path)
             self._write_tiles(descriptor, content)
-            os.close(descriptor)
+            self._close(descriptor)
 
     def _burst(self) -> None:
         """Many small files one after another."""
@@ -119,7 +124,7 @@ class Application:
         self._write_tiles(descriptor, content)
         with self._act(path, content):
             (self._show / f"{path}.tmp").rename(self._show / path)
-            os.close(descriptor)
+            self._close(descriptor)
 
     def _patched(self) -> None:
         """Write, close, open again to patch the header, within the grace."""
@@ -134,8 +139,9 @@ class Application:
         except FileExistsError:
             self._history.withdraw(act)  # too late: it is sealed
             return
+        self._open.add(descriptor)
         os.pwrite(descriptor, header, 0)
-        os.close(descriptor)
+        self._close(descriptor)
         act.done()
 
     def _edited(self) -> None:
@@ -182,7 +188,7 @@ class Application:
             os.ftruncate(descriptor, len(content))
             with mmap.mmap(descriptor, len(content)) as mapped:
                 mapped[:] = content
-            os.close(descriptor)
+            self._close(descriptor)
 
     def _directory(self) -> None:
         """A directory that is filled under one name and renamed to another one."""
@@ -209,28 +215,29 @@ class Application:
 
     def _never_closed(self) -> None:
         """Written and fsynced, but not closed: no output."""
-        if len(self._open) >= 4:
+        if len(self._open) >= OPEN_MAX:
             return
         path, content = self._new("frames", ".1007.exr"), self._content(200 * KIB, least=1)
         self._history.begin(path, content, closed=False)
-        self._open.append(self._create(path))
-        os.write(self._open[-1], content)
+        descriptor = self._create(path)  # stays open
+        os.write(descriptor, content)
         if self._chance.random() < 0.5:
-            os.fsync(self._open[-1])
+            os.fsync(descriptor)
 
     def _written_on(self) -> None:
         """Closed by one of two descriptors, and written on through the other one."""
-        if len(self._open) >= 8:
+        if len(self._open) >= OPEN_MAX:
             return
         path, content = self._new("frames", ".1008.exr"), self._content(100 * KIB, least=1)
         with self._act(path, content):
             descriptor = self._create(path)
-            self._open.append(os.dup(descriptor))
+            other = os.dup(descriptor)
+            self._open.add(other)
             os.write(descriptor, content)
-            os.close(descriptor)
+            self._close(descriptor)
         more = self._content(100 * KIB, least=1)
         self._history.begin(path, more, closed=False)
-        os.pwrite(self._open[-1], more, 0)
+        os.pwrite(other, more, 0)
 
     def _safe(self) -> None:
         """`durability: origin`: close waits for the store."""
@@ -255,7 +262,13 @@ class Application:
         return self._chance.randbytes(self._chance.randrange(least, most))
 
     def _create(self, path: str) -> int:
-        return os.open(self._show / path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = os.open(self._show / path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        self._open.add(descriptor)
+        return descriptor
+
+    def _close(self, descriptor: int) -> None:
+        self._open.discard(descriptor)
+        os.close(descriptor)
 
     def _write_tiles(self, descriptor: int, content: bytes) -> None:
         tile = max(1, len(content) // 5)
