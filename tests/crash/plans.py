@@ -32,6 +32,7 @@ ALONE = (
     "appended",
     "truncated",
     "tiles",
+    "large_changed",
     "directory",
     "removed",
     "renamed",

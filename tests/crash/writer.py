@@ -243,6 +243,22 @@ class Writer:
         content = self._chance.randbytes(PART_BYTES + self._chance.randint(1, 2 << 20))
         await self._put(self._frame(), content)
 
+    async def large_changed(self) -> None:
+        """A mutable one that is patched, moved or removed while its parts are on their way."""
+        self._count += 1
+        path = f"config/{self._name}.{self._count}.json"
+        content = self._chance.randbytes(PART_BYTES + self._chance.randint(1, 2 << 20))
+        await self._put(path, content, mutable=True)
+        await self._render()
+        match self._chance.randrange(3):
+            case 0:
+                async with self._written(self._open(path, content, mutable=True)) as page:
+                    await self._patch(page)
+            case 1:
+                await self._rename(path, path.replace(".json", ".moved.json"), mutable=True)
+            case _:
+                await self._unlink(path)
+
     async def sidecar(self) -> None:
         """A second file beside it, a moment later."""
         path = self._frame()
@@ -394,6 +410,7 @@ HABITS = {
     "tiles": 3,
     "many": 2,
     "large": 1,
+    "large_changed": 1,
     "sidecar": 3,
     "directory": 2,
     "removed": 4,
