@@ -332,7 +332,7 @@ def _verdict(report: Mapping[str, Any]) -> Iterator[str]:
     if report["same"]:
         yield "The same bytes: the origin has them. Discard ours: resolve --drop"
         return
-    yield f"The first byte that differs is number {report['first_difference']}."
+    yield f"The first difference is at offset {report['first_difference']}."
     image = report.get("image")
     if image is None:
         return

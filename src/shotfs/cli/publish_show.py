@@ -78,12 +78,25 @@ def _rows(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if item["emergency"]:
         yield "emergency copy", item["emergency"]
     yield "data file", item["data_file"]
-    for one in item["history"]:
-        ended = one["failure"] or "arrived"
-        text = f"{moment(one['at_ns'])}: {ended} after {duration(one['seconds'])}"
-        yield "upload", f"{text}: {one['message']}" if one["message"] else text
+    for text in _uploads(item["history"]):
+        yield "upload", text
     if item["what"] == "quarantined":
         yield "to do", f"shotfs publish conflicts diff {item['serial']}"
+
+
+def _uploads(history: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line for each upload; of several that ended with the same words, one for all."""
+    for index, one in enumerate(history):
+        following = history[index + 1] if index + 1 < len(history) else None
+        if following is not None and following["message"] == one["message"] != "":
+            continue
+        same = 1
+        while same <= index and history[index - same]["message"] == one["message"] != "":
+            same += 1
+        ended = one["failure"] or "arrived"
+        times = f" (the last of {same} like it)" if same > 1 else ""
+        text = f"{moment(one['at_ns'])}{times}: {ended} after {duration(one['seconds'])}"
+        yield f"{text}: {one['message']}" if one["message"] else text
 
 
 def moment(time_ns: int) -> str:

@@ -223,7 +223,11 @@ class FileSystem:
             self._finder, terms, self._changes, self.reports, spool=spool, tiers=tiers
         )
         self._xattrs = ExtendedAttributes(
-            cache, tiers, self._finder.resolve, self.path_reports.retracted
+            cache,
+            tiers,
+            self._finder.resolve,
+            self.path_reports.retracted,
+            self.safety.has_lost,
         )
 
     @property

@@ -97,6 +97,13 @@ class SafetyReports:
         self._spool = spool
         self._tiers = tiers
 
+    def has_lost(self, path: str) -> bool:
+        """Whether an output of this node lost the race for *path*, and is kept in quarantine."""
+        return any(
+            entry.state is State.QUARANTINED and wanted_path(entry) == path
+            for entry in self._spool.aside()
+        )
+
     async def of(self, path: str, *, may_search: Permission, may_read: Permission) -> Safety:
         """Return whether what lies under *path* is safe.
 

@@ -29,6 +29,7 @@ class ExtendedAttributes:
         tiers: knows which of its tiers serves a file.
         resolve: returns what the specification says of a path.
         retracted: returns why the version that a path lies in was taken back; None: it was not.
+        lost: whether an output of this node lost the race for a path.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class ExtendedAttributes:
         tiers: TierPool,
         resolve: Callable[[str], Resolution | None],
         retracted: Callable[[str], Awaitable[str | None]],
+        lost: Callable[[str], bool],
     ) -> None:
+        self._lost = lost
         self._retracted = retracted
         self._cache = cache
         self._tiers = tiers
@@ -51,10 +54,8 @@ class ExtendedAttributes:
         pinned is still seen then); made, directory (directories).
 
         ``safe`` says of a file where its bytes survive, as far as this node knows: origin; node
-        (closed, and on this node's disk only); no (still being written, scratch, not whole).
-
-        ``safe`` says of a file where its bytes survive, as far as this node knows: origin; node
-        (closed, and on this node's disk only); no (still being written, scratch, not whole).
+        (closed, and on this node's disk only); no (still being written, scratch, not whole, or
+        what this node wrote lost a race: the path shows somebody else's).
         """
         if isinstance(node, Missing):
             return {}
@@ -104,7 +105,7 @@ class ExtendedAttributes:
         values = {
             "fields": _fields(node.resolution),
             "origin": f"{template.policy.origin.rstrip('/')}/{node.resolution.key}",
-            "safe": "origin",
+            "safe": "no" if self._lost(node.path) else "origin",
             "state": state,
             "template": template.name,
             "tier": (

@@ -80,7 +80,7 @@ def test_conflicts_are_listed_with_both_sides(service: FakeService, arguments: l
 def test_a_diff_says_where_the_first_difference_is(service: FakeService) -> None:
     done = shotfs("publish", "conflicts", "diff", "12", "--no-pixels")
     assert done.exit_code == 1
-    assert "The first byte that differs is number 0." in done.stdout
+    assert "The first difference is at offset 0." in done.stdout
     assert "render-02" in done.stdout
     done = shotfs("publish", "conflicts", "diff", "13")
     assert done.exit_code == 0

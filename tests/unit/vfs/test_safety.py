@@ -88,6 +88,7 @@ async def test_s18_somebody_elses_frame_under_the_path_of_ours_is_not_ours(world
     found = await stat(world)
     assert (found.safe, found.state, found.aside) == (False, "quarantined", (entry.serial,))
     assert found.size_bytes == 4
+    assert await world.fs.extended_attribute(FRAME, "user.shotfs.safe") == "no"
     above = await stat(world, SHOT)
     assert (above.safe, above.state) == (False, "directory")
     assert "1 output below it is not" in above.says
