@@ -77,7 +77,7 @@ def test_options_that_are_described_exist() -> None:
         for command in COMMANDS.values()
         for parameter in command.params
         if parameter.param_type_name == "option"
-        for option in parameter.opts
+        for option in (*parameter.opts, *parameter.secondary_opts)
     }
     assert len(known) >= 40
     assert sorted(set(re.findall(r"`(--[a-z-]+)", TEXT)) - known - {"--help"}) == []

@@ -115,3 +115,30 @@ async def test_parts_that_go_side_by_side_have_a_turn_each(
     assert max(under_way) <= 2
     assert scheduler.under_way() == []
     assert scheduler.bytes_in_flight == 0
+
+
+async def test_a_node_that_leaves_uploads_on_every_connection_and_fetches_nothing_ahead() -> None:
+    scheduler = FetchScheduler(lambda _: OriginLimits(4), 128 * MIB)
+    granted: list[str] = []
+
+    async def one(fetch_class: FetchClass, what: str) -> None:
+        async with scheduler.slot("a", MIB, fetch_class, what=what):
+            granted.append(what)
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(6):
+            nursery.start_soon(one, FetchClass.PUBLISH, f"publish {number}")
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(granted) == 2, "half of them are for reads"
+        UploadTurns(scheduler, MIB).hurry()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(granted) == 4
+        nursery.cancel_scope.cancel()
+    granted.clear()
+    async with trio.open_nursery() as nursery:
+        for fetch_class in (FetchClass.PREWARM, FetchClass.LOOKAHEAD, FetchClass.DEMAND):
+            nursery.start_soon(one, fetch_class, fetch_class.label)
+        await trio.testing.wait_all_tasks_blocked()
+        assert granted == ["demand"], "who is blocked is served, also of an origin that is new"
+        nursery.cancel_scope.cancel()
