@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shotfs.control.client import Client
 from tests.fuse.conftest import NewNode, gcs_settings
 from tests.fuse.node import SPEC, ShotfsNode
 from tests.servers.handles import GcsBucket
@@ -81,8 +82,9 @@ def test_the_next_job_on_another_node_finds_what_the_job_wrote(
     assert not frame.exists(), "as it was, for an hour"
     second.command("refresh", str(frame))
     assert frame.name in {one.name for one in (second.show / SHOT).iterdir()}
-    second.command("refresh", str(second.show / SHOT))
-    second.command("refresh", str(second.show / "passes"))
+    with Client(second.socket) as client:
+        client.refresh(f"ant/{SHOT}")
+        client.refresh("ant/passes")
     assert sorted(one.name for one in (second.show / SHOT).iterdir()) == [
         "beauty.1001.exr", "beauty.1002.exr", "beauty.1003.exr", "slate.0001.exr",
     ]  # fmt: skip
