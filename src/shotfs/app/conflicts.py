@@ -122,7 +122,15 @@ class NodeConflicts:
         for entry in self._named(which):
             told = conflict_of(entry)
             await self._node.spool.discard(entry)
-            log.warning("output %d of %s was dropped by %s", entry.serial, told["path"], by)
+            log.warning(
+                "output %d of %s was dropped by %s: %d bytes, digest %s, %s",
+                entry.serial,
+                told["path"] or "an unknown path",
+                by,
+                entry.size_bytes,
+                entry.digest,
+                entry.error,
+            )
             dropped.append(told)
         return dropped
 

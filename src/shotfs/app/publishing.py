@@ -54,7 +54,7 @@ class NodePublishing:
         for entry in self._unpublished():
             files[entry.state.value] += 1
             size[entry.state.value] += entry.size_bytes
-            if entry.writers == 0:
+            if entry.writers == 0 and entry.state is not State.QUARANTINED and not entry.aside:
                 oldest_ns = min(oldest_ns, entry.mtime_ns)
         for state in files:
             metrics.queue_files[state].set(files[state])

@@ -11,7 +11,7 @@ import trio
 
 from shotfs.errors import OutputBusy, PathExists, ShotfsError, SpoolBroken, Stale
 from shotfs.publish import rows
-from shotfs.publish.core import Core, log, translated
+from shotfs.publish.core import Core, translated
 from shotfs.publish.data_files import keeps_writers
 from shotfs.publish.entry import PublishTerms, SpoolEntry
 from shotfs.publish.names import check_encodable
@@ -107,11 +107,3 @@ async def discard(core: Core, entry: SpoolEntry) -> None:
             entry.unlinked = True
             if entry.open_handles == 0:
                 await core.remove_data(entry)
-    log.warning(
-        "dropped output %d of %s: %d bytes, digest %s, %s",
-        entry.serial,
-        entry.path or "an unknown path",
-        entry.size_bytes,
-        entry.digest,
-        entry.error,
-    )

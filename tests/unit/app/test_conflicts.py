@@ -168,10 +168,13 @@ async def test_what_was_renamed_onto_a_published_path_is_told_and_resolved_by_th
     assert world.origin.content("compared/plate-2.exr") == b"our plate"
 
 
-async def test_a_dropped_output_is_gone(world: World) -> None:
+async def test_a_dropped_output_is_gone_and_the_log_says_who_did_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     serial = await conflict(world)
     (dropped,) = await conflicts_of(world).drop(Outputs(serial=serial), by=ME)
     assert dropped["path"] == FRAME
+    assert f"was dropped by {ME}: 9 bytes, digest {digest_bytes(b'our frame')}" in caplog.text
     with pytest.raises(PathNotFound):
         await conflicts_of(world).drop(Outputs(serial=serial), by=ME)
     assert world.origin.content(KEY) == b"their frame"
