@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from shotfs.cli import main
+from shotfs.cli import drain as drain_command
+from shotfs.cli import main, output
 from shotfs.cli.drain import seconds_of
 from shotfs.cli.output import ExitCode
 from tests.unit.control.fake_service import FakeService, State
@@ -79,3 +84,33 @@ def test_a_rescue_shows_what_became_of_each(service: FakeService) -> None:
     assert "ant/a.exr" in done.stdout
     assert "1 published" in done.stdout
     assert service.calls == [("rescue", "gs://place", "n", True)]
+
+
+def test_on_a_terminal_it_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=120)
+    monkeypatch.setattr(output, "error_console", console)
+    over = threading.Event()
+
+    class Service:
+        """Has one output less each time that it is asked."""
+
+        left = 3
+
+        def queue(self) -> dict[str, Any]:
+            items = [{"state": "sealed", "size_bytes": 1024}] * self.left
+            self.left -= 1
+            if self.left == 0:
+                over.set()
+            return {"count": len(items), "bytes": 1024 * len(items), "items": items}
+
+    service = Service()
+    asker = threading.Thread(target=over.wait)
+    first = service.queue()
+    asker.start()
+    drain_command._show(service, first, asker, 25.0)
+    asker.join()
+    text = shown.getvalue()
+    assert "2 left" in text
+    assert "2 sealed" in text
+    assert "of 25 s" in text
