@@ -184,6 +184,9 @@ class EmergencyPlace:
         if copy in entry.emergency:
             entry.emergency = (*others, replace(copy, done=True))
             self._note(entry)
+        else:  # published, or unlinked, while it was being copied
+            await remove_copy(tier, key)
+            return
         self._metrics.emergency_copies["partial" if partial else "whole"].inc()
         self._metrics.emergency_bytes.inc(content.size_bytes)
         log.warning("%s: copied to %s/%s", entry.path, tier.name, key)

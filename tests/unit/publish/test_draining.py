@@ -287,6 +287,24 @@ async def test_a_copy_whose_record_never_came_is_taken_away_too(
         assert not place.objects
 
 
+async def test_a_copy_of_what_is_published_meanwhile_does_not_stay(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    place = FakeTier(EMERGENCY)
+    place.gate = trio.Event()
+    async with site_in(tmp_path, place=place, gone=gone) as site:
+        site.tier.before = away
+        entry = await write_file(site.spool, "show/a.exr", b"body")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: site.publisher.drain(2000.0, emergency=True))
+            await place.started.wait()
+            site.tier.before = lambda _key: None
+            await site.until_passed(mock_clock, lambda: entry.unlinked)
+            place.gate.set()
+        assert site.tier.content("a.exr") == b"body"
+        assert not place.objects
+
+
 async def test_a_second_drain_copies_only_what_changed(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
