@@ -1,4 +1,4 @@
-"""Names: how entries are moved and dropped, and the rules for both.
+"""Names: how entries are moved, dropped and handed over, and the rules for that.
 
 Names change under a claim of their paths and the locks of their entries, in memory only after the
 journal has them.
@@ -184,6 +184,17 @@ async def drop(core: Core, entry: SpoolEntry) -> None:
     core.take_name(entry)
     if entry.kind is Kind.FILE and entry.open_handles == 0:
         await core.remove_data(entry)
+
+
+def hand_over(core: Core, entry: SpoolEntry, writer: provenance.Writer | None) -> None:
+    """Let a file be the output of *writer* from now on; None: of nobody else. Needs its lock."""
+    if writer is None or entry.terms is None:
+        return
+    terms = provenance.written_by(entry.terms, writer)
+    if terms != entry.terms:
+        entry.terms = terms
+        if entry.journalled:
+            core.journal.post(rows.terms_changed(entry))
 
 
 def existing(core: Core, path: str) -> SpoolEntry:

@@ -37,12 +37,13 @@ from shotfs.publish.names import (
     check_removable,
     drop,
     existing,
+    hand_over,
     leaves_data,
     rename,
     still_named,
     taken_over,
 )
-from shotfs.publish.provenance import Writer, written_by
+from shotfs.publish.provenance import Writer
 from shotfs.publish.resolving import discard, release
 from shotfs.publish.rival import Rival
 from shotfs.publish.spool_file import SpoolFile
@@ -252,17 +253,8 @@ class Spool:
             if entry.lent:
                 await self.core.begin_writing(entry)  # its writes will not come by here
             file = await self._open_data(entry, writable=True)
-            self._note_writer(entry, writer)
+            hand_over(self.core, entry, writer)
             return file
-
-    def _note_writer(self, entry: SpoolEntry, writer: Writer | None) -> None:
-        if writer is None or entry.terms is None:
-            return
-        terms = written_by(entry.terms, writer)
-        if terms != entry.terms:
-            entry.terms = terms
-            if entry.journalled:
-                self.core.journal.post(rows.terms_changed(entry))
 
     async def _open_data(self, entry: SpoolEntry, *, writable: bool) -> SpoolFile:
         if entry.unlinked:
