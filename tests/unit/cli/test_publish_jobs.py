@@ -39,9 +39,9 @@ def test_wait_ends_at_once_when_something_cannot_get_there(service: FakeService)
     assert "conflict: other bytes" in done.stdout
     assert "1 do not get there by themselves" in done.stdout
     assert len(service.calls) == 1
-    done = shotfs("publish", "wait", "--job", "stuck", "--keep-waiting", "--deadline", "50ms")
-    assert done.exit_code == 1
-    assert len(service.calls) > 2
+    done = shotfs("publish", "wait", "--job", "stuck", "--keep-waiting", "--deadline", "1h")
+    assert done.exit_code == 0, "somebody has solved it meanwhile"
+    assert len(service.calls) == 4
 
 
 def test_wait_takes_paths_of_the_mount(service: FakeService) -> None:

@@ -67,9 +67,9 @@ class FakePublishing:
         }  # fmt: skip
         if job == "stuck":
             item |= {"state": "quarantined", "why": "conflict: other bytes", "stuck": True}
-        # What job 7 wrote is there when it is asked for the second time.
+        # What job 7 wrote is there when it is asked for the second time, all else at the fourth.
         asked = sum(call[:2] == ("missing", job) for call in self.calls)
-        items = [] if job == "7" and asked > 1 else [item]
+        items = [] if asked > (1 if job == "7" else 3) else [item]
         return {
             "count": len(items), "bytes": 2048 * len(items), "unknown": 0, "items": items,
             "stuck": sum(bool(one["stuck"]) for one in items),
