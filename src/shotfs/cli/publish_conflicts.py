@@ -41,8 +41,9 @@ def overview(
 ) -> None:
     """Show and settle outputs that lost a race, and partial ones. Without a command: list them.
 
-    A conflict is an output whose path somebody else published first, with other bytes. A partial
-    file is one whose writer died before he closed it. Both stay on this node until you settle them.
+    A conflict is an output whose path somebody else published first, with other bytes: it stays on
+    this node until you settle it. A partial file is one whose writer died before he closed it: if
+    he never had, it goes after spool.scratch_ttl_s.
     """
     if context.invoked_subcommand is None:
         _list(config, as_json=as_json)
