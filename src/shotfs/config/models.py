@@ -66,12 +66,13 @@ class NodeSettings(Section):
     job_variables: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]] = Field(
         default_factory=lambda: list(JOB_VARIABLES),
         max_length=16,
+        examples=[["MY_FARM_JOB", "SHOTFS_JOB"]],
         description="Names of the environment variables in which render jobs carry their own name;"
-        " the first that a process has counts. The default has ours and those of OpenCue, Slurm,"
-        " Tractor and Grid Engine. Outputs, egress budgets and reports are by job. The environment"
-        " is read once for each process that writes something or opens something cold; that of"
-        " other users' processes only with CAP_SYS_PTRACE or as root, otherwise their job is"
-        " unknown. Empty: nobody's environment is read.",
+        " the first that a process has counts. Default: SHOTFS_JOB, CUE_JOB (OpenCue),"
+        " SLURM_JOB_ID, TR_ENV_JID (Tractor), JOB_ID (Grid Engine). Outputs, egress budgets and"
+        " reports are by job. The environment is read once for each process that writes something"
+        " or opens something cold; that of other users' processes only with CAP_SYS_PTRACE or as"
+        " root, otherwise their job is unknown. Empty: nobody's environment is read.",
     )
 
 
