@@ -103,9 +103,9 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def unmount(path: Path) -> None:
+def unmount(path: Path, *, patience_s: float = PATIENCE_S) -> None:
     """Unmount *path* if it is mounted; lazily if something there is in use for too long."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while path.is_mount() and time.monotonic() < end:
         if subprocess.run(("umount", str(path)), check=False, capture_output=True).returncode == 0:
             return

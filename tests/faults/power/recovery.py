@@ -27,6 +27,7 @@ from tests.servers.gcs import GcsServer
 from tests.servers.gcs.model import StoredObject
 
 DRAIN_S = 30.0
+LET_GO_S = 0.5
 IMAGES_BYTES = 2 << 30
 """Of the memory that images may take; they take what was written, a few dozen MiB each."""
 
@@ -101,7 +102,7 @@ class Recovery:
                     self._one(cut, image, outcome)
                 yield outcome
         finally:
-            unmount(self._memory)
+            unmount(self._memory, patience_s=LET_GO_S)
 
     def _one(self, cut: Cut, image: Path, outcome: Outcome) -> None:
         history = self._recording.history
@@ -111,14 +112,13 @@ class Recovery:
         outcome.checked += history.told_before(cut.time_ns)
         with self._bucket(stored), self._mounted(image):
             found = Findings()
-            listed: set[str] = set()
+            left: list[QueueItem] = []
             try:
                 left = trio.run(self._drain)
-            except ShotfsError as error:
-                found.note("broken_journals", f"the service does not start: {error}")
-            else:
-                listed = {item.path.removeprefix(PREFIX) for item in left}
-                outcome.partial += sum(item.state is State.FAILED for item in left)
+            except* ShotfsError as errors:
+                found.note("broken_journals", f"the service does not start: {errors.exceptions}")
+            listed = {item.path.removeprefix(PREFIX) for item in left}
+            outcome.partial += sum(item.state is State.FAILED for item in left)
             _check_journal(self._disk / "cache/spool/journal.sqlite", found)
             names = self._server.store.names(BUCKET)
             outcome.recovered += len(set(names) - before)
@@ -153,7 +153,8 @@ class Recovery:
         try:
             yield
         finally:
-            unmount(self._disk)
+            # A catalog that was found damaged stays open until its connection is collected.
+            unmount(self._disk, patience_s=LET_GO_S)
 
 
 def _check_journal(path: Path, found: Findings) -> None:
