@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -70,7 +71,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--mount-rounds", type=int, default=60, help="kills of a mounted service")
     parser.add_argument("--blobs", type=int, default=100_000, help="files of the index to rebuild")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
-    parser.add_argument("--only", help="one round of outputs: its number, with an m for mounts")
+    parser.add_argument(
+        "--only", type=_round, help="one round of outputs: its number, with an m for mounts"
+    )
     parser.add_argument(
         "--parts", type=_parts, default=PARTS, help=f"some of {','.join(PARTS)}; default: all"
     )
@@ -93,6 +96,12 @@ def _parts(text: str) -> tuple[str, ...]:
     if unknown:
         raise argparse.ArgumentTypeError(f"no such part: {', '.join(unknown)}; there are {PARTS}")
     return parts
+
+
+def _round(text: str) -> str:
+    if not re.fullmatch(r"m?\d+", text):
+        raise argparse.ArgumentTypeError(f"{text}: a number is wanted, as 12, or m3 for a mount")
+    return text
 
 
 def _outputs(options: argparse.Namespace, place: Path) -> tuple[dict[str, Any], list[str]]:
