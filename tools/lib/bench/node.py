@@ -143,8 +143,9 @@ async def serve(config: str, mountpoint: str, work: Callable[[Node], Awaitable[N
     metrics = Metrics()
     async with open_node(loaded, metrics, read_only=True) as node, trio.open_nursery() as nursery:
         mount = Mount(
-            node.filesystem, node.settings.mount, metrics, mountpoint=mountpoint, read_only=True
-        )
+            node.filesystem, node.settings.mount, metrics, mountpoint=mountpoint, read_only=True,
+            zero_upcall=False, backing_directory=node.settings.cache.directory,
+        )  # fmt: skip
         await nursery.start(lambda *, task_status: mount.serve(task_status=task_status))
         nursery.start_soon(loop_lag.watch, metrics)
         gc.collect()
