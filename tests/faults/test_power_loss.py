@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.power.cuts import Loss
-from tests.faults.power.recording import Recording, record
+from tests.faults.power.cuts import Cut, Loss
+from tests.faults.power.recording import PREFIX, Recording, record
 from tests.faults.power.recovery import Outcome, Recovery, choose_cuts
 from tests.fuse import modes
 from tests.servers.gcs import GcsServer
@@ -60,8 +60,15 @@ def test_a_disk_that_forgets_what_it_was_told_to_flush_is_found_out(
     tmp_path: Path, recording: Recording, server: GcsServer
 ) -> None:
     log = recording.log
-    cut = log.cut_at(len(log.records), Loss.ALL, seed=0)
-    early = log.cut_at(len(log.records) // 4, Loss.ALL, seed=0)
-    forgetful = replace(cut, flushed=early.flushed)
-    (outcome,) = Recovery(tmp_path, recording, server).run([forgetful])
+    told = [act for act in recording.history.told() if act.content is not None]
+
+    def waiting(cut: Cut) -> int:
+        """Count the outputs that only the disk has."""
+        stored = {one.name.removeprefix(PREFIX) for one in recording.origin_at(cut.time_ns)}
+        return sum(act.end_ns < cut.time_ns and act.path not in stored for act in told)
+
+    counts = range(0, len(log.records), 50)
+    cut = max((log.cut_at(count, Loss.ALL, seed=0) for count in counts), key=waiting)
+    assert waiting(cut) > 0
+    (outcome,) = Recovery(tmp_path, recording, server).run([replace(cut, flushed=0)])
     assert outcome.findings.lost > 0
