@@ -207,7 +207,8 @@ class Application:
         try:
             os.rename(self._show / name, self._show / target)
         except OSError as error:
-            if error.errno != errno.EXDEV:  # something in it is in the origin by now
+            # On a machine so busy that the grace has ended something in it is in the origin by now.
+            if error.errno not in (errno.EXDEV, errno.EPERM):
                 raise
             return
         for act in acts:
