@@ -72,6 +72,9 @@ def judge(
             account.may_be = {rivals[path]}
             account.whole.add(rivals[path])
         found = holding.objects.get(path)
+        if LISTED in account.may_be and account.mutable and path in listed:
+            # The writer itself has overwritten what it closed last, perhaps before that arrived.
+            account.may_be |= account.whole
         if found not in account.may_be and not (found is None and LISTED in account.may_be):
             _blame(verdict, path, found, account.may_be, account.whole)
         elif found is None and None not in account.may_be and path not in listed:

@@ -20,6 +20,7 @@ def judged(
     events: list[tuple[str, dict[str, object]]],
     objects: dict[str, str],
     place: Path,
+    queue: list[dict[str, str]] | None = None,
     **more: dict[str, list[str]] | list[str],
 ) -> Verdict:
     """Judge a writer that was told *events* of `PATH`, and an origin with *objects*."""
@@ -27,7 +28,7 @@ def judged(
     for event, values in events:
         notes.note(event, PATH, **values)
     holding = Holding(objects, **more)  # type: ignore[arg-type]
-    return judge.judge(told.read(place / "told"), holding, Report(read=objects))
+    return judge.judge(told.read(place / "told"), holding, Report(queue=queue or [], read=objects))
 
 
 def found(verdict: Verdict) -> set[str]:
@@ -64,6 +65,15 @@ def test_an_earlier_content_is_a_change(tmp_path: Path) -> None:
 def test_a_file_that_was_written_again_has_to_be_listed(tmp_path: Path) -> None:
     events = [*CLOSED, ("writing", {})]
     assert found(judged(events, {}, tmp_path)) == {"lost"}
+
+
+@pytest.mark.parametrize("queue", [[], [{"path": PATH, "state": "open", "error": "partial"}]])
+def test_an_earlier_content_is_right_where_the_writer_overwrote_a_later_one_and_it_is_listed(
+    tmp_path: Path, queue: list[dict[str, str]]
+) -> None:
+    again = [("writing", {"mutable": True}), ("closing", {"digest": B}), ("closed", {"digest": B})]
+    events = [*CLOSED, *again, ("writing", {"mutable": True})]
+    assert found(judged(events, {PATH: A}, tmp_path, queue)) == (set() if queue else {"changed"})
 
 
 def test_bytes_that_nobody_closed_are_half_published(tmp_path: Path) -> None:
