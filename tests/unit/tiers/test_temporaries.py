@@ -17,7 +17,7 @@ from shotfs.digest import Checksums
 from shotfs.tiers.base import Tier
 from shotfs.tiers.cloud import temporaries
 from shotfs.tiers.registry import open_adapter
-from shotfs.tiers.sessions import Fleeting
+from shotfs.tiers.sessions import Fleeting, Token
 
 KEY = "sh0100/beauty.exr"
 
@@ -146,3 +146,26 @@ async def test_a_large_copy_is_known_to_its_session_and_can_be_given_up(
     await tier.give_up(KEY, {"began": KEY})
     await tier.give_up("not/there", {"began": "not/there"})
     assert names(root) == ["beauty.exr"]
+
+
+async def test_a_put_of_any_size_is_known_before_its_temporary_is_there(root: Path) -> None:
+    saved: list[tuple[Token | None, list[str]]] = []
+
+    class Noted(Fleeting):
+        async def save(self, token: Token | None) -> None:
+            saved.append((token, sorted(os.listdir(root / "sh0100"))))
+            await super().save(token)
+
+    tier = tier_at(root)
+    await tier.put(
+        KEY,
+        b"few bytes",
+        expect=None,
+        checksums=Checksums(),
+        mtime_ns=1,
+        metadata={},
+        session=Noted(),
+    )
+    await tier.aclose()
+    # Whom a kill leaves behind knows what to sweep, though the key is never put again.
+    assert saved == [({"began": KEY}, []), (None, ["beauty.exr"])]

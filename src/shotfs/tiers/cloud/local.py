@@ -141,9 +141,9 @@ class LocalTier(Unversioned):
         self._origin.check(key)
         size_bytes = await size_of(source)
         expected = None if expect is None else expect.version
-        large = size_bytes > self._origin.network.upload_part_bytes
-        if session is not None and session.token is None and large:
-            # A file is copied anew after a crash, but its half must not stay if nobody does.
+        if session is not None and session.token is None:
+            # A file is copied anew after a crash, but its half must not stay if nobody does that,
+            # because it was written again meanwhile: small ones, too, are killed in a copy.
             await session.save({"began": key})
 
         def work(call: Call) -> Found | None:
