@@ -321,6 +321,15 @@ class PublishMachine(RuleBasedStateMachine):
         async with trio.open_nursery() as nursery:
             await nursery.start(self.site.publisher.run)
             remains = await self.site.publisher.drain(DRAIN_S)
+            # What is in the origin goes to the cache after the drain is over.
+            await self.site.until(
+                lambda: (
+                    not any(
+                        entry.state is State.PUBLISHED and not entry.open_handles
+                        for entry in self.site.spool.entries()
+                    )
+                )
+            )
             nursery.cancel_scope.cancel()
         return [item.state.value for item in remains]
 
@@ -391,7 +400,7 @@ class PublishMachine(RuleBasedStateMachine):
 
 TestPublishModel = PublishMachine.TestCase
 TestPublishModel.settings = settings(
-    max_examples=25,
+    max_examples=15,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -181,7 +181,7 @@ def png(path: Path, rows: list[bytes]) -> str:
 
 
 def test_pixels_are_compared_where_openimageio_is_installed(tmp_path: Path) -> None:
-    pytest.importorskip("OpenImageIO", reason="an optional extra: tools/setup --campaign")
+    pytest.importorskip("OpenImageIO", reason="an optional extra: tools/setup --images")
     grey = [bytes([128] * 12)] * 2
     spotted = [grey[0], bytes([128] * 9 + [128, 255, 128])]
     ours, theirs = png(tmp_path / "a.png", grey), png(tmp_path / "b.png", spotted)
