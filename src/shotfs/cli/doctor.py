@@ -33,7 +33,10 @@ def doctor(
     config: ConfigOption = None,
     as_json: JsonOption = False,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Clear dead mounts; nothing else is changed.")
+        bool,
+        typer.Option(
+            "--fix", help="Clear dead mounts: those that are named, or all; nothing else."
+        ),
     ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Leave out what needs the network.")
@@ -110,8 +113,8 @@ def _clear_dead_mounts(paths: Sequence[str]) -> None:
     from shotfs.fuse import mountpoint
     from shotfs.fuse.mountpoint import MountpointState
 
-    ours = [entry.mountpoint for entry in mountpoint.shotfs_mounts()]
-    for path in dict.fromkeys([*(mountpoint.resolve(path) for path in paths), *ours]):
+    named = [mountpoint.resolve(path) for path in paths]
+    for path in named or [entry.mountpoint for entry in mountpoint.shotfs_mounts()]:
         if mountpoint.inspect(path) is MountpointState.DEAD:
             mountpoint.recover(path)
             output.error_console.print(f"shotfs: cleared the dead mount on {path}")
