@@ -33,6 +33,9 @@ TIER_SECONDS_BUCKETS = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0,
 )  # fmt: skip
 
+WAITS = ("read", "first byte")
+"""What applications wait for: bytes that are fetched; after a cold open, the first of them."""
+
 PUBLISH_SECONDS_BUCKETS = (
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0,
 )  # fmt: skip
@@ -71,6 +74,8 @@ class Metrics:
             " to its first byte.",
             "what",
         )
+        for what in WAITS:
+            self.wait_seconds[what]  # so that they are served before the first of them
         self.opens = self._counters(
             "shotfs_opens", "Files opened: cold, warm, streaming, spool.", "temperature"
         )
