@@ -7,7 +7,7 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shotfs.cache.eviction import POLICIES, Amount, Lru, Policy, S3Fifo
@@ -35,6 +35,8 @@ class PaperS3Fifo:
             return True
         while len(self.freq) >= self.size:
             self._evict()
+        while len(self.ghost) > max(len(self.freq), 1):
+            self.ghost.pop()
         if name in self.ghost:
             self.ghost.remove(name)
             self.main.appendleft(name)
@@ -58,8 +60,6 @@ class PaperS3Fifo:
             else:
                 del self.freq[tail]
                 self.ghost.appendleft(tail)
-                while len(self.ghost) > max(len(self.freq), 1):
-                    self.ghost.pop()
                 return
         self._evict_main()
 
@@ -150,6 +150,7 @@ class IndexCache:
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=list(POLICIES))
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@example(accesses=[(2, 7), (0, 1), (0, 2), (1, 2), (1, 7), (2, 2), (2, 7), (0, 7), (1, 7)])
 @given(accesses=ACCESSES)
 def test_the_rows_of_the_index_decide_as_the_queues_in_memory(
     policy: Policy, accesses: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory

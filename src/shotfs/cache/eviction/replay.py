@@ -59,6 +59,10 @@ class ReplayCache:
         if size_bytes <= self._bytes_max:
             over = sum(self._bytes.values()) + size_bytes - self._bytes_max
             self._policy.choose(self, Amount(max(over, 0), 0), 2**62)
+            while len(self._ghosts) > max(
+                len(self._blobs), 1
+            ):  # once for all victims, as the index
+                self._ghosts.popitem(last=False)
             self._insert(name, size_bytes)
         return False
 
@@ -109,8 +113,6 @@ class ReplayCache:
         del self._used[resident.name]
         if blob.queue is Queue.SMALL:
             self._ghosts[resident.name] = None
-            while len(self._ghosts) > max(len(self._blobs), 1):
-                self._ghosts.popitem(last=False)
 
     def _resident(self, name: str | None) -> Resident | None:
         if name is None:
