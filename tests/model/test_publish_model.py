@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 import trio
 from hypothesis import HealthCheck, settings
@@ -24,9 +21,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from shotfs.errors import AccessDenied, PublishConflict, TierError, TierUnavailable
 from shotfs.publish import SpoolEntry, SpoolFile, State
 from shotfs.tiers.base import Span
+from tests.model.lives import Life
 from tests.unit.publish.fakes import FakeTier, Site, key_of, make, site_in, terms
-
-T = TypeVar("T")
 
 PATHS = ["show/a", "show/d/a", "show/b", "show/d/b", "show/c.tmp"]
 
@@ -74,30 +70,6 @@ class ModelFile:
 Handle = tuple[SpoolFile, ModelFile, int]
 
 
-class Life:
-    """A spool with a publisher that acts when it is told to, in a thread of its own."""
-
-    def __init__(self, directory: Path, tier: FakeTier) -> None:
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=trio.run, args=(self._serve, directory, tier))
-        self._thread.start()
-        self._ready.wait()
-
-    async def _serve(self, directory: Path, tier: FakeTier) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        self._end = trio.Event()
-        async with site_in(directory, tier, run=False) as self.site:
-            self._ready.set()
-            await self._end.wait()
-
-    def run(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-        return trio.from_thread.run(call, *arguments, trio_token=self._token)
-
-    def end(self) -> None:
-        trio.from_thread.run_sync(self._end.set, trio_token=self._token)
-        self._thread.join()
-
-
 class PublishMachine(RuleBasedStateMachine):
     """Each rule does the same to the node and to the model."""
 
@@ -112,14 +84,18 @@ class PublishMachine(RuleBasedStateMachine):
         self.origin: dict[str, bytes] = {}
         self.quarantined: Counter[bytes] = Counter()
         self.partial: Counter[bytes] = Counter()
-        self.life = Life(self._directory(), self.tier)
+        self.life = self._begin()
 
     def _directory(self) -> Path:
         return self.root / str(self.lives)
 
+    def _begin(self) -> Life[Site]:
+        """Open the spool, with a publisher that acts when it is told to."""
+        return Life(site_in(self._directory(), self.tier, run=False))
+
     @property
     def site(self) -> Site:
-        return self.life.site
+        return self.life.value
 
     # --- what applications do --------------------------------------------------------------------
 
@@ -343,7 +319,7 @@ class PublishMachine(RuleBasedStateMachine):
     def _restart(self) -> None:
         """Go on with the copy that a crash left."""
         self.lives += 1
-        old, self.life = self.life, Life(self._directory(), self.tier)
+        old, self.life = self.life, self._begin()
         old.end()
         for path, model in list(self.names.items()):
             kept = model.closed or (model.closed_once and not is_immutable(path))

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import trio
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from shotfs.publish import Spool, SpoolFile
 from shotfs.tiers.base import Span
+from tests.model.lives import Life
 from tests.unit.publish.fakes import key_of, make, spool_in, terms
-
-T = TypeVar("T")
 
 PATHS = [f"show/{directory}{name}" for directory in ("", "d/") for name in ("a", "b", "c.tmp")]
 
@@ -50,30 +46,6 @@ class ModelFile:
     closed_once: bool = False
 
 
-class OpenSpool:
-    """A spool whose event loop runs in a thread of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=trio.run, args=(self._serve, directory))
-        self._thread.start()
-        self._ready.wait()
-
-    async def _serve(self, directory: Path) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        self._end = trio.Event()
-        async with spool_in(directory) as self.spool:
-            self._ready.set()
-            await self._end.wait()
-
-    def run(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-        return trio.from_thread.run(call, *arguments, trio_token=self._token)
-
-    def end(self) -> None:
-        trio.from_thread.run_sync(self._end.set, trio_token=self._token)
-        self._thread.join()
-
-
 class SpoolMachine(RuleBasedStateMachine):
     """Each rule does the same to the spool and to the model."""
 
@@ -86,14 +58,14 @@ class SpoolMachine(RuleBasedStateMachine):
         self.names: dict[str, ModelFile] = {}
         self.unlinked: dict[ModelFile, int] = {}
         self.aside_bytes = 0
-        self.open = OpenSpool(self._directory())
+        self.open: Life[Spool] = Life(spool_in(self._directory()))
 
     def _directory(self) -> Path:
         return self.root / str(self.lives)
 
     @property
     def spool(self) -> Spool:
-        return self.open.spool
+        return self.open.value
 
     # --- rules -----------------------------------------------------------------------------------
 
@@ -187,7 +159,7 @@ class SpoolMachine(RuleBasedStateMachine):
         before = self._directory()
         self.lives += 1
         shutil.copytree(before, self._directory())
-        old, self.open = self.open, OpenSpool(self._directory())
+        old, self.open = self.open, Life(spool_in(self._directory()))
         old.end()
         self.unlinked.clear()
         self.names = {
