@@ -3,7 +3,7 @@
 Owns `journal.sqlite`. Knows rows and statements, not what they mean. Statements are queued in
 the order in which the event loop decided them and are committed in that order, many in one
 transaction when many wait (group commit): one fsync of the log then serves all of them. Small data
-files that have to be durable before their rows are fsynced here too, one after another.
+files that have to be durable before their rows are fsynced here too, by a few threads beside it.
 ADR 0005 says why sqlite and why not diskcache, ADR 0026 why the fsyncs are here.
 """
 

@@ -20,8 +20,7 @@ LANE_THREADS = 2
 """While one works on its group, the other can take what comes meanwhile."""
 
 SMALL_BYTES = 256 * 1024
-"""Files up to this size are hashed here, and fsynced by the thread of the journal; hashing takes
-0.5 ms then."""
+"""Files up to this size are hashed here, and fsynced by the thread of the journal."""
 
 
 class Lane:

@@ -2,7 +2,7 @@
 
 The kernel closes what a dead process had open, and that looks like close(). But nobody was told
 that the file is safe, and what a killed renderer had written may be half a frame. Reads /proc,
-which costs about 15 us for each close of a writable file (2026-11).
+for each close of a writable file.
 
 References: proc(5), `/proc/PID/stat`; PF_EXITING and PF_SIGNALED in <linux/sched.h>.
 """

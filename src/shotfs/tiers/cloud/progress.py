@@ -9,8 +9,8 @@ import trio
 
 CHUNK_BYTES = 256 * 1024
 """How much of a body a library gets at once. aiohttp asks for 64 KiB and lets other tasks run in
-between, and each time the event loop is woken to hear of it: a put of 10 MB took 1.5 s of CPU time
-a GB then, and takes 1.1 (2026-11). 10 KB/s still show progress within the usual 30 s."""
+between, and each time the event loop is woken to hear of it: that is CPU time (`tools/bench/write
+--only publish` shows it). 10 KB/s still show progress within the usual 30 s."""
 
 
 class Progress:
