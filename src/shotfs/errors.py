@@ -396,3 +396,18 @@ class ServiceBusy(MountFailed):
     """Another service owns the control socket."""
 
     errno = _errno.EBUSY
+
+
+# --- prewarm -------------------------------------------------------------------------------------
+
+
+class ManifestInvalid(ShotfsError):
+    """A manifest is damaged, of another format, or names paths that it may not."""
+
+    errno = _errno.EINVAL
+
+
+class ScanFailed(ShotfsError):
+    """A scene file is damaged, is not what its name says, or what reads it is not installed."""
+
+    errno = _errno.EINVAL

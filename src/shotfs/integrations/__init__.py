@@ -1,0 +1,1 @@
+"""Integrations: prewarm, pin and release from render managers and applications."""

@@ -1,0 +1,64 @@
+"""Sets of frames as text: ``1001-1010,1012-1020x2``; "" stands for all frames. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from shotfs.errors import InvalidArgument
+from shotfs.pathspec.sequences import ranges
+
+FRAMES_MAX = 1_000_000
+"""Frames in one set."""
+
+NUMBER_MAX = 10**9
+
+_PART = re.compile(r"(-?[0-9]{1,10})(?:-(-?[0-9]{1,10})(?:x([0-9]{1,10}))?)?", re.ASCII)
+
+
+@lru_cache(maxsize=1024)
+def parse_frames(text: str) -> frozenset[int]:
+    """Return the frames that *text* names; none for "".
+
+    Raises:
+        InvalidArgument: it is no such text, or names more than `FRAMES_MAX`.
+    """
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        match = _PART.fullmatch(part.strip())
+        if match is None:
+            raise _no_frames(text)
+        first = int(match[1])
+        last = first if match[2] is None else int(match[2])
+        step = 1 if match[3] is None else int(match[3])
+        if step < 1 or last < first or max(abs(first), abs(last)) > NUMBER_MAX:
+            raise _no_frames(text)
+        if (last - first) // step + 1 + len(found) > FRAMES_MAX:
+            raise InvalidArgument(f"{text[:80]!r} names more than {FRAMES_MAX} frames")
+        found.update(range(first, last + 1, step))
+    return frozenset(found)
+
+
+def _no_frames(text: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{text[:80]!r} names no frames", fix="write them as 1001-1010,1012 or 1001-1099x2"
+    )
+
+
+@lru_cache(maxsize=1024)
+def joined_frames(one: str, other: str) -> str:
+    """Return the frames of *one* and those of *other*; all, if either is all."""
+    if not one or not other or one == other:
+        return one if one == other else ""
+    return ranges(parse_frames(one) | parse_frames(other))
+
+
+def frames_text(frames: Iterable[int]) -> str:
+    """Return *frames* as text."""
+    return ranges(frames)
+
+
+def meets(one: str, other: str) -> bool:
+    """Whether *one* and *other* have a frame in common; all meets everything."""
+    return not one or not other or not parse_frames(one).isdisjoint(parse_frames(other))

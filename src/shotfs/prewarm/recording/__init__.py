@@ -1,0 +1,1 @@
+"""Recording: learn from what jobs open which files a frame needs."""

@@ -1,0 +1,1 @@
+"""Scanners: read from scene files what a render of them needs."""

@@ -1,0 +1,99 @@
+"""Watching: what the file system tells of the files that applications open. Protocols and values.
+
+Called in the event loop, in the way of an open: nothing here may wait, or take longer than a few
+microseconds. Opens that the native thread answers (ADR 0020) are told a moment later, in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from shotfs.pathspec import Resolution
+from shotfs.prewarm.manifest.subject import Subject
+from shotfs.tiers.base import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who opens a file.
+
+    Attributes:
+        pid: of the process (thread group); 0 if it is not known.
+        name: its command, as the kernel tells it.
+        subject: what it works on, as its environment or its cgroup says.
+    """
+
+    pid: int
+    name: str
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A published file was opened for reading.
+
+    Attributes:
+        path: mount-relative.
+        revision: that is read.
+        resolution: what the specification says of it.
+        reader: who opened it.
+        at_s: when, on the event loop's clock, in seconds.
+        warm: it was whole on this node.
+    """
+
+    path: str
+    revision: Revision
+    resolution: Resolution
+    reader: Reader
+    at_s: float
+    warm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An output was created, or opened for writing: tells which frame a process works on.
+
+    Attributes:
+        path: mount-relative.
+        resolution: what the specification says of it.
+        reader: who writes it.
+    """
+
+    path: str
+    resolution: Resolution
+    reader: Reader
+
+
+class ReadNotes(Protocol):
+    """Is told what is read of one open file."""
+
+    def read(self, start: int, stop: int, waited_s: float) -> None:
+        """Note that the bytes *start* to *stop* were asked for, and how long that took."""
+        ...
+
+    def closed(self) -> None:
+        """Note that it was closed."""
+        ...
+
+
+class OpenWatch(Protocol):
+    """Is told of what applications open."""
+
+    @property
+    def wants(self) -> bool:
+        """Whether anything is to be told now; False costs an open nothing."""
+        ...
+
+    def opened(self, opened: Opened) -> ReadNotes | None:
+        """Note an open; return who is told of its reads, None where nobody wants to know."""
+        ...
+
+    def opened_again(self, opened: Sequence[Opened]) -> None:
+        """Note opens of files that are whole here, which were answered without the event loop."""
+        ...
+
+    def created(self, created: Created) -> None:
+        """Note an output."""
+        ...
