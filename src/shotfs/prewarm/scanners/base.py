@@ -41,6 +41,10 @@ class Edge:
         line: where it stands, from 1; None in a binary file.
         unresolved: why *target* is not the path that will be read (an expression, an unset
             variable); "" where it is.
+        search: directories in which a relative *target* is looked for, in order, and the first that
+            has it counts; "" is the directory of the file that names it, and a relative one lies
+            below that. (): there, then in the scope's `search_paths`. What a SCENE was looked for
+            in comes first in the `search_paths` of the scope that it is scanned with.
     """
 
     target: str
@@ -51,6 +55,7 @@ class Edge:
     confidence: float = 1.0
     line: int | None = None
     unresolved: str = ""
+    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
