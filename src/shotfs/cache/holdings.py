@@ -6,13 +6,14 @@ Owns the index and what memory knows of it. Event loop only; the index has a thr
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
 
 import trio
 
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.database import Database, IndexUnavailable
-from shotfs.cache.index import Entry, EntryOrder, Index, Row, Totals, check_cursor
+from shotfs.cache.index import Entry, EntryOrder, Index, Row, Totals, check_cursor, identity_of
 from shotfs.cache.memory import HotRows, Leases, Touches
 from shotfs.cache.rebuild import adopt_unknown_blobs
 from shotfs.cache.room import Room
@@ -23,6 +24,9 @@ from shotfs.tiers.base import Revision
 log = logging.getLogger(__name__)
 
 TOUCH_INTERVAL_S = 5.0
+
+HOLD_ROWS = 1000
+"""Revisions that are looked up in one visit to the index: 6 ms, for which others wait."""
 
 
 class Holdings:
@@ -108,6 +112,18 @@ class Holdings:
             return hot
         self.hot.put(identity, row)
         return row
+
+    async def hold(self, revisions: Iterable[Revision]) -> list[bool]:
+        """Return which of *revisions* are here, whole and verified; see `Cache.known_many`."""
+        answers: list[bool] = []
+        waiting = iter(revisions)
+        while page := list(islice(waiting, HOLD_ROWS)):
+            try:
+                answers += await self.database.call(_holds, page)
+            except IndexUnavailable as error:
+                log.warning("cannot ask the index", extra={"reason": error.message})
+                answers += [self.hot.find(identity_of(one)) is not None for one in page]
+        return answers
 
     async def _name_origin(self, digest: Digest, revision: Revision) -> None:
         """Let the blob name a revision too, so that a rebuilt index knows of it."""
@@ -207,3 +223,7 @@ class Holdings:
             log.warning("rebuild of the index stopped", extra={"reason": str(error)})
         else:
             self.rebuilds_unfinished -= 1
+
+
+def _holds(index: Index, revisions: list[Revision]) -> list[bool]:
+    return index.holds([(identity_of(one), one.checksums, one.size_bytes) for one in revisions])
