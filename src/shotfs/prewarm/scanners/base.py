@@ -35,7 +35,9 @@ class Edge:
         kind: what it leads to.
         frames: for which frames it is needed, like ``1001-1010``; "" for all, or unknown.
         file_frames: which numbers a frame token in *target* takes, where the scene says so; "":
-            the frames that are asked for.
+            the frames that are asked for, each needing the file of its own number. If *frames* has
+            as many, the two pair up in order (a plate that is shifted in time); else each of these
+            files is needed for all of *frames*.
         views: for which views; () for all.
         confidence: how likely a render reads it, 0 to 1: 1.0 is "the scene cannot do without".
         line: where it stands, from 1; None in a binary file.
@@ -56,6 +58,8 @@ class Edge:
     line: int | None = None
     unresolved: str = ""
     search: tuple[str, ...] = ()
+    named_by: str = ""
+    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class Scope:
         variables: of the environment that the render will have: ``$OCIO``, ``${JOB}``.
         search_paths: directories where names without one are looked for, in order.
         all_variants: of variants and switches take each branch, not only the chosen one.
+        in_place: the file lies where scenes name it, and so does all that it names (a mount);
+            False: it is a copy somewhere else, so relative paths lead nowhere.
     """
 
     frames: str = ""
@@ -75,6 +81,7 @@ class Scope:
     variables: dict[str, str] = field(default_factory=dict)
     search_paths: tuple[str, ...] = ()
     all_variants: bool = False
+    in_place: bool = True
 
 
 class Scanner(Protocol):
