@@ -47,6 +47,8 @@ class Edge:
             has it counts; "" is the directory of the file that names it, and a relative one lies
             below that. (): there, then in the scope's `search_paths`. What a SCENE was looked for
             in comes first in the `search_paths` of the scope that it is scanned with.
+        named_by: the file that names it, where a scanner read that one on the way (a layer that a
+            stage is composed of); relative paths start there then. "" for the scanned file.
     """
 
     target: str
@@ -59,7 +61,6 @@ class Edge:
     unresolved: str = ""
     search: tuple[str, ...] = ()
     named_by: str = ""
-    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Registry: which scanners there are, and which one reads a file. Imports a scanner when it is used.
+"""Registry: which scanners there are, and which reads a file. Imports a scanner when it is used.
 
 A file is chosen for by the longest suffix that fits its name. Where several scanners have that
 suffix, or none has, the beginning of the file decides (`Scanner.recognises`).
