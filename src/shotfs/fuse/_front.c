@@ -17,6 +17,7 @@
 
 #define _GNU_SOURCE
 #include "_front.h"
+#include "_opens.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -245,7 +246,7 @@ static int answer_open(const struct in_header *in, const struct open_in *asked) 
     struct open_out out = {0};
     pthread_mutex_lock(&table.lock);
     struct node *node = find(in->nodeid);
-    if (node != NULL && !node->retired) {
+    if (node != NULL && !node->retired && opens_answered_for(in->pid)) {
         node->opens++;
         node->used = 1;
         table.opens++;
@@ -256,6 +257,7 @@ static int answer_open(const struct in_header *in, const struct open_in *asked) 
     pthread_mutex_unlock(&table.lock);
     if (node == NULL) return 0;
     COUNT(opens, 1);
+    opens_note(in->nodeid, in->pid);
     if (reply(in->unique, 0, &out, sizeof out) < 0) {
         /* The session ends: nobody has it open, and no RELEASE will come. */
         pthread_mutex_lock(&table.lock);

@@ -18,6 +18,7 @@
 
 #define _GNU_SOURCE
 #include "_front.h"
+#include "_opens.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -256,7 +257,8 @@ PyMODINIT_FUNC PyInit__interpose(void) {
         return NULL;
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL) return NULL;
-    if (PyModule_AddFunctions(module, front_methods) || PyModule_AddIntConstant(module, "NUMBER_BITS", 29) ||
+    if (PyModule_AddFunctions(module, front_methods) ||
+        PyModule_AddFunctions(module, opens_methods) || PyModule_AddIntConstant(module, "NUMBER_BITS", 29) ||
         PyModule_AddIntConstant(module, "NOFLUSH", (long)FH_NOFLUSH) ||
         PyModule_AddIntConstant(module, "CACHE_DIR", (long)FH_CACHE_DIR) ||
         PyModule_AddIntConstant(module, "KEEP_CACHE", (long)FH_KEEP_CACHE) ||

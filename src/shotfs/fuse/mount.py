@@ -22,6 +22,7 @@ from shotfs.fuse.forgetting import Forgetting
 from shotfs.fuse.inode_reads import InodeReads
 from shotfs.fuse.inodes import Node
 from shotfs.fuse.mountpoint import ensure_ready
+from shotfs.fuse.native_opens import NativeOpens
 from shotfs.fuse.operations import Operations
 from shotfs.fuse.passthrough import Passthrough
 from shotfs.fuse.probe import ProbeFile, read_through
@@ -92,6 +93,7 @@ class Mount:
             native_files_max=settings.native_files_max,
             inode_reads=self._inode_reads,
         )
+        self._native_opens = NativeOpens(filesystem, self.operations.inode)
         filesystem.on_shortage(self.operations.front.retire_idle)
 
     def features(self) -> Mapping[str, Any]:
@@ -130,6 +132,7 @@ class Mount:
                     nursery.start_soon(self._inode_reads.run)
                 if front.active:
                     nursery.start_soon(front.run)
+                    nursery.start_soon(self._native_opens.run)
                 await self._tune()
                 await self._prove_passthrough()
                 log.info("serving", extra={"mountpoint": self.mountpoint})

@@ -36,6 +36,7 @@ from shotfs.fuse.front import Front
 from shotfs.fuse.inode_reads import InodeReads
 from shotfs.fuse.inodes import InodeTable, Node
 from shotfs.fuse.listings import Listings
+from shotfs.fuse.native_opens import know_thread
 from shotfs.fuse.open_files import OpenFiles
 from shotfs.fuse.passthrough import Passthrough
 from shotfs.fuse.probe import ProbeFile
@@ -123,6 +124,10 @@ class Operations(pyfuse3.Operations):
     def front(self) -> Front:
         """The native thread that answers for files which never change."""
         return self._files.front
+
+    def inode(self, number: int) -> Node | None:
+        """Return the inode *number*; None if the kernel does not know it."""
+        return self._inodes.get(number)
 
     def known_inodes(self, identities: Sequence[int]) -> list[Node]:
         """Return the inodes of those *identities* that the kernel knows."""
@@ -314,6 +319,7 @@ class Operations(pyfuse3.Operations):
         handle = await self._filesystem.open(
             node.path, flags, identity=node.identity, caller=_caller(ctx)
         )
+        know_thread(ctx.pid)
         return self._files.opened(handle, node, flags)
 
     @upcall("create")

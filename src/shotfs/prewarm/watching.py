@@ -97,3 +97,55 @@ class OpenWatch(Protocol):
     def created(self, created: Created) -> None:
         """Note an output."""
         ...
+
+
+class Watches:
+    """Several who are told, as one.
+
+    Args:
+        watches: in the order in which they are told.
+    """
+
+    def __init__(self, watches: Sequence[OpenWatch] = ()) -> None:
+        self._watches = tuple(watches)
+
+    def __bool__(self) -> bool:
+        return bool(self._watches)
+
+    @property
+    def wants(self) -> bool:
+        """Whether somebody wants to be told."""
+        return any(watch.wants for watch in self._watches)
+
+    def opened(self, opened: Opened) -> ReadNotes | None:
+        """Tell of an open."""
+        told = [watch.opened(opened) for watch in self._watches if watch.wants]
+        notes = [one for one in told if one is not None]
+        if len(notes) > 1:
+            return _AllNotes(tuple(notes))
+        return notes[0] if notes else None
+
+    def opened_again(self, opened: Sequence[Opened]) -> None:
+        """Tell of opens that were answered without the event loop."""
+        for watch in self._watches:
+            if watch.wants:
+                watch.opened_again(opened)
+
+    def created(self, created: Created) -> None:
+        """Tell of an output."""
+        for watch in self._watches:
+            if watch.wants:
+                watch.created(created)
+
+
+class _AllNotes:
+    def __init__(self, notes: tuple[ReadNotes, ...]) -> None:
+        self._notes = notes
+
+    def read(self, start: int, stop: int, waited_s: float) -> None:
+        for one in self._notes:
+            one.read(start, stop, waited_s)
+
+    def closed(self) -> None:
+        for one in self._notes:
+            one.closed()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,21 +18,25 @@ from typing import NamedTuple
 import trio
 
 from shotfs.cache import NOBODY, Asker
+from shotfs.prewarm.manifest.subject import Subject
+from shotfs.prewarm.watching import Reader
 from shotfs.publish import Writer
 from shotfs.vfs.attributes import Caller
+from shotfs.vfs.process_work import work_of
 
 log = logging.getLogger(__name__)
 
 THREADS_MAX = 4_096
 """Threads that are remembered; one takes about 400 bytes."""
 
-ENVIRONMENT_BYTES_MAX = 1024 * 1024
 ENVIRONMENT_S = 0.2
 """How long reading an environment may take. It usually takes 0.1 ms; but the kernel makes the
 reader wait for the memory map of that process, which may be locked for as long as it waits for one
 of our own answers. So it is read in a thread, and given up soon."""
 
-JOB_CHARACTERS_MAX = 128
+SURE_S = 1.0
+"""For how long a thread that was looked at is taken for the same without a look at /proc. Numbers
+come round only after thousands of others."""
 
 
 class _Thread(NamedTuple):
@@ -42,13 +47,14 @@ class _Thread(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """Who it is, and whether the environment was read: then no job means that it is in none."""
+    """Who it is, and whether its job could be told: then no job means that it is in none."""
 
     asker: Asker
+    reader: Reader
     job_read: bool
 
 
-_NOBODY = _Known(NOBODY, False)
+_NOBODY = _Known(NOBODY, Reader(0, "", Subject()), False)
 
 
 class Askers:
@@ -64,6 +70,7 @@ class Askers:
         self._variables = tuple(os.fsencode(name) for name in job_variables)
         self._proc = proc
         self._known: OrderedDict[int, tuple[_Thread, _Known]] = OrderedDict()
+        self._sure_until_s: dict[int, float] = {}
         self._reading = trio.CapacityLimiter(2)
 
     def __len__(self) -> int:
@@ -76,7 +83,25 @@ class Askers:
     async def writer(self, caller: Caller | None) -> Writer:
         """Return whose output it is what *caller* writes."""
         known = await self._look_up(caller)
-        return Writer(known.asker.job if known.job_read else None, caller.uid if caller else None)
+        return _writer(known, caller)
+
+    async def both(self, caller: Caller | None) -> tuple[Writer, Reader]:
+        """Return whose output it is what *caller* writes, and what he works on."""
+        known = await self._look_up(caller)
+        return _writer(known, caller), known.reader
+
+    async def reader(self, caller: Caller | None) -> Reader:
+        """Return what *caller* works on; who it is was found out now, or within `SURE_S`."""
+        if caller is not None and time.monotonic() < self._sure_until_s.get(caller.pid, 0.0):
+            return self._known[caller.pid][1].reader
+        return (await self._look_up(caller)).reader
+
+    async def known_reader(self, thread: int) -> Reader:
+        """Return what a thread works on that was looked at lately, and may have ended since."""
+        known = self._known.get(thread)
+        if known is not None:
+            return known[1].reader
+        return (await self._look_up(Caller(0, 0, thread))).reader
 
     async def _look_up(self, caller: Caller | None) -> _Known:
         if caller is None or caller.pid <= 0:
@@ -87,17 +112,24 @@ class Askers:
         known = self._known.get(caller.pid)
         if known is not None and known[0] == thread:
             self._known.move_to_end(caller.pid)
+            self._sure_until_s[caller.pid] = time.monotonic() + SURE_S
             return known[1]
         pid = self._process(caller.pid)
         name = (self._read(f"{pid}/comm") or thread.name).strip()
-        job, in_time = await self._job(pid)
-        found = _Known(Asker(pid, name.decode("utf-8", "replace"), job or ""), job is not None)
+        work, in_time = await self._work(pid)
+        command = name.decode("utf-8", "replace")
+        subject = work or Subject()
+        found = _Known(
+            Asker(pid, command, subject.job), Reader(pid, command, subject), work is not None
+        )
         if not in_time:
             return found  # it may be read the next time
         self._known[caller.pid] = (thread, found)
         self._known.move_to_end(caller.pid)
+        self._sure_until_s[caller.pid] = time.monotonic() + SURE_S
         if len(self._known) > THREADS_MAX:
-            self._known.popitem(last=False)
+            gone, _ = self._known.popitem(last=False)
+            self._sure_until_s.pop(gone, None)
         return found
 
     def _thread(self, number: int) -> _Thread | None:
@@ -128,47 +160,25 @@ class Askers:
         finally:
             os.close(descriptor)
 
-    async def _job(self, pid: int) -> tuple[str | None, bool]:
-        """Return the job, None if it may not be read; and whether there was an answer in time."""
+    async def _work(self, pid: int) -> tuple[Subject | None, bool]:
+        """Return what the process works on, None if that cannot be told; and whether that was known
+        in time.
+        """
         if not self._variables:
             return None, True
-        job = None
+        work = None
         with trio.move_on_after(ENVIRONMENT_S) as scope:
-            job = await trio.to_thread.run_sync(
-                job_in,
-                f"{self._proc}/{pid}/environ",
+            work = await trio.to_thread.run_sync(
+                work_of,
+                f"{self._proc}/{pid}",
                 self._variables,
                 abandon_on_cancel=True,
                 limiter=self._reading,
             )
         if scope.cancelled_caught:
             log.debug("the environment of process %d could not be read in time", pid)
-        return job, not scope.cancelled_caught
+        return work, not scope.cancelled_caught
 
 
-def job_in(path: str, variables: Sequence[bytes]) -> str | None:
-    """Return the job that the environment of a process names; blocks.
-
-    Args:
-        path: of its `environ`.
-        variables: the first of these that it has, and that says something, counts.
-
-    Returns:
-        "" if it names none; None if it may not be read, or has ended.
-    """
-    try:
-        with open(path, "rb") as file:
-            environment = file.read(ENVIRONMENT_BYTES_MAX)
-    except OSError as error:
-        # Another user's, and we are not root: that is how it is, and no news each time.
-        log.debug("no job: %s", error)
-        return None
-    set_here = dict.fromkeys(variables, b"")
-    for entry in environment.split(b"\0"):
-        key, found, value = entry.partition(b"=")
-        if found and key in set_here and not set_here[key]:
-            set_here[key] = value
-    for value in filter(None, set_here.values()):
-        text = value.decode("utf-8", "replace")
-        return "".join(sign for sign in text if sign.isprintable())[:JOB_CHARACTERS_MAX]
-    return ""
+def _writer(known: _Known, caller: Caller | None) -> Writer:
+    return Writer(known.asker.job if known.job_read else None, caller.uid if caller else None)

@@ -20,10 +20,10 @@ from shotfs.namespace import TierPool
 from shotfs.namespace.paths_of import paths_of
 from shotfs.tiers.base import Revision
 from shotfs.vfs import paths
-from shotfs.vfs.attributes import Kind
 from shotfs.vfs.directories import Directories
 from shotfs.vfs.finder import NodeFinder
-from shotfs.vfs.nodes import Directory, Missing, Node, Published
+from shotfs.vfs.nodes import Missing, Published
+from shotfs.vfs.published_files import published_below
 
 PAGE = 1_000
 """Rows that are asked for at once."""
@@ -373,7 +373,7 @@ class CachedPaths:
                 raise PathNotFound(
                     f"{path}: there is no such file or directory", fix=f"look: shotfs why {path}"
                 )
-            async with aclosing(self._below(node)) as files:
+            async with aclosing(published_below(self._finder, self._directories, node)) as files:
                 async for one in files:
                     found[one.path] = one
                     if len(found) > limit:
@@ -382,26 +382,6 @@ class CachedPaths:
                             fix="name a smaller directory, or allow more with --limit",
                         )
         return list(found.values())
-
-    async def _below(self, node: Node) -> AsyncGenerator[Published, None]:
-        """Yield *node* if it is a published file, else those below it; outputs are left out."""
-        directories = [node.path] if isinstance(node, Directory) else []
-        if isinstance(node, Published):
-            yield node
-        while directories:
-            snapshot = await self._directories.snapshot(directories.pop())
-            for index in range(len(snapshot)):
-                await snapshot.prepare(index)
-                entry = snapshot.entry(index)
-                if entry is None:
-                    continue
-                path = paths.join(snapshot.path, entry[0])
-                if entry[1].kind is Kind.DIRECTORY:
-                    directories.append(path)
-                elif entry[1].kind is Kind.FILE:
-                    child = await self._finder.find(path)
-                    if isinstance(child, Published):
-                        yield child
 
 
 def lies_in(path: str, directory: str) -> bool:

@@ -23,6 +23,7 @@ from shotfs.namespace import TierPool
 from shotfs.namespace.single_flight import SingleFlight
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Resolution
+from shotfs.prewarm.watching import Created, Opened, OpenWatch
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, Spool, SpoolEntry, SpoolFile
 from shotfs.publish.provenance import written_by
@@ -64,7 +65,9 @@ class Files:
         metrics: Metrics,
         waits: WaitTable,
         nursery: trio.Nursery,
+        watch: OpenWatch,
     ) -> None:
+        self._watch = watch
         self._finder = finder
         self._terms = terms
         self._askers = askers
@@ -144,8 +147,18 @@ class Files:
         # Who asks costs system calls: what is here is opened without.
         asker = NOBODY if self._cache.is_warm(revision) else await self._askers.of(caller)
         fill = Fill(policy.fill.value)
+        reader = None
+        if caller is not None and self._watch.wants:
+            reader = await self._askers.reader(caller)
         cached = await self._cache.open(tier, revision, asker=asker, fill=fill)
         self._metrics.opens[_TEMPERATURES[cached.state]].inc()
+        notes = None
+        if reader is not None:
+            warm = cached.state is FileState.COMPLETE
+            now_s = trio.current_time()
+            notes = self._watch.opened(
+                Opened(node.path, revision, node.resolution, reader, now_s, warm)
+            )
         return PublishedHandle(
             cached,
             self._finder.published_attributes(node) if attributes is None else attributes,
@@ -158,6 +171,7 @@ class Files:
                 opened_s=None if cached.state is FileState.COMPLETE else began_s,
             ),
             immutable=node.immutable,
+            notes=notes,
         )
 
     async def _with_checksums(self, node: Published) -> Published:
@@ -212,13 +226,16 @@ class Files:
         await self._terms.check_unsealed(path)
         owner = self._terms.owner_of_file(resolution.template.policy, caller, mode)
         terms = self._terms.of(path, resolution, None)
+        writer, reader = await self._askers.both(caller)
         file = await self._spool.create(
             path,
             mode=owner.mode,
             uid=owner.uid,
             gid=owner.gid,
-            terms=written_by(terms, await self._askers.writer(caller)),
+            terms=written_by(terms, writer),
         )
+        if self._watch.wants:
+            self._watch.created(Created(path, resolution, reader))
         handle = self._spool_handle(file)
         return handle.attributes(), handle
 
@@ -253,7 +270,12 @@ class Files:
             self._terms.gate.check(node.path)
             if node.entry.publishable:
                 await self._terms.check_unsealed(node.path)
-        writer = await self._askers.writer(caller) if writable else None
+        writer = None
+        if writable:
+            writer, reader = await self._askers.both(caller)
+            resolution = self._finder.resolve(node.path)
+            if self._watch.wants and resolution is not None:
+                self._watch.created(Created(node.path, resolution, reader))
         file = await self._spool.open(node.entry, writable=writable, writer=writer)
         if writable:
             self.writer_came(node.entry)

@@ -7,7 +7,7 @@ it to the kernel, tests drive it directly. One event loop; no method blocks it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -24,6 +24,7 @@ from shotfs.namespace.view import View
 from shotfs.namespace.viewed import Lookup
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Durability
+from shotfs.prewarm.watching import Opened, OpenWatch, Watches
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, PublishTerms, Spool
 from shotfs.tiers.base import Revision
@@ -37,10 +38,11 @@ from shotfs.vfs.crawlers import CrawlerGuard
 from shotfs.vfs.directories import Directories, Snapshot, SnapshotStamp
 from shotfs.vfs.files import Files
 from shotfs.vfs.finder import NodeFinder
-from shotfs.vfs.handles import Handle
+from shotfs.vfs.handles import Handle, PublishedHandle
 from shotfs.vfs.nodes import Alias, Missing, Spooled
 from shotfs.vfs.path_reports import PathReports
 from shotfs.vfs.paths import NAME_BYTES_MAX
+from shotfs.vfs.prewarm_finder import PrewarmFinder
 from shotfs.vfs.publishing import VersionDesk
 from shotfs.vfs.refreshing import Refresher
 from shotfs.vfs.safety import SafetyReports
@@ -91,6 +93,7 @@ class FileSystem:
         metrics: counts opens.
         nursery: where short background work runs; it must outlive every call.
         read_only: refuse every change.
+        watches: told of what applications open.
 
     Attributes:
         aliases: moves version aliases.
@@ -104,6 +107,7 @@ class FileSystem:
         conflicts: publishes what lost a race under another path.
         waits: operations that wait now.
         cached_paths: what is cached, by path.
+        prewarm_finder: finds published files, many at once, for who fetches ahead.
         gate: closed while this node takes no new work.
     """
 
@@ -124,6 +128,7 @@ class FileSystem:
         nursery: trio.Nursery,
         read_only: bool,
         view: View | None = None,
+        watches: Sequence[OpenWatch] = (),
     ) -> None:
         uid, gid = os.getuid(), os.getgid()
         self._settings = settings
@@ -155,7 +160,8 @@ class FileSystem:
         )
         self.waits = WaitTable()
         self.refresher = Refresher(self._finder, spool)
-        askers = Askers(settings.node.job_variables)
+        self._watch = Watches(watches)
+        askers = self._askers = Askers(settings.node.job_variables)
         self.crawlers = CrawlerGuard(settings.mount, metrics)
         self._files = Files(
             self._finder,
@@ -168,6 +174,7 @@ class FileSystem:
             metrics=metrics,
             waits=self.waits,
             nursery=nursery,
+            watch=self._watch,
         )
         self._directories = Directories(
             self._finder,
@@ -199,6 +206,7 @@ class FileSystem:
             self._finder, spool=spool, tiers=tiers, site=settings.node.site
         )
         self.cached_paths = CachedPaths(self._finder, self._directories, cache=cache, tiers=tiers)
+        self.prewarm_finder = PrewarmFinder(self._finder, self._directories, tiers)
         self.retracting = RetractDesk(
             self._finder,
             terms,
@@ -412,6 +420,30 @@ class FileSystem:
             return await self._files.open(path, flags, identity=identity, caller=caller)
         finally:
             self.waits.end(entry)
+
+    @property
+    def has_watches(self) -> bool:
+        """Whether somebody may want to be told of opens, now or later."""
+        return bool(self._watch)
+
+    async def opened_again(self, opens: Sequence[tuple[str, PublishedHandle, int, float]]) -> None:
+        """Tell who wants to know of opens that were answered without this.
+
+        Args:
+            opens: each path, the handle that was shared, the thread, and how long ago it was, in
+                seconds.
+        """
+        if not self._watch.wants:
+            return
+        told = []
+        now_s = trio.current_time()
+        for path, handle, thread, age_s in opens:
+            reader = await self._askers.known_reader(thread)
+            resolution = self._finder.resolve(path)
+            if resolution is not None:
+                revision = handle.cached.revision
+                told.append(Opened(path, revision, resolution, reader, now_s - age_s, warm=True))
+        self._watch.opened_again(told)
 
     async def create(
         self, path: str, mode: int, flags: int, caller: Caller

@@ -15,6 +15,7 @@ import trio
 from shotfs.cache import CachedFile, FileState
 from shotfs.digest import Buffer
 from shotfs.errors import NotPermitted, ObjectNotFound, RevisionChanged, TierUnavailable
+from shotfs.prewarm.watching import ReadNotes
 from shotfs.publish import SpoolEntry, SpoolFile
 from shotfs.tiers.base import Span
 from shotfs.vfs.attributes import Attributes
@@ -114,6 +115,7 @@ class PublishedHandle:
         on_stale: called when the origin does not have this revision any more.
         watch: told of reads that wait.
         immutable: its path never has another revision.
+        notes: told of what is read.
     """
 
     def __init__(
@@ -124,10 +126,12 @@ class PublishedHandle:
         watch: ReadWatch,
         *,
         immutable: bool = False,
+        notes: ReadNotes | None = None,
     ) -> None:
         self._cached = cached
         self._immutable = immutable
         self._watch = watch
+        self._notes = notes
         self._attributes = attributes
         self._size_bytes = attributes.size_bytes
         self._on_stale = on_stale
@@ -145,7 +149,12 @@ class PublishedHandle:
     def read_now(self, offset: int, size: int) -> Buffer | None:
         """Return bytes that are in the kernel's page cache, or None."""
         stop = min(offset + size, self._size_bytes)
-        return self._cached.read_now(Span(offset, stop)) if offset < stop else EMPTY
+        if offset >= stop:
+            return EMPTY
+        data = self._cached.read_now(Span(offset, stop))
+        if data is not None and self._notes is not None:
+            self._notes.read(offset, stop, 0.0)
+        return data
 
     async def read(self, offset: int, size: int) -> Buffer:
         """Return the bytes, fetched first if need be.
@@ -161,10 +170,7 @@ class PublishedHandle:
         span = Span(offset, stop)
         self._fail_again(span)
         try:
-            if self._cached.state is FileState.COMPLETE:
-                return await self._cached.read(span)
-            with self._watch.waits(span):
-                return await self._cached.read(span)
+            return await self._read(span)
         except TierUnavailable as exc:
             self._failures.append(_Failure(span, trio.current_time(), exc))
             raise
@@ -174,6 +180,22 @@ class PublishedHandle:
         except RevisionChanged:
             self._on_stale()
             raise
+
+    async def _read(self, span: Span) -> Buffer:
+        began_s = 0.0 if self._notes is None else trio.current_time()
+        if self._cached.state is FileState.COMPLETE:
+            data = await self._cached.read(span)
+        else:
+            with self._watch.waits(span):
+                data = await self._cached.read(span)
+        if self._notes is not None:
+            self._notes.read(span.start, span.stop, trio.current_time() - began_s)
+        return data
+
+    def _end_notes(self) -> None:
+        if self._notes is not None:
+            self._notes.closed()
+            self._notes = None
 
     def _fail_again(self, span: Span) -> None:
         while self._failures and trio.current_time() - self._failures[0].at_s > REPEATED_READ_S:
@@ -201,6 +223,7 @@ class PublishedHandle:
     def serve_all(self) -> None:
         """Note that it is kept for all who open the path next, and for nobody in particular."""
         self._cached.disown()
+        self._end_notes()
 
     def touch(self) -> None:
         """Note a use that did not come by here."""
@@ -208,6 +231,7 @@ class PublishedHandle:
 
     def end(self) -> None:
         """Give the lease back at once."""
+        self._end_notes()
         self._cached.close()
 
     async def write(self, offset: int, data: Buffer) -> int:
@@ -229,10 +253,12 @@ class PublishedHandle:
 
     async def close(self) -> None:
         """Give the lease back."""
+        self._end_notes()
         self._cached.close()
 
     async def abandon(self) -> None:
         """Give the lease back."""
+        self._end_notes()
         self._cached.close()
 
 

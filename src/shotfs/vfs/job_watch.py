@@ -16,7 +16,7 @@ import trio
 
 from shotfs.errors import ShotfsError
 from shotfs.publish.jobs import Jobs
-from shotfs.vfs.askers import job_in
+from shotfs.vfs.process_work import job_of
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ def _process(
         return None
     if known is not None and known.stamp == stamp and known.job is not None:
         return known
-    job = job_in(f"{directory}/environ", variables)
+    job = job_of(directory, variables)
     if job is None and _stamp(directory) is None:
         return None  # it ended just now
     return _Process(stamp, uid, job)

@@ -16,7 +16,8 @@ import trio
 from shotfs.cache import NOBODY, Asker
 from shotfs.publish import Writer
 from shotfs.vfs import Caller
-from shotfs.vfs.askers import JOB_CHARACTERS_MAX, THREADS_MAX, Askers
+from shotfs.vfs.askers import THREADS_MAX, Askers
+from shotfs.vfs.process_work import TEXT_CHARACTERS_MAX
 
 
 def caller(pid: int) -> Caller:
@@ -115,7 +116,7 @@ async def test_a_number_that_is_used_again_is_another_process(tmp_path: Path) ->
         (b"XJOB=no\0JOBX=no\0JOB\0", ""),
         (b"JOB=a=b\0", "a=b"),
         (b"JOB=a\n\x1b[31mb\xff\0", "a[31mb\ufffd"),
-        (b"JOB=" + b"x" * 1000, "x" * JOB_CHARACTERS_MAX),
+        (b"JOB=" + b"x" * 1000, "x" * TEXT_CHARACTERS_MAX),
     ],
     ids=["none", "others", "equals", "control characters", "long"],
 )

@@ -12,19 +12,54 @@ from shotfs.pathspec.sequences import ranges
 FRAMES_MAX = 1_000_000
 """Frames in one set."""
 
+TEXT_CHARACTERS_MAX = 16_384
+"""Of a set as text: 1,000,000 frames are one range, and 2,000 scattered ones fit."""
+
 NUMBER_MAX = 10**9
+
+KEPT_FRAMES_MAX = 1_000
+"""A set with more is not kept in memory once it was read from text."""
 
 _PART = re.compile(r"(-?[0-9]{1,10})(?:-(-?[0-9]{1,10})(?:x([0-9]{1,10}))?)?", re.ASCII)
 
 
-@lru_cache(maxsize=1024)
 def parse_frames(text: str) -> frozenset[int]:
     """Return the frames that *text* names; none for "".
 
     Raises:
         InvalidArgument: it is no such text, or names more than `FRAMES_MAX`.
     """
-    found: set[int] = set()
+    return _kept(text) if check_frames(text) <= KEPT_FRAMES_MAX else _set_of(text)
+
+
+@lru_cache(maxsize=4096)
+def check_frames(text: str) -> int:
+    """Return how many frames *text* names at most (one that is named twice counts twice).
+
+    Cheap, however many they are: what reads a manifest checks with it and makes no sets.
+
+    Raises:
+        InvalidArgument: it is no such text, or names more than `FRAMES_MAX`.
+    """
+    count = sum(len(part) for part in _parts(text))
+    if count > FRAMES_MAX:
+        raise InvalidArgument(f"{text[:80]!r} names more than {FRAMES_MAX} frames")
+    return count
+
+
+@lru_cache(maxsize=1024)
+def _kept(text: str) -> frozenset[int]:
+    return _set_of(text)
+
+
+def _set_of(text: str) -> frozenset[int]:
+    return frozenset().union(*_parts(text))
+
+
+def _parts(text: str) -> list[range]:
+    if len(text) > TEXT_CHARACTERS_MAX:
+        raise _no_frames(text)
+    found = []
     for part in filter(None, text.split(",")):
         match = _PART.fullmatch(part.strip())
         if match is None:
@@ -34,10 +69,8 @@ def parse_frames(text: str) -> frozenset[int]:
         step = 1 if match[3] is None else int(match[3])
         if step < 1 or last < first or max(abs(first), abs(last)) > NUMBER_MAX:
             raise _no_frames(text)
-        if (last - first) // step + 1 + len(found) > FRAMES_MAX:
-            raise InvalidArgument(f"{text[:80]!r} names more than {FRAMES_MAX} frames")
-        found.update(range(first, last + 1, step))
-    return frozenset(found)
+        found.append(range(first, last + 1, step))
+    return found
 
 
 def _no_frames(text: str) -> InvalidArgument:
@@ -48,10 +81,15 @@ def _no_frames(text: str) -> InvalidArgument:
 
 @lru_cache(maxsize=1024)
 def joined_frames(one: str, other: str) -> str:
-    """Return the frames of *one* and those of *other*; all, if either is all."""
+    """Return the frames of *one* and those of *other*; all, if either is all.
+
+    Where they do not fit into `TEXT_CHARACTERS_MAX` the result is their span: too many, not too few.
+    """
     if not one or not other or one == other:
         return one if one == other else ""
-    return ranges(parse_frames(one) | parse_frames(other))
+    both = parse_frames(one) | parse_frames(other)
+    text = ranges(both)
+    return text if len(text) <= TEXT_CHARACTERS_MAX else f"{min(both)}-{max(both)}"
 
 
 def frames_text(frames: Iterable[int]) -> str:
