@@ -16,6 +16,7 @@ from shotfs.app.cache import NodeCache
 from shotfs.app.conflicts import NodeConflicts
 from shotfs.app.inhibitor import Inhibitor, command_of
 from shotfs.app.leaving import Leaving
+from shotfs.app.localizing import NodeLocalizing
 from shotfs.app.node import Node
 from shotfs.app.preemption import Notice, PreemptionWatch
 from shotfs.app.publishing import NodePublishing
@@ -53,6 +54,7 @@ class NodeService:
         self._versions = NodeVersions(node, mount)
         self._publishing = NodePublishing(node, mount)
         self._conflicts = NodeConflicts(node, mount)
+        self._localizing = NodeLocalizing(node)
         self._node_cache = NodeCache(node, mount, self._about)
         listen = node.settings.control.metrics_listen
         self.metrics_port = (
@@ -86,6 +88,11 @@ class NodeService:
     def conflicts(self) -> NodeConflicts:
         """What can be asked of outputs that are kept aside."""
         return self._conflicts
+
+    @property
+    def localizing(self) -> NodeLocalizing:
+        """What can be asked of files by those who have no mount."""
+        return self._localizing
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@
 | POST /v1/stop {drain, deadline_s}          | change | {stopping: true}, before it has ended    |
 
 `version_api` has the endpoints of versions and their aliases, `cache_api` those of the cache and of
-paths in it, `publish_api` those of outputs, `conflict_api` those of outputs that are kept aside.
+paths in it, `publish_api` those of outputs, `conflict_api` those of outputs that are kept aside,
+`localize_api` those for who has no mount.
 
 An error is ``{"error": class, "message", "fix", "errno"}`` with a matching HTTP status.
 """
@@ -28,7 +29,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from shotfs.control import cache_api, conflict_api, publish_api, version_api
+from shotfs.control import cache_api, conflict_api, localize_api, publish_api, version_api
 from shotfs.control.access import Right
 from shotfs.control.requests import (
     answer,
@@ -71,6 +72,7 @@ def application(service: Service) -> Application:
             *cache_api.routes(service.cache),
             *publish_api.routes(service.publishing),
             *conflict_api.routes(service.conflicts),
+            *localize_api.routes(service.localizing),
         ],
         exception_handlers={HTTPException: http_error},
     )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from shotfs.control.cache_service import CacheService
 from shotfs.control.conflict_service import ConflictService
+from shotfs.control.localize_service import LocalizeService
 from shotfs.control.publish_service import PublishService
 from shotfs.control.version_service import VersionService
 
@@ -37,6 +38,11 @@ class Service(Protocol):
     @property
     def conflicts(self) -> ConflictService:
         """What can be asked of outputs that are kept aside."""
+        ...
+
+    @property
+    def localizing(self) -> LocalizeService:
+        """What can be asked of files by those who have no mount."""
         ...
 
     def status(self) -> Mapping[str, Any]:

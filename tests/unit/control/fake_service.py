@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from tests.unit.control.fake_conflicts import FakeConflicts
+from tests.unit.control.fake_localizing import FakeLocalizing
 from tests.unit.control.fake_publishing import FakePublishing
 from tests.unit.control.fake_reports import entry_page, pin_page, top_report, why_report
 
@@ -175,6 +176,10 @@ class FakeService:
     @property
     def conflicts(self) -> FakeConflicts:
         return FakeConflicts(self.calls, lambda: self.broken_content)
+
+    @property
+    def localizing(self) -> FakeLocalizing:
+        return FakeLocalizing()
 
     def status(self) -> Mapping[str, Any]:
         if self.fails_with is not None:

@@ -1,0 +1,310 @@
+"""Localizing: files of the shows for processes that cannot use a mount, over the control socket.
+
+Everything goes by the file system's own operations, so that what a path is, who may read it, and
+what is fetched first are decided where they are for the mount.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import trio
+import xxhash
+
+from shotfs.app.expanding import Sequence
+from shotfs.app.node import Node
+from shotfs.app.permissions import READ, SEARCH, may
+from shotfs.cache import FileState
+from shotfs.control.access import Peer
+from shotfs.control.localize_service import Content
+from shotfs.errors import (
+    CacheFull,
+    DigestMismatch,
+    InvalidArgument,
+    NotPermitted,
+    PathNotFound,
+    ShotfsError,
+)
+from shotfs.pathspec import Immutable
+from shotfs.pathspec.sequences import ranges
+from shotfs.prewarm.manifest.frames import parse_frames
+from shotfs.vfs import Attributes, Caller, Handle, Missing
+from shotfs.vfs.attributes import Kind
+from shotfs.vfs.handles import PublishedHandle
+
+log = logging.getLogger(__name__)
+
+BLOCK_BYTES = 1024 * 1024
+"""So much of each file is in memory at a time; the control server bounds how many files that is."""
+
+LINKS_MAX = 16
+"""Version aliases and symbolic links in one path; beyond it is a loop."""
+
+DIRECTORIES_MAX = 10_000
+"""Directories that one question looks into."""
+
+
+class NodeLocalizing:
+    """Implements `control.localize_service.LocalizeService` on a `Node`."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._files = node.filesystem
+
+    async def files(
+        self, path: str, *, frames: str, limit: int, peer: Peer, admin: bool
+    ) -> Mapping[str, Any]:
+        """Return which files *path* stands for."""
+        asked = parse_frames(frames)
+        caller = _caller(peer)
+        sequence = Sequence.of(path)
+        missing: frozenset[int] = frozenset()
+        found: dict[str, Attributes] = {}
+        if sequence is not None:
+            directory, _ = await self._followed(sequence.directory, caller)
+            sequence = sequence.moved(directory)
+            seen: set[int] = set()
+            found = await _bounded(self._of_sequence(sequence, asked, seen, caller), path, limit)
+            missing = asked - seen if sequence.has_frames else missing
+            path = sequence.path
+        if not found:
+            # Without tokens; or with a sign in its name that only looks like one.
+            path, attributes = await self._followed(path, caller)
+            found = await _bounded(self._all(path, attributes, caller), path, limit)
+        for one, attributes in found.items():
+            self._check(one, attributes, peer, admin=admin)
+        return {
+            "path": path,
+            "shares": peer.uid in {0, os.geteuid()},
+            "missing": ranges(missing),
+            "files": [self._told(one, found[one]) for one in sorted(found)],
+        }
+
+    async def blob(self, path: str, revision: str, *, peer: Peer) -> Mapping[str, Any]:
+        """Fetch a file and return where its bytes are in the cache."""
+        if peer.uid not in {0, os.geteuid()}:
+            raise NotPermitted(
+                f"{path}: the cache belongs to the service's user",
+                fix="ask for the content instead",
+            )
+        handle = await self._files.open(
+            path, os.O_RDONLY, identity=int(revision, 16), caller=_caller(peer)
+        )
+        nowhere = {"path": None, "device": None, "inode": None}
+        try:
+            if not isinstance(handle, PublishedHandle):
+                return nowhere
+            try:
+                digest = await handle.cached.complete()
+            except CacheFull:
+                return nowhere
+            place = self._node.cache.blob_path(digest)
+            status = os.stat(place)
+        except FileNotFoundError:
+            return nowhere
+        finally:
+            with trio.CancelScope(shield=True):
+                await handle.close()
+        return {"path": place, "device": status.st_dev, "inode": status.st_ino}
+
+    async def content(self, path: str, revision: str, *, peer: Peer, admin: bool) -> Content:
+        """Return the bytes of a file."""
+        handle = await self._files.open(
+            path, os.O_RDONLY, identity=int(revision, 16), caller=_caller(peer)
+        )
+        try:
+            self._check(path, handle.attributes(), peer, admin=admin)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await handle.close()
+            raise
+        size_bytes = handle.attributes().size_bytes
+        return Content(size_bytes, _blocks(path, handle, size_bytes), handle.close)
+
+    # --- what a path stands for ------------------------------------------------------------------
+
+    async def _followed(self, path: str, caller: Caller) -> tuple[str, Attributes]:
+        """Return where *path* leads, links followed, and what is there.
+
+        Raises:
+            PathNotFound: nothing is.
+        """
+        for _ in range(LINKS_MAX):
+            found = await self._files.lookup(path, caller)
+            if not isinstance(found, Missing):
+                if found.kind is not Kind.SYMLINK:
+                    return path, found
+                path = _joined(path, await self._files.read_link(path), "")
+                continue
+            link, rest = await self._link_above(path, caller)
+            path = _joined(link, await self._files.read_link(link), rest)
+        raise PathNotFound(f"{path}: leads through more than {LINKS_MAX} links")
+
+    async def _link_above(self, path: str, caller: Caller) -> tuple[str, str]:
+        """Return the first link in *path*, and what of it comes behind that."""
+        parts = path.split("/")
+        for count in range(2, len(parts)):
+            above = "/".join(parts[:count])
+            found = await self._files.lookup(above, caller)
+            if isinstance(found, Missing):
+                break
+            if found.kind is Kind.SYMLINK:
+                return above, "/".join(parts[count:])
+        raise PathNotFound(
+            f"{path}: there is no such file or directory", fix=f"look: shotfs why {path}"
+        )
+
+    async def _all(
+        self, path: str, attributes: Attributes, caller: Caller
+    ) -> AsyncGenerator[tuple[str, Attributes], None]:
+        """Yield the file *path*, or all files below that directory; links are left out."""
+        if attributes.kind is Kind.FILE:
+            yield path, attributes
+            return
+        waiting = [path]
+        for count in range(DIRECTORIES_MAX + 1):
+            if not waiting:
+                return
+            if count == DIRECTORIES_MAX:
+                break
+            directory = waiting.pop()
+            async for name, child in self._listed(directory, caller):
+                if child.kind is Kind.DIRECTORY:
+                    waiting.append(f"{directory}/{name}")
+                elif child.kind is Kind.FILE:
+                    yield f"{directory}/{name}", child
+        raise InvalidArgument(
+            f"{path}: has more than {DIRECTORIES_MAX} directories", fix="name a smaller directory"
+        )
+
+    async def _of_sequence(
+        self, sequence: Sequence, asked: frozenset[int], seen: set[int], caller: Caller
+    ) -> AsyncGenerator[tuple[str, Attributes], None]:
+        """Yield the files of *sequence*; note in *seen* which of the frames *asked* they are."""
+        waiting = [(sequence.directory, 0)]
+        for _ in range(DIRECTORIES_MAX):
+            if not waiting:
+                return
+            directory, depth = waiting.pop()
+            last = depth == sequence.depth - 1
+            async for name, child in self._listed(directory, caller):
+                path = f"{directory}/{name}"
+                if not sequence.may_hold(path, depth):
+                    continue
+                if not last and child.kind is Kind.DIRECTORY:
+                    waiting.append((path, depth + 1))
+                elif last and child.kind is Kind.FILE:
+                    frame = sequence.frame_of(path)
+                    if asked and frame is not None and frame not in asked:
+                        continue
+                    if frame is not None:
+                        seen.add(frame)
+                    yield path, child
+        raise InvalidArgument(f"{sequence.path}: is in more than {DIRECTORIES_MAX} directories")
+
+    async def _listed(
+        self, directory: str, caller: Caller
+    ) -> AsyncGenerator[tuple[str, Attributes], None]:
+        snapshot = await self._files.snapshot(directory, caller)
+        for index in range(len(snapshot)):
+            await snapshot.prepare(index)
+            entry = snapshot.entry(index)
+            if entry is not None:
+                yield entry
+
+    # --- what is told of a file ------------------------------------------------------------------
+
+    def _check(self, path: str, attributes: Attributes, peer: Peer, *, admin: bool) -> None:
+        self._files.path_reports.check_way(path, may(peer, SEARCH, admin=admin))
+        if not may(peer, READ, admin=admin)(attributes):
+            raise NotPermitted(
+                f"{path}: uid {peer.uid} may not read it",
+                fix="its template says who may: mode, uid, gid",
+            )
+
+    def _told(self, path: str, attributes: Attributes) -> Mapping[str, Any]:
+        return {
+            "path": path,
+            "size_bytes": attributes.size_bytes,
+            "mtime_ns": attributes.mtime_ns,
+            "revision": f"{attributes.identity:032x}",
+            "ttl_s": attributes.ttl_s,
+            "immutable": self._never_changes(path),
+        }
+
+    def _never_changes(self, path: str) -> bool:
+        place = self._node.shows.split(path)
+        if place is None or self._node.spool.get(path) is not None:
+            return False
+        resolution = place[0].spec.resolve(place[1])
+        return resolution is not None and resolution.template.policy.immutable is Immutable.ON_CLOSE
+
+
+async def _bounded(
+    files: AsyncGenerator[tuple[str, Attributes], None], path: str, limit: int
+) -> dict[str, Attributes]:
+    found: dict[str, Attributes] = {}
+    async with aclosing(files):
+        async for one, attributes in files:
+            found[one] = attributes
+            if len(found) > limit:
+                raise InvalidArgument(
+                    f"{path}: there are more than {limit} files",
+                    fix="ask for some of the frames, or for a smaller directory",
+                )
+    return found
+
+
+def _caller(peer: Peer) -> Caller:
+    return Caller(peer.uid, peer.gid, peer.pid)
+
+
+def _joined(link: str, target: str, rest: str) -> str:
+    """Return where *rest* lies behind the link *link* to *target*, within the mount.
+
+    Raises:
+        PathNotFound: it leads out of the mount.
+    """
+    if target.startswith("/"):
+        raise PathNotFound(f"{link}: is a link to {target}, which is not within the mount")
+    path = os.path.normpath("/".join(filter(None, (os.path.dirname(link), target, rest))))
+    if path == ".." or path.startswith("../"):
+        raise PathNotFound(f"{link}: is a link that leads out of the mount")
+    return path
+
+
+async def _blocks(path: str, handle: Handle, size_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the bytes of *handle*, the last ones only once all are known to be right.
+
+    Of content that the cache keeps it says so; of other content the digest is worked out here.
+    """
+    warm = isinstance(handle, PublishedHandle) and handle.cached.state is FileState.COMPLETE
+    hashed = None if warm else xxhash.xxh3_128()
+    offset = 0
+    try:
+        while offset < size_bytes:
+            block = bytes(await handle.read(offset, min(BLOCK_BYTES, size_bytes - offset)))
+            if not block:
+                raise DigestMismatch(f"{path}: ended after {offset} of {size_bytes} bytes")
+            offset += len(block)
+            if hashed is not None:
+                hashed.update(block)
+            if offset == size_bytes and isinstance(handle, PublishedHandle):
+                await _verify(path, handle, hashed)
+            yield block
+    except ShotfsError as error:
+        log.warning("localize: %s", error.message, extra={"path": path})
+        raise
+
+
+async def _verify(path: str, handle: PublishedHandle, hashed: xxhash.xxh3_128 | None) -> None:
+    try:
+        await handle.cached.complete()
+    except CacheFull:
+        known = handle.cached.revision.checksums.xxh128
+        if hashed is not None and known is not None and hashed.hexdigest() != known:
+            raise DigestMismatch(f"{path}: its bytes are not those that were published") from None
