@@ -28,6 +28,7 @@ from shotfs.namespace.spec_cache import SpecCache
 from shotfs.namespace.tier_pool import tier_name
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Specification, compiled
+from shotfs.prewarm.watching import OpenWatch
 from shotfs.publish import Publisher, Spool, SpoolEntry, open_spool
 from shotfs.tiers.base import Revision, Tier
 from shotfs.vfs import FileSystem
@@ -154,6 +155,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 node=settings.node.name,
                 gone=lambda url: tiers.breakers.refuses(tier_name(url)),
             )
+            watches: tuple[OpenWatch, ...] = ()
             filesystem = FileSystem(
                 settings,
                 shows,
@@ -169,6 +171,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 metrics=metrics,
                 nursery=nursery,
                 read_only=read_only,
+                watches=watches,
             )
             nursery.start_soon(check_emergency, settings.spool.emergency, shows.origins, tiers)
             nursery.start_soon(publisher.run)
