@@ -1,0 +1,321 @@
+"""The engine: has wanted files here, in the order in which they are named, and says how far it is.
+
+Pages stream through it: a page of entries is resolved at once, what is here is left out with one
+look into the index, and the rest goes to the cache with class prewarm, behind every demand. Nothing
+grows with the number of entries. What is here is left out, so a run that was ended goes on when it
+is started again. Event loop only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import trio
+
+from shotfs.cache import Asker, Cache, FetchClass
+from shotfs.digest import Digest
+from shotfs.errors import CacheFull, EgressSpent, ShotfsError
+from shotfs.prewarm.finding import Absence, Absent, Finder, Found, Visible
+from shotfs.prewarm.manifest import Entry
+
+PAGE_ENTRIES = 512
+"""Entries that are resolved, and handed to the cache, together."""
+
+PAGES_AT_ONCE = 3
+"""Pages that are fetched at the same time: the next begins while the last files of one come."""
+
+FILES_AT_ONCE = 32
+"""Files of one page that are fetched at the same time; the scheduler decides about requests."""
+
+PROBLEMS_MAX = 100
+"""Files that a report names; how many failed is always told."""
+
+TEMPLATES_MAX = 200
+"""Templates that a report tells apart."""
+
+
+class Stop(StrEnum):
+    """Why a run ended before it had looked at everything."""
+
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+    LIMIT = "limit"
+    CACHE_FULL = "cache full"
+    """Nothing may go for the next file: all is pinned, open, or of this run."""
+    EGRESS = "egress budget"
+    """What is left of an origin's budget is not for prewarming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that did not come, or is not what was asked for."""
+
+    path: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Share:
+    """What one template has of a run."""
+
+    files: int = 0
+    bytes: int = 0
+    done_files: int = 0
+    done_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        entries: that were looked at.
+        files, bytes: published files among them.
+        here_files, here_bytes: of those, that were here already.
+        fetched_files, fetched_bytes: that this run brought.
+        failed_files: that did not come.
+        absent: entries that are no published file, by why.
+        stale_files: whose content is not what the manifest says.
+        problems: the first `PROBLEMS_MAX` of what went wrong.
+        templates: shares, by the name of the template.
+        stopped: why it ended early; None: it did not.
+        reason: the same for people, where there is more to say.
+        ended: it has nothing more to do.
+    """
+
+    entries: int = 0
+    files: int = 0
+    bytes: int = 0
+    here_files: int = 0
+    here_bytes: int = 0
+    fetched_files: int = 0
+    fetched_bytes: int = 0
+    failed_files: int = 0
+    absent: Counter[Absence] = field(default_factory=Counter)
+    stale_files: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    templates: dict[str, Share] = field(default_factory=dict)
+    stopped: Stop | None = None
+    reason: str = ""
+    ended: bool = False
+
+    def note_problem(self, path: str, reason: str) -> None:
+        """Remember a file that somebody should look at."""
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(Problem(path, reason))
+
+    def share_of(self, found: Found) -> Share:
+        """Return the share of the template of *found*."""
+        name = found.resolution.template.name
+        if name not in self.templates and len(self.templates) >= TEMPLATES_MAX:
+            name = ""
+        return self.templates.setdefault(name, Share())
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which terms a run works.
+
+    Attributes:
+        asker: who wants it.
+        bytes_max: how much it may fetch; None: no limit of its own.
+        files_max: likewise.
+        deadline_s: when it ends, on trio's clock; inf: when all is done.
+        visible: what who asks may see; None: everything.
+    """
+
+    asker: Asker
+    bytes_max: int | None = None
+    files_max: int | None = None
+    deadline_s: float = float("inf")
+    visible: Visible | None = None
+
+
+Outcome = Callable[[Found, Digest | ShotfsError], None]
+"""Told once of each file of a page: its digest when it is here, or why it did not come."""
+
+
+async def fetch_page(cache: Cache, page: Sequence[Found], asker: Asker, note: Outcome) -> None:
+    """Have the files *page* here, in this order as far as that matters; tell *note* of each.
+
+    The one place where prewarm hands work to the cache.
+    """
+    waiting = iter(page)
+
+    async def work() -> None:
+        for found in waiting:
+            try:
+                digest = await cache.fetch(
+                    found.tier, found.revision, fetch_class=FetchClass.PREWARM, asker=asker
+                )
+            except ShotfsError as error:
+                note(found, error)
+            else:
+                note(found, digest)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(min(FILES_AT_ONCE, len(page))):
+            nursery.start_soon(work)
+
+
+class Prewarmer:
+    """Brings files here.
+
+    Args:
+        cache: where they go.
+        finder: what paths are.
+    """
+
+    def __init__(self, cache: Cache, finder: Finder) -> None:
+        self._cache = cache
+        self._finder = finder
+
+    async def run(
+        self, pages: AsyncGenerator[Sequence[Entry], None], terms: Terms, progress: Progress
+    ) -> None:
+        """Have here what *pages* name, and note in *progress* how far it is.
+
+        Args:
+            pages: in the order in which it shall come; of `PAGE_ENTRIES` entries at most. Closed at the end.
+            terms: see there.
+            progress: of this run; changed while it runs.
+
+        Cancelled, it leaves what has come, and what came in part for who goes on with it.
+        """
+        whole = False
+        try:
+            with trio.CancelScope(deadline=terms.deadline_s) as scope:
+                await _Run(self._cache, self._finder, terms, progress).work(pages)
+            if scope.cancelled_caught:
+                progress.stopped = Stop.DEADLINE
+            whole = True
+        finally:
+            if not whole and progress.stopped is None:
+                progress.stopped = Stop.CANCELLED
+            progress.ended = True
+
+
+class _Run:
+    """One run."""
+
+    def __init__(self, cache: Cache, finder: Finder, terms: Terms, progress: Progress) -> None:
+        self._cache = cache
+        self._finder = finder
+        self._terms = terms
+        self._progress = progress
+        self._scope = trio.CancelScope()
+        self._asked_files = self._asked_bytes = 0
+
+    async def work(self, pages: AsyncGenerator[Sequence[Entry], None]) -> None:
+        """Resolve page after page, and fetch what is missing of some pages at the same time."""
+        # Without room: one page waits while others are fetched, and no more are resolved ahead.
+        give, take = trio.open_memory_channel[list[Found]](0)
+        with self._scope:
+            async with trio.open_nursery() as nursery, give, aclosing(pages):
+                for _ in range(PAGES_AT_ONCE):
+                    nursery.start_soon(self._fetch, take.clone())
+                take.close()
+                async for page in pages:
+                    missing = await self._missing(page)
+                    if missing:
+                        await give.send(missing)
+                    if self._progress.stopped is not None:
+                        break
+
+    async def _missing(self, page: Sequence[Entry]) -> list[Found]:
+        """Return the files of *page* that are not here, as many as the limits allow."""
+        progress = self._progress
+        answers = await self._finder.find_many([one.path for one in page], self._terms.visible)
+        found: list[tuple[Entry, Found]] = []
+        for entry, answer in zip(page, answers, strict=True):
+            progress.entries += 1
+            if isinstance(answer, Absent):
+                self._note_absent(answer)
+            else:
+                found.append((entry, answer))
+        here = await self._cache.known_many(one.revision for _, one in found)
+        missing: list[Found] = []
+        for (entry, one), is_here in zip(found, here, strict=True):
+            share, size_bytes = progress.share_of(one), one.revision.size_bytes
+            self._compare(entry, one)
+            if not is_here and not self._allows(size_bytes):
+                progress.entries -= 1
+                progress.stopped = Stop.LIMIT
+                continue
+            progress.files += 1
+            progress.bytes += size_bytes
+            share.files += 1
+            share.bytes += size_bytes
+            if is_here:
+                progress.here_files += 1
+                progress.here_bytes += size_bytes
+                share.done_files += 1
+                share.done_bytes += size_bytes
+            else:
+                missing.append(one)
+        return missing
+
+    def _allows(self, size_bytes: int) -> bool:
+        terms = self._terms
+        if terms.files_max is not None and self._asked_files + 1 > terms.files_max:
+            return False
+        if terms.bytes_max is not None and self._asked_bytes + size_bytes > terms.bytes_max:
+            return False
+        self._asked_files += 1
+        self._asked_bytes += size_bytes
+        return True
+
+    def _note_absent(self, absent: Absent) -> None:
+        self._progress.absent[absent.absence] += 1
+        if absent.absence is not Absence.OUTPUT:  # that is here
+            self._progress.note_problem(absent.path, absent.reason)
+
+    def _compare(self, entry: Entry, found: Found) -> None:
+        """Note a file of which the origin has other content than the manifest says."""
+        revision = found.revision
+        said = revision.checksums.xxh128
+        differs = entry.size_bytes not in (None, revision.size_bytes) or (
+            entry.digest is not None and said is not None and entry.digest != said
+        )
+        if differs:
+            self._note_stale(found)
+
+    def _note_stale(self, found: Found) -> None:
+        self._progress.stale_files += 1
+        self._progress.note_problem(
+            found.path, "stale: the manifest names other content than the origin has now"
+        )
+
+    async def _fetch(self, pages: trio.MemoryReceiveChannel[list[Found]]) -> None:
+        async with pages:
+            async for page in pages:
+                await fetch_page(self._cache, page, self._terms.asker, self._note)
+
+    def _note(self, found: Found, outcome: Digest | ShotfsError) -> None:
+        progress, size_bytes = self._progress, found.revision.size_bytes
+        if isinstance(outcome, ShotfsError):
+            stop = _stop_of(outcome)
+            if stop is not None:
+                if progress.stopped is None:
+                    progress.stopped, progress.reason = stop, outcome.message
+                self._scope.cancel()
+                return
+            progress.failed_files += 1
+            progress.note_problem(found.path, outcome.message)
+            return
+        share = progress.share_of(found)
+        progress.fetched_files += 1
+        progress.fetched_bytes += size_bytes
+        share.done_files += 1
+        share.done_bytes += size_bytes
+
+
+def _stop_of(error: ShotfsError) -> Stop | None:
+    """Return why nothing more can come after *error*; None: other files may."""
+    if isinstance(error, CacheFull):
+        return Stop.CACHE_FULL
+    return Stop.EGRESS if isinstance(error, EgressSpent) else None
