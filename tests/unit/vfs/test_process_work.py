@@ -25,8 +25,10 @@ def directory(
     ("environment", "subject"),
     [
         (
-            b"SHOTFS_JOB=j1\0SHOTFS_SHOW=ant\0SHOTFS_SHOT=s10\0SHOTFS_TASK=fx\0"
-            b"SHOTFS_FRAME=1001-1010\0SHOTFS_VIEW=left",
+            (
+                b"SHOTFS_JOB=j1\0SHOTFS_SHOW=ant\0SHOTFS_SHOT=s10\0SHOTFS_TASK=fx\0"
+                b"SHOTFS_FRAME=1001-1010\0SHOTFS_VIEW=left"
+            ),
             Subject("ant", "s10", "fx", "1001-1010", "left", "j1"),
         ),
         (
