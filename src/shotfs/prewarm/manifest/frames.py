@@ -83,7 +83,7 @@ def _no_frames(text: str) -> InvalidArgument:
 def joined_frames(one: str, other: str) -> str:
     """Return the frames of *one* and those of *other*; all, if either is all.
 
-    Where they do not fit into `TEXT_CHARACTERS_MAX` the result is their span: too many, not too few.
+    Where they do not fit into `TEXT_CHARACTERS_MAX` it is their span: too many, never too few.
     """
     if not one or not other or one == other:
         return one if one == other else ""
