@@ -40,6 +40,8 @@ SCANNERS: dict[str, Line] = {
     "materialx": Line("materialx", "MaterialXScanner", (".mtlx",)),
     "otio": Line("otio", "OtioScanner", (".otio",)),
     "ocio": Line("ocio", "OcioScanner", (".ocio",)),
+    "nuke": Line("nuke", "NukeScanner", (".nk", ".gizmo", ".nkple", ".nk~")),
+    "quoted": Line("quoted", "QuotedScanner", (), asked_only=True),
 }
 """By the name that manifests and `--scanner` have."""
 
