@@ -43,6 +43,7 @@ COMMANDS: dict[str, Entry] = {
     "stat": Entry("shotfs.cli.stat", CONTENT, "Say whether files are safe in the origin."),
     "version": Entry("shotfs.cli.version", CONTENT, "Publish versions and move their aliases."),
     "pin": Entry("shotfs.cli.pin", CONTENT, "Pin trees of a show, file by file, for jobs."),
+    "manifest": Entry("shotfs.cli.manifest", CONTENT, "Look at what frames need, and compare it."),
     "config": Entry("shotfs.cli.config", SETUP, "Write, check and show the configuration."),
     "spec": Entry("shotfs.cli.spec", SETUP, "Check and try out a path specification."),
 }
@@ -84,8 +85,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 ok, 1 not in order, 2 usage, 3 configuration or specification invalid, "
-    "4 service not running, 5 mount or unmount failed, 6 origin unreachable or refused, "
+    epilog="Exit codes: 0 ok, 1 not in order, 2 usage, "
+    "3 configuration, specification or manifest invalid, 4 service not running, 5 mount or unmount failed, 6 origin unreachable or refused, "
     "7 not permitted, 8 outputs remain on this node, 9 outputs remain but have an emergency copy, "
     "70 internal error.",
 )

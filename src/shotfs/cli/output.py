@@ -26,6 +26,7 @@ from typer.exceptions import TyperException
 from shotfs.errors import (
     CacheError,
     DocumentInvalid,
+    ManifestInvalid,
     MountFailed,
     NoTemplate,
     NotPermitted,
@@ -55,7 +56,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command line is wrong."""
     INVALID = 3
-    """The configuration or a path specification has mistakes."""
+    """The configuration, a path specification or a manifest has mistakes."""
     NOT_RUNNING = 4
     """No service answers on the control socket."""
     MOUNT_FAILED = 5
@@ -78,6 +79,7 @@ class ExitCode(IntEnum):
 
 _BY_CLASS: tuple[tuple[type[ShotfsError], ExitCode], ...] = (
     (DocumentInvalid, ExitCode.INVALID),
+    (ManifestInvalid, ExitCode.INVALID),
     (ServiceNotRunning, ExitCode.NOT_RUNNING),
     (MountFailed, ExitCode.MOUNT_FAILED),
     (CacheError, ExitCode.MOUNT_FAILED),
