@@ -98,6 +98,7 @@ class Metrics:
         self._add_fetches()
         self._add_cache()
         self._add_outputs()
+        self._add_recordings()
         self.loop_lag_seconds = Histogram(
             "shotfs_loop_lag_seconds",
             "How late the event loop woke up.",
@@ -166,6 +167,27 @@ class Metrics:
         self.hedges = self._counters(
             "shotfs_hedges", "Second requests for slow ones: sent, won.", "outcome"
         )
+        self.lookahead_files = self._counters(
+            "shotfs_lookahead_files",
+            "Files that look-ahead fetched: useful, those that were opened later; wasted, those that"
+            " left the cache unopened or that their job has gone past.",
+            "outcome",
+        )
+        self.lookahead_bytes = self._counters(
+            "shotfs_lookahead_bytes", "The same in bytes.", "outcome"
+        )
+        self.lookahead_waiting_bytes = self._gauge(
+            "shotfs_lookahead_waiting_bytes", "Bytes fetched ahead that nobody has opened yet."
+        )
+        self.lookahead_refused = self._counters(
+            "shotfs_lookahead_refused",
+            "Files that were expected and not fetched: budget, cache, egress, large, suspended,"
+            " failed, crowd.",
+            "reason",
+        )
+        for outcome in ("useful", "wasted"):
+            self.lookahead_files[outcome]
+            self.lookahead_bytes[outcome]
         self.egress_bytes = self._gauges(
             "shotfs_egress_day_bytes", "Bytes read in 24 hours, where there is a budget.", "account"
         )
@@ -276,6 +298,27 @@ class Metrics:
         )
         self.emergency_bytes = self._counter(
             "shotfs_emergency_bytes", "Bytes copied to the emergency place."
+        )
+
+    def _add_recordings(self) -> None:
+        self.recorded_runs = self._counters(
+            "shotfs_recorded_runs",
+            "Recorded runs that ended: learned, empty, unknown (no shot could be told).",
+            "outcome",
+        )
+        self.recorded_files = self._counter(
+            "shotfs_recorded_files", "Files of recorded runs that were learned."
+        )
+        self.recorded_missed = self._counter(
+            "shotfs_recorded_missed", "Opens that were not recorded because there was no room."
+        )
+        self.recordings_published = self._counters(
+            "shotfs_recordings_published",
+            "Recordings on their way to their origin: published, unavailable, refused, failed.",
+            "outcome",
+        )
+        self.recordings_active = self._gauge(
+            "shotfs_recordings_active", "Runs that are recorded now."
         )
 
     def text(self) -> str:
