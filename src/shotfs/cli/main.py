@@ -86,8 +86,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 not in order, 2 usage, "
-    "3 configuration, specification or manifest invalid, 4 service not running, 5 mount or unmount failed, 6 origin unreachable or refused, "
-    "7 not permitted, 8 outputs remain on this node, 9 outputs remain but have an emergency copy, "
+    "3 configuration, specification or manifest invalid, 4 service not running, "
+    "5 mount or unmount failed, 6 origin unreachable or refused, 7 not permitted, "
+    "8 outputs remain on this node, 9 outputs remain but have an emergency copy, "
     "70 internal error.",
 )
 
