@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
     "version": Entry("shotfs.cli.version", CONTENT, "Publish versions and move their aliases."),
     "pin": Entry("shotfs.cli.pin", CONTENT, "Pin trees of a show, file by file, for jobs."),
     "manifest": Entry("shotfs.cli.manifest", CONTENT, "Look at what frames need, and compare it."),
+    "localize": Entry("shotfs.cli.localize", CONTENT, "Copy files here, for hosts without mounts."),
     "config": Entry("shotfs.cli.config", SETUP, "Write, check and show the configuration."),
     "spec": Entry("shotfs.cli.spec", SETUP, "Check and try out a path specification."),
 }
