@@ -9,7 +9,7 @@ is started again. Event loop only.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,6 +77,7 @@ class Progress:
         files, bytes: published files among them.
         here_files, here_bytes: of those, that were here already.
         fetched_files, fetched_bytes: that this run brought.
+        missing: bytes that were not here, by the name of their origin.
         failed_files: that did not come.
         absent: entries that are no published file, by why.
         stale_files: whose content is not what the manifest says.
@@ -94,6 +95,7 @@ class Progress:
     here_bytes: int = 0
     fetched_files: int = 0
     fetched_bytes: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
     failed_files: int = 0
     absent: Counter[Absence] = field(default_factory=Counter)
     stale_files: int = 0
@@ -125,7 +127,10 @@ class Terms:
         bytes_max: how much it may fetch; None: no limit of its own.
         files_max: likewise.
         deadline_s: when it ends, on trio's clock; inf: when all is done.
-        visible: what who asks may see; None: everything.
+        visible: directories that who asks may see; None: all.
+        readable: files there that he may read; None: all.
+        fetch: bring what is missing; else it is only counted.
+        found: awaited with the published files of each page before what is missing is fetched.
     """
 
     asker: Asker
@@ -133,6 +138,9 @@ class Terms:
     files_max: int | None = None
     deadline_s: float = float("inf")
     visible: Visible | None = None
+    readable: Callable[[Found], bool] | None = None
+    fetch: bool = True
+    found: Callable[[Sequence[Found]], Awaitable[None]] | None = None
 
 
 Outcome = Callable[[Found, Digest | ShotfsError], None]
@@ -180,7 +188,8 @@ class Prewarmer:
         """Have here what *pages* name, and note in *progress* how far it is.
 
         Args:
-            pages: in the order in which it shall come; of `PAGE_ENTRIES` entries at most. Closed at the end.
+            pages: in the order in which it shall come; of `PAGE_ENTRIES` entries at most. Closed
+                at the end.
             terms: see there.
             progress: of this run; changed while it runs.
 
@@ -227,27 +236,23 @@ class _Run:
                         break
 
     async def _missing(self, page: Sequence[Entry]) -> list[Found]:
-        """Return the files of *page* that are not here, as many as the limits allow."""
-        progress = self._progress
-        answers = await self._finder.find_many([one.path for one in page], self._terms.visible)
-        found: list[tuple[Entry, Found]] = []
-        for entry, answer in zip(page, answers, strict=True):
-            progress.entries += 1
-            if isinstance(answer, Absent):
-                self._note_absent(answer)
-            else:
-                found.append((entry, answer))
+        """Return the files of *page* that are to be fetched, as many as the limits allow."""
+        progress, terms = self._progress, self._terms
+        found = await self._find(page)
         here = await self._cache.known_many(one.revision for _, one in found)
+        admitted: list[Found] = []
         missing: list[Found] = []
         for (entry, one), is_here in zip(found, here, strict=True):
-            share, size_bytes = progress.share_of(one), one.revision.size_bytes
-            self._compare(entry, one)
+            size_bytes = one.revision.size_bytes
             if not is_here and not self._allows(size_bytes):
                 progress.entries -= 1
                 progress.stopped = Stop.LIMIT
                 continue
+            self._compare(entry, one)
+            admitted.append(one)
             progress.files += 1
             progress.bytes += size_bytes
+            share = progress.share_of(one)
             share.files += 1
             share.bytes += size_bytes
             if is_here:
@@ -256,8 +261,25 @@ class _Run:
                 share.done_files += 1
                 share.done_bytes += size_bytes
             else:
+                progress.missing[one.revision.tier] += size_bytes
                 missing.append(one)
-        return missing
+        if terms.found is not None and admitted:
+            await terms.found(admitted)
+        return missing if terms.fetch else []
+
+    async def _find(self, page: Sequence[Entry]) -> list[tuple[Entry, Found]]:
+        progress, readable = self._progress, self._terms.readable
+        answers = await self._finder.find_many([one.path for one in page], self._terms.visible)
+        found: list[tuple[Entry, Found]] = []
+        for entry, answer in zip(page, answers, strict=True):
+            progress.entries += 1
+            if isinstance(answer, Absent):
+                self._note_absent(answer)
+            elif readable is not None and not readable(answer):
+                self._note_absent(Absent(entry.path, Absence.FORBIDDEN, "you may not read it"))
+            else:
+                found.append((entry, answer))
+        return found
 
     def _allows(self, size_bytes: int) -> bool:
         terms = self._terms

@@ -206,7 +206,9 @@ class FileSystem:
             self._finder, spool=spool, tiers=tiers, site=settings.node.site
         )
         self.cached_paths = CachedPaths(self._finder, self._directories, cache=cache, tiers=tiers)
-        self.prewarm_finder = PrewarmFinder(self._finder, self._directories, tiers)
+        self.prewarm_finder = PrewarmFinder(
+            self._finder, self._directories, spool=spool, tiers=tiers
+        )
         self.retracting = RetractDesk(
             self._finder,
             terms,

@@ -13,12 +13,15 @@ from contextlib import aclosing, asynccontextmanager
 import trio
 
 from shotfs.errors import NotADirectory, PathNotFound, ShotfsError
-from shotfs.namespace import Listing, TierPool
+from shotfs.namespace import Entry, Listing, TierPool
 from shotfs.namespace.listing import KEPT_ENTRIES_MAX
 from shotfs.pathspec import Resolution
 from shotfs.prewarm.finding import Absence, Absent, Found, Visible
+from shotfs.publish import Kind as EntryKind
+from shotfs.publish import Spool
 from shotfs.tiers.base import Tier
 from shotfs.vfs import paths
+from shotfs.vfs.attributes import Attributes
 from shotfs.vfs.directories import PREPARED_ENTRIES, Directories
 from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
@@ -44,11 +47,15 @@ class PrewarmFinder:
     Args:
         finder: what lies under a path.
         directories: what lies in one.
+        spool: what this node wrote.
         tiers: the origins.
     """
 
-    def __init__(self, finder: NodeFinder, directories: Directories, tiers: TierPool) -> None:
+    def __init__(
+        self, finder: NodeFinder, directories: Directories, *, spool: Spool, tiers: TierPool
+    ) -> None:
         self._finder = finder
+        self._spool = spool
         self._directories = directories
         self._tiers = tiers
 
@@ -152,6 +159,19 @@ class PrewarmFinder:
     def made(self, node: Published, tier: Tier) -> Found:
         """Return *node* as prewarm knows it."""
         return Found(node.path, node.entry.revision, tier, node.resolution)
+
+    def directory_attributes(self, directory: str) -> Attributes:
+        """Return what stat shows of *directory*, which need not be there: owner, group, mode."""
+        made = self._spool.get(directory)
+        if made is not None and made.kind is not EntryKind.DIRECTORY:
+            made = None
+        node = Directory(directory, self._finder.match(directory), made)
+        return self._finder.directory_attributes(node)
+
+    def file_attributes(self, found: Found) -> Attributes:
+        """Return owner, group and mode of *found*, as stat shows them."""
+        node = Published(found.path, Entry(found.revision, 0.0), found.resolution)
+        return self._finder.published_attributes(node)
 
     async def reader(self, resolution: Resolution) -> Tier:
         """Return where the bytes of a file are read."""

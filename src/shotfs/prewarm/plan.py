@@ -1,0 +1,142 @@
+"""The plan: what one prewarm wants, each path once, in the order in which it shall come.
+
+Lies in a file on disk, so that a million entries take no memory; SQLite sorts them. What several
+targets want is wanted once, as surely as the surest of them says. One thread at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from shotfs.digest import Digest
+from shotfs.errors import CacheError, InvalidArgument
+from shotfs.prewarm.manifest import Entry, Use
+
+ENTRIES_MAX = 5_000_000
+"""Of one prewarm; each takes about 300 bytes on the disk of the cache."""
+
+_FIRST = re.compile(r"-?[0-9]{1,10}")
+
+_TABLE = """CREATE TABLE wanted (
+    path BLOB PRIMARY KEY, digest TEXT, size_bytes INTEGER, confidence REAL NOT NULL,
+    first_s REAL, frame INTEGER
+) WITHOUT ROWID"""
+
+_ADD = """INSERT INTO wanted VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET
+    digest = coalesce(digest, excluded.digest),
+    size_bytes = coalesce(size_bytes, excluded.size_bytes),
+    confidence = max(confidence, excluded.confidence),
+    first_s = min(coalesce(first_s, excluded.first_s), coalesce(excluded.first_s, first_s)),
+    frame = min(coalesce(frame, excluded.frame), coalesce(excluded.frame, frame))"""
+
+_IN_ORDER = """SELECT path, digest, size_bytes, confidence, first_s FROM wanted
+    ORDER BY confidence DESC, first_s IS NULL, first_s, frame, path"""
+
+
+class Plan:
+    """What is wanted.
+
+    Args:
+        path: of a file that is made, and removed by `close`.
+
+    Raises:
+        CacheError: the disk does not let us.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._added = 0
+        with _translated(path), contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        with _translated(path):
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            # Nothing of it outlives the service.
+            self._database.execute("PRAGMA journal_mode = OFF")
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute("PRAGMA cache_size = -8192")
+            self._database.execute(_TABLE)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Want *entries*, too.
+
+        Raises:
+            InvalidArgument: that would be more than `ENTRIES_MAX`.
+            CacheError: the disk is full or fails.
+        """
+        rows = list(map(_row, entries))
+        self._added += len(rows)
+        with _translated(self._path):
+            self._database.execute("BEGIN")
+            try:
+                self._database.executemany(_ADD, rows)
+            finally:
+                self._database.execute("COMMIT")
+        if self._added > ENTRIES_MAX and self.count() > ENTRIES_MAX:
+            raise InvalidArgument(
+                f"more than {ENTRIES_MAX} files are wanted", fix="name fewer targets at once"
+            )
+
+    def count(self) -> int:
+        """Return how many paths are wanted."""
+        with _translated(self._path):
+            (count,) = self._database.execute("SELECT count(*) FROM wanted").fetchone()
+        return int(count)
+
+    def pages(self, entries: int) -> Iterator[list[Entry]]:
+        """Yield what is wanted in its order: the surest first, then what is opened first, then by
+        frame; as lists of *entries*.
+        """
+        with _translated(self._path):
+            rows = self._database.execute(_IN_ORDER)
+            while page := rows.fetchmany(entries):
+                yield [_entry(*row) for row in page]
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._database.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+
+
+@contextlib.contextmanager
+def _translated(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise CacheError(
+            f"{path}: cannot keep what is wanted: {error}", fix="look at the disk of the cache"
+        ) from error
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    first = _FIRST.match(entry.frames)
+    return (
+        # Names that are no UTF-8 come as lone surrogates, which are no text for SQLite.
+        entry.path.encode("utf-8", "surrogatepass"),
+        entry.digest,
+        entry.size_bytes,
+        entry.confidence,
+        None if entry.use is None else entry.use.first_s,
+        None if first is None else int(first[0]),
+    )
+
+
+def _entry(
+    path: bytes,
+    digest: str | None,
+    size_bytes: int | None,
+    confidence: float,
+    first_s: float | None,
+) -> Entry:
+    return Entry(
+        path.decode("utf-8", "surrogatepass"),
+        None if digest is None else Digest(digest),
+        size_bytes,
+        confidence=confidence,
+        use=None if first_s is None else Use(first_s=first_s),
+    )
