@@ -11,6 +11,7 @@ from shotfs.config.models import (
     ShowSettings,
 )
 from shotfs.config.network_models import NetworkSettings, OriginSettings
+from shotfs.config.record_models import RecordSettings
 from shotfs.config.storage_models import CacheSettings, SpoolSettings
 from shotfs.config.units import format_duration, format_size, parse_duration, parse_size
 
@@ -26,6 +27,7 @@ __all__ = [
     "NetworkSettings",
     "NodeSettings",
     "OriginSettings",
+    "RecordSettings",
     "Settings",
     "ShowSettings",
     "SpoolSettings",

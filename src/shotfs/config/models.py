@@ -17,10 +17,12 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from shotfs.config.addresses import parse_address
 from shotfs.config.hook_models import HookSettings
+from shotfs.config.lookahead_models import LookaheadSettings
 from shotfs.config.mistake import Mistake
 from shotfs.config.moments import parse_moment
 from shotfs.config.network_models import NetworkSettings, OriginPrefix, OriginSettings
 from shotfs.config.preemption_models import PreemptionSettings
+from shotfs.config.record_models import RecordSettings
 from shotfs.config.section import LocalPath, Section, plain_path
 from shotfs.config.storage_models import CacheSettings, SpoolSettings
 from shotfs.config.units import GIB, KIB, MIB, Seconds, SizeBytes
@@ -317,9 +319,11 @@ class Settings(Section):
     spool: SpoolSettings = Field(default_factory=SpoolSettings)
     preemption: PreemptionSettings = Field(default_factory=PreemptionSettings)
     network: NetworkSettings = Field(default_factory=NetworkSettings)
+    lookahead: LookaheadSettings = Field(default_factory=LookaheadSettings)
     control: ControlSettings = Field(default_factory=ControlSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     hooks: HookSettings = Field(default_factory=HookSettings)
+    record: RecordSettings = Field(default_factory=RecordSettings)
     shows: dict[ShowName, ShowSettings] = Field(
         default_factory=dict, max_length=1000, description="The shows, by directory name."
     )
