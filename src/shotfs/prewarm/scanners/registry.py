@@ -41,6 +41,9 @@ SCANNERS: dict[str, Line] = {
     "otio": Line("otio", "OtioScanner", (".otio",)),
     "ocio": Line("ocio", "OcioScanner", (".ocio",)),
     "nuke": Line("nuke", "NukeScanner", (".nk", ".gizmo", ".nkple", ".nk~")),
+    "maya": Line("maya", "MayaScanner", (".ma", ".mb")),
+    "arnold": Line("arnold", "ArnoldScanner", (".ass", ".ass.gz")),
+    "rib": Line("rib", "RibScanner", (".rib", ".rib.gz")),
     "quoted": Line("quoted", "QuotedScanner", (), asked_only=True),
 }
 """By the name that manifests and `--scanner` have."""
