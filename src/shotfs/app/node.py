@@ -15,6 +15,7 @@ from functools import partial
 import trio
 
 from shotfs.app.hooks import Hooks
+from shotfs.app.recording import NodeRecording
 from shotfs.app.recovery import recover_paths
 from shotfs.app.views import open_past, see
 from shotfs.cache import Cache, open_cache
@@ -59,6 +60,7 @@ class Node:
         publisher: takes them to the origin.
         filesystem: what the mount serves.
         corrupt: revisions whose bytes were wrong after some may have been read.
+        recording: learns from what jobs open.
     """
 
     loaded: Loaded
@@ -71,6 +73,7 @@ class Node:
     publisher: Publisher
     filesystem: FileSystem
     corrupt: trio.MemoryReceiveChannel[Revision]
+    recording: NodeRecording
 
     @property
     def settings(self) -> Settings:
@@ -155,7 +158,8 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 node=settings.node.name,
                 gone=lambda url: tiers.breakers.refuses(tier_name(url)),
             )
-            watches: tuple[OpenWatch, ...] = ()
+            recording = NodeRecording(settings, shows, tiers, cache, metrics)
+            watches: tuple[OpenWatch, ...] = (*recording.watches,)
             filesystem = FileSystem(
                 settings,
                 shows,
@@ -178,6 +182,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
             nursery.start_soon(spool.watch_lent)
             nursery.start_soon(JobWatch(publisher.jobs, settings.node.job_variables).run)
             nursery.start_soon(recover_paths, cache, catalog, shows)
+            nursery.start_soon(recording.run)
             yield Node(
                 loaded,
                 metrics,
@@ -189,6 +194,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 publisher,
                 filesystem,
                 corrupt_out,
+                recording,
             )
             nursery.cancel_scope.cancel()
     finally:

@@ -20,6 +20,7 @@ from shotfs.app.localizing import NodeLocalizing
 from shotfs.app.node import Node
 from shotfs.app.preemption import Notice, PreemptionWatch
 from shotfs.app.publishing import NodePublishing
+from shotfs.app.recording import NodeRecording
 from shotfs.app.rescuing import rescue
 from shotfs.app.versions import NodeVersions
 from shotfs.cache.inspect import LimitReport
@@ -93,6 +94,11 @@ class NodeService:
     def localizing(self) -> NodeLocalizing:
         """What can be asked of files by those who have no mount."""
         return self._localizing
+
+    @property
+    def recording(self) -> NodeRecording:
+        """What can be asked of recordings of what jobs open."""
+        return self._node.recording
 
     # --- asking ----------------------------------------------------------------------------------
 

@@ -29,7 +29,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from shotfs.control import cache_api, conflict_api, localize_api, publish_api, version_api
+from shotfs.control import (
+    cache_api,
+    conflict_api,
+    localize_api,
+    publish_api,
+    record_api,
+    version_api,
+)
 from shotfs.control.access import Right
 from shotfs.control.requests import (
     answer,
@@ -72,6 +79,7 @@ def application(service: Service) -> Application:
             *cache_api.routes(service.cache),
             *publish_api.routes(service.publishing),
             *conflict_api.routes(service.conflicts),
+            *record_api.routes(service.recording),
             *localize_api.routes(service.localizing),
         ],
         exception_handlers={HTTPException: http_error},

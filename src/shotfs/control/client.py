@@ -17,6 +17,7 @@ import httpx
 from shotfs import errors
 from shotfs.control.conflict_client import ConflictClient
 from shotfs.control.publish_client import PublishClient
+from shotfs.control.record_client import RecordClient
 from shotfs.control.socket import check_path
 from shotfs.errors import DeadlineExceeded, NotPermitted, ServiceNotRunning, ShotfsError
 
@@ -96,6 +97,11 @@ class Client:
     def conflicts(self) -> ConflictClient:
         """What can be asked of outputs that are kept aside."""
         return ConflictClient(self._json, self._download)
+
+    @property
+    def record(self) -> RecordClient:
+        """What can be asked of recordings of what jobs open."""
+        return RecordClient(self._json, self._download)
 
     def status(self) -> dict[str, Any]:
         """Return what the service is and how it is (`control.service.Service.status`)."""

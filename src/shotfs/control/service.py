@@ -14,6 +14,7 @@ from shotfs.control.cache_service import CacheService
 from shotfs.control.conflict_service import ConflictService
 from shotfs.control.localize_service import LocalizeService
 from shotfs.control.publish_service import PublishService
+from shotfs.control.record_service import RecordService
 from shotfs.control.version_service import VersionService
 
 
@@ -38,6 +39,11 @@ class Service(Protocol):
     @property
     def conflicts(self) -> ConflictService:
         """What can be asked of outputs that are kept aside."""
+        ...
+
+    @property
+    def recording(self) -> RecordService:
+        """What can be asked of recordings of what jobs open."""
         ...
 
     @property

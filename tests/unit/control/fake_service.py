@@ -13,6 +13,7 @@ import trio
 from tests.unit.control.fake_conflicts import FakeConflicts
 from tests.unit.control.fake_localizing import FakeLocalizing
 from tests.unit.control.fake_publishing import FakePublishing
+from tests.unit.control.fake_recording import FakeRecording
 from tests.unit.control.fake_reports import entry_page, pin_page, top_report, why_report
 
 
@@ -160,6 +161,7 @@ class FakeService:
     hang: trio.Event | None = None
     broken_content: bool = False
     stopped: trio.Event = field(default_factory=trio.Event)
+    recording: FakeRecording = field(default_factory=FakeRecording)
 
     @property
     def versions(self) -> FakeVersions:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from shotfs.prewarm.manifest.entry import Entry, Use
-from shotfs.prewarm.recording.ranges import joined_ranges
+from shotfs.prewarm.manifest.entry import Entry
+from shotfs.prewarm.manifest.merging import merged_entry
 
 KEPT_RUNS = 8
 """How many runs the past may weigh."""
@@ -27,8 +27,12 @@ Entries = Mapping[str, Entry]
 
 
 def by_path(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Return *entries* by their paths."""
-    return {entry.path: entry for entry in entries}
+    """Return *entries* by their paths; of a path that is there twice, both together."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        known = found.get(entry.path)
+        found[entry.path] = entry if known is None else merged_entry(known, entry)
+    return found
 
 
 def runs_in(entries: Entries) -> int:
@@ -65,30 +69,12 @@ def learn(known: Entries, fresh: Entries) -> dict[str, Entry]:
 
 
 def _both(known: Entry, fresh: Entry, confidence: float) -> Entry:
-    same = known.digest == fresh.digest or known.digest is None or fresh.digest is None
-    changed = not same or known.size_bytes != fresh.size_bytes
-    return replace(
-        fresh,
-        digest=fresh.digest if changed else fresh.digest or known.digest,
-        views=tuple(sorted({*known.views, *fresh.views})) if known.views and fresh.views else (),
-        sources=tuple(sorted({*known.sources, *fresh.sources})),
-        scanners=tuple(sorted({*known.scanners, *fresh.scanners})),
-        confidence=_rounded(confidence),
-        use=_use(known.use, fresh.use, changed=changed),
-    )
-
-
-def _use(known: Use | None, fresh: Use | None, *, changed: bool) -> Use | None:
-    if known is None or fresh is None:
-        return fresh or known
-    return Use(
-        runs=known.runs + fresh.runs,
-        cold=known.cold + fresh.cold,
-        stall_s=round(known.stall_s + fresh.stall_s, 6),
-        first_s=min(known.first_s, fresh.first_s),
+    both = merged_entry(known, fresh)
+    use = both.use
+    if use is not None and fresh.use is not None and known.size_bytes != fresh.size_bytes:
         # Offsets in another content mean nothing.
-        ranges=fresh.ranges if changed else joined_ranges(known.ranges, fresh.ranges),
-    )
+        use = replace(use, ranges=fresh.use.ranges)
+    return replace(both, confidence=_rounded(confidence), use=use)
 
 
 def _rounded(confidence: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
 
 RANGES_MAX = 32
 """Ranges that are kept apart for one file; of more, those with the smallest gap become one."""
@@ -16,11 +15,9 @@ class Ranges:
 
     __slots__ = ("_starts", "_stops")
 
-    def __init__(self, ranges: Iterable[Range] = ()) -> None:
+    def __init__(self) -> None:
         self._starts: list[int] = []
         self._stops: list[int] = []
-        for start, stop in ranges:
-            self.add(start, stop)
 
     def add(self, start: int, stop: int) -> None:
         """Add the bytes from *start* to *stop*; what touches becomes one."""
@@ -50,11 +47,3 @@ class Ranges:
     def all(self) -> tuple[Range, ...]:
         """Return the ranges, sorted."""
         return tuple(zip(self._starts, self._stops, strict=True))
-
-
-def joined_ranges(one: Iterable[Range], other: Iterable[Range]) -> tuple[Range, ...]:
-    """Return what is in *one* or in *other*, at most `RANGES_MAX` ranges."""
-    joined = Ranges(one)
-    for start, stop in other:
-        joined.add(start, stop)
-    return joined.all()

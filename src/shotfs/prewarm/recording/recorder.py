@@ -132,9 +132,7 @@ class Recorder:
 
     def _begun(self, subject: Subject) -> Run | None:
         """Return a new run of *subject*; None if it is not recorded, or there is no room."""
-        if not (subject.job and self._jobs is Jobs.ALL) and not any(
-            fits(one.asked, subject) for one in self._started.values()
-        ):
+        if not (subject.job and self._jobs is Jobs.ALL) and not self._is_asked_for(subject):
             return None
         room = FILES_TOTAL_MAX - sum(len(run.files) for run in self._runs.values())
         if len(self._runs) >= RUNS_MAX or room <= 0:
@@ -147,6 +145,9 @@ class Recorder:
             roles_of=self._roles_of,
         )
         return run
+
+    def _is_asked_for(self, subject: Subject) -> bool:
+        return any(fits(one.asked, subject) for one in self._started.values())
 
     # --- starting and stopping -------------------------------------------------------------------
 
@@ -166,6 +167,11 @@ class Recorder:
                 f"{STARTED_MAX} recordings were started and not stopped",
                 fix="shotfs record show lists them, shotfs record stop ends them",
             )
+        for run in [one for one in self._runs.values() if fits(asked, one.subject)]:
+            # What was read before belongs to another run, unless somebody records that too.
+            if not self._is_asked_for(run.subject):
+                del self._runs[run.subject]
+                self._ended(run)
         self._numbers += 1
         started = Started(self._numbers, asked, self._clock(), uid, pid)
         self._started[started.number] = started
@@ -214,7 +220,7 @@ class Recorder:
 
     def _is_over(self, run: Run, now_s: float) -> bool:
         idle_s = now_s - run.last_s
-        if any(fits(one.asked, run.subject) for one in self._started.values()):
+        if self._is_asked_for(run.subject):
             return False  # whoever started it ends it
         pids = run.pids
         if not pids:
