@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shotfs.prewarm.manifest.checking import NAMES_MAX, RANGES_MAX
 from shotfs.prewarm.manifest.entry import Entry, Use
 from shotfs.prewarm.manifest.frames import joined_frames
 
 T = TypeVar("T", bound=str)
+Key = Callable[[Entry], Any]
+
+by_path: Key = attrgetter("path")
+"""The order of our manifests: by code points, which is that of the bytes of the UTF-8."""
 
 
-def merged(manifests: Sequence[Iterable[Entry]]) -> Iterator[Entry]:
-    """Yield the entries of all *manifests*, each sorted by path, as one: sorted, each path once.
+def merged(manifests: Sequence[Iterable[Entry]], key: Key = by_path) -> Iterator[Entry]:
+    """Yield the entries of all *manifests*, each sorted by *key*, as one: sorted, each path once.
 
     Later ones of *manifests* are newer, see `merged_entry`. Holds one entry of each in memory.
     """
     before: Entry | None = None
-    for entry in heapq.merge(*manifests, key=attrgetter("path")):
+    for entry in heapq.merge(*manifests, key=key):
         if before is None:
             before = entry
         elif before.path == entry.path:

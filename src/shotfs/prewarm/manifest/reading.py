@@ -250,12 +250,7 @@ class ManifestReader:
         return found
 
     def _read(self, count: int, *, line: bool = False) -> bytes:
-        try:
-            return self._stream.readline(count) if line else self._stream.read(count)
-        except (EOFError, BadGzipFile, zlib.error) as exc:
-            raise ManifestInvalid(
-                f"{self.name}: its gzip packing is damaged: {exc}", fix="copy it again"
-            ) from exc
+        return read_some(self._stream, self.name, count, line=line)
 
     # --- what is wrong ----------------------------------------------------------------------------
 
@@ -302,11 +297,27 @@ def unpacked(stream: BinaryIO) -> BinaryIO:
     return buffered
 
 
+def read_some(stream: BinaryIO, name: str, count: int, *, line: bool = False) -> bytes:
+    """Read *count* bytes of what `unpacked` returned, or a line of so many at most.
+
+    Raises:
+        ManifestInvalid: its packing is damaged.
+        OSError: reading failed.
+    """
+    try:
+        return stream.readline(count) if line else stream.read(count)
+    except (EOFError, BadGzipFile, zlib.error) as exc:
+        raise ManifestInvalid(
+            f"{name}: its gzip packing is damaged: {exc}", fix="copy it again"
+        ) from exc
+
+
 def _value(data: bytes) -> Any:
-    return json.loads(data.decode(), parse_constant=_no_number)
+    return json.loads(data.decode(), parse_constant=no_number)
 
 
-def _no_number(name: str) -> Any:
+def no_number(name: str) -> Any:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
     raise ValueError(f"{name} is no number")
 
 

@@ -6,14 +6,13 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from operator import attrgetter
 from typing import IO
 
 from shotfs.errors import ManifestInvalid
 from shotfs.prewarm.manifest.checking import entry_of
 from shotfs.prewarm.manifest.encoding import entry_line
 from shotfs.prewarm.manifest.entry import Entry
-from shotfs.prewarm.manifest.merging import merged
+from shotfs.prewarm.manifest.merging import Key, by_path, merged
 from shotfs.prewarm.manifest.reading import ENTRIES_MAX
 
 RUN_ENTRIES = 50_000
@@ -24,13 +23,18 @@ RUNS_MAX = 64
 
 
 def in_order(
-    entries: Iterable[Entry], *, directory: str | None = None, run_entries: int = RUN_ENTRIES
+    entries: Iterable[Entry],
+    *,
+    key: Key = by_path,
+    directory: str | None = None,
+    run_entries: int = RUN_ENTRIES,
 ) -> Iterator[Entry]:
     """Yield *entries* sorted by path, those of one path merged (`merging.merged_entry`).
 
     Args:
         entries: in any order; later ones are newer. All of them are read before the first is
             yielded.
+        key: what they are sorted by, another for each path; other systems have orders of their own.
         directory: of the temporary files, which have no names; None takes the system's.
         run_entries: how many may be in memory.
 
@@ -48,19 +52,21 @@ def in_order(
                     f"there are more than {ENTRIES_MAX} entries", fix="make a manifest of each shot"
                 )
             if len(waiting) >= run_entries:
-                runs.append(_spilled(_sorted(waiting), directory, files))
+                runs.append(_spilled(_sorted(waiting, key), directory, files))
                 waiting = []
                 if len(runs) >= RUNS_MAX:
-                    joined = _spilled(merged([_entries(run) for run in runs]), directory, files)
+                    joined = _spilled(
+                        merged([_entries(run) for run in runs], key), directory, files
+                    )
                     for run in runs:
                         run.close()
                     runs = [joined]
-        yield from merged([*(_entries(run) for run in runs), _sorted(waiting)])
+        yield from merged([*(_entries(run) for run in runs), _sorted(waiting, key)], key)
 
 
-def _sorted(entries: list[Entry]) -> Iterator[Entry]:
+def _sorted(entries: list[Entry], key: Key) -> Iterator[Entry]:
     """Yield *entries* sorted, equal paths merged; the sort is stable, so later stays newer."""
-    return merged([sorted(entries, key=attrgetter("path"))])
+    return merged([sorted(entries, key=key)], key)
 
 
 def _spilled(entries: Iterable[Entry], directory: str | None, files: ExitStack) -> IO[str]:
