@@ -240,6 +240,12 @@ class OriginSettings(Section):
         description="From which share of an egress budget on the log and `shotfs why` warn, and"
         " nothing is prewarmed any more. 0.8 leaves a fifth of it to files that are open.",
     )
+    egress_price_per_gib: Annotated[float, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None,
+        examples=[0.09],
+        description="What reading one GiB from these origins costs, in whatever currency you count:"
+        " `shotfs prewarm --dry-run` says what a prewarm would cost. Default: not known.",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="Passed to the fsspec file system as they are (its documentation names them)."
