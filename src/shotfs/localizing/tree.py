@@ -118,7 +118,8 @@ class Tree:
                 f"name a directory of your own, like {self.root}/localized-{os.geteuid()}",
             )
         mark = os.path.join(self.root, MARK)
-        if not os.path.isdir(mark) and os.listdir(self.root):
+        names = os.listdir(self.root)  # once: another process may be making the mark
+        if names and MARK not in names:
             raise LocalizeFailed(
                 f"cannot use {self.root} for localized files: it has other things in it",
                 "name a new or empty directory: its files are removed when room is needed",
