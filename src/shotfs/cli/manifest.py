@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from shotfs.cli.manifest_scan import scan
 from shotfs.cli.manifest_show import show
 
 app = typer.Typer(
@@ -13,6 +14,7 @@ app = typer.Typer(
 )
 
 app.command(name="show")(show)
+app.command(name="scan")(scan)
 
 
 @app.callback()

@@ -24,6 +24,9 @@ VARIABLE_DEPTH_MAX = 8
 RULES_MAX = 1000
 """Path mapping rules."""
 
+DOCUMENT_BYTES_MAX = 1 << 20
+"""Of a file of such rules."""
+
 _VARIABLE = re.compile(
     r"\[getenv\s+\"?(?P<getenv>[A-Za-z_][A-Za-z0-9_]*)\"?\s*\]"
     r"|\$\{(?P<braces>[A-Za-z_][A-Za-z0-9_]*)\}"
