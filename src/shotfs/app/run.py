@@ -160,6 +160,7 @@ async def _start_around(nursery: trio.Nursery, node: Node, service: NodeService)
     )
     nursery.start_soon(loop_lag.watch, node.metrics)
     nursery.start_soon(service.cache.run)
+    nursery.start_soon(service.prewarming.run)
     nursery.start_soon(service.watch)
     if service.metrics_port is not None:
         nursery.start_soon(service.metrics_port.run)

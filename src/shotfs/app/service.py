@@ -19,6 +19,7 @@ from shotfs.app.leaving import Leaving
 from shotfs.app.localizing import NodeLocalizing
 from shotfs.app.node import Node
 from shotfs.app.preemption import Notice, PreemptionWatch
+from shotfs.app.prewarming import NodePrewarming
 from shotfs.app.publishing import NodePublishing
 from shotfs.app.recording import NodeRecording
 from shotfs.app.rescuing import rescue
@@ -56,6 +57,7 @@ class NodeService:
         self._publishing = NodePublishing(node, mount)
         self._conflicts = NodeConflicts(node, mount)
         self._localizing = NodeLocalizing(node)
+        self._prewarming = NodePrewarming(node, node.recording.recordings)
         self._node_cache = NodeCache(node, mount, self._about)
         listen = node.settings.control.metrics_listen
         self.metrics_port = (
@@ -96,6 +98,11 @@ class NodeService:
         return self._localizing
 
     @property
+    def prewarming(self) -> NodePrewarming:
+        """What can be asked of prewarms."""
+        return self._prewarming
+
+    @property
     def recording(self) -> NodeRecording:
         """What can be asked of recordings of what jobs open."""
         return self._node.recording
@@ -123,6 +130,7 @@ class NodeService:
             "spool": self._spool(),
             "kernel": self._kernel(),
             "metrics": self._metrics(),
+            "prewarms": self._prewarming.running(),
             "leaving": self._leaving_status(),
         }
 

@@ -16,6 +16,7 @@ import httpx
 
 from shotfs import errors
 from shotfs.control.conflict_client import ConflictClient
+from shotfs.control.prewarm_client import PrewarmClient
 from shotfs.control.publish_client import PublishClient
 from shotfs.control.record_client import RecordClient
 from shotfs.control.socket import check_path
@@ -46,6 +47,9 @@ DOWNLOAD_IDLE_S = 120.0
 """How long a download may stand still."""
 
 DOWNLOAD_BLOCK_BYTES = 1024 * 1024
+
+SEND_TIMEOUT_S = 120.0
+"""How long the service may take to keep a page of a manifest."""
 
 RESCUE_TIMEOUT_S = 3600.0
 """How long a rescue may take: it reads and sends whatever a node could not send."""
@@ -97,6 +101,11 @@ class Client:
     def conflicts(self) -> ConflictClient:
         """What can be asked of outputs that are kept aside."""
         return ConflictClient(self._json, self._download)
+
+    @property
+    def prewarm(self) -> PrewarmClient:
+        """What can be asked of prewarms."""
+        return PrewarmClient(self._json, self._send)
 
     @property
     def record(self) -> RecordClient:
@@ -336,16 +345,26 @@ class Client:
         except (httpx.TransportError, ConnectionError, FileNotFoundError, PermissionError) as exc:
             raise self._unreachable(exc) from exc
 
+    def _send(self, path: str, lines: bytes) -> None:
+        """Post *lines* to *path*."""
+        self._exchange("POST", path, lines, "application/x-ndjson", SEND_TIMEOUT_S)
+
     def _request(self, method: str, path: str, body: Any, timeout_s: float) -> httpx.Response:
+        # ASCII: names that are not UTF-8 come as lone surrogates, which have no UTF-8.
+        content = None if body is None else json.dumps(body).encode("ascii")
+        return self._exchange(method, path, content, "application/json", timeout_s)
+
+    def _exchange(
+        self, method: str, path: str, content: bytes | None, kind: str, timeout_s: float
+    ) -> httpx.Response:
         timeout = httpx.Timeout(timeout_s, connect=self._timeout_s)
         try:
             self._knock()
             response = self._http.request(
                 method,
                 path,
-                # ASCII: names that are not UTF-8 come as lone surrogates, which have no UTF-8.
-                content=None if body is None else json.dumps(body).encode("ascii"),
-                headers={"Content-Type": "application/json"},
+                content=content,
+                headers={"Content-Type": kind},
                 timeout=timeout,
             )
         except httpx.TimeoutException as exc:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from shotfs.control.cache_service import CacheService
 from shotfs.control.conflict_service import ConflictService
 from shotfs.control.localize_service import LocalizeService
+from shotfs.control.prewarm_service import PrewarmService
 from shotfs.control.publish_service import PublishService
 from shotfs.control.record_service import RecordService
 from shotfs.control.version_service import VersionService
@@ -39,6 +40,11 @@ class Service(Protocol):
     @property
     def conflicts(self) -> ConflictService:
         """What can be asked of outputs that are kept aside."""
+        ...
+
+    @property
+    def prewarming(self) -> PrewarmService:
+        """What can be asked of prewarms."""
         ...
 
     @property

@@ -12,6 +12,7 @@ import trio
 
 from tests.unit.control.fake_conflicts import FakeConflicts
 from tests.unit.control.fake_localizing import FakeLocalizing
+from tests.unit.control.fake_prewarming import FakePrewarming
 from tests.unit.control.fake_publishing import FakePublishing
 from tests.unit.control.fake_recording import FakeRecording
 from tests.unit.control.fake_reports import entry_page, pin_page, top_report, why_report
@@ -162,6 +163,7 @@ class FakeService:
     broken_content: bool = False
     stopped: trio.Event = field(default_factory=trio.Event)
     recording: FakeRecording = field(default_factory=FakeRecording)
+    prewarming: FakePrewarming = field(default_factory=FakePrewarming)
 
     @property
     def versions(self) -> FakeVersions:

@@ -1,0 +1,76 @@
+"""The part of the control client that is about prewarms."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from shotfs.control.prewarm_service import Order
+from shotfs.prewarm.manifest import Entry
+from shotfs.prewarm.manifest.encoding import entry_line
+
+Ask = Callable[..., dict[str, Any]]
+Send = Callable[[str, bytes], None]
+
+BODY_BYTES = 1024 * 1024
+"""Entries that are sent together: about 5,000."""
+
+TARGET_TIMEOUT_S = 60.0
+"""How long the service may take to say what targets are."""
+
+
+class PrewarmClient:
+    """Asks for prewarms. Every method raises as those of `control.client.Client`.
+
+    Args:
+        ask: sends JSON and returns JSON.
+        send: posts bytes.
+    """
+
+    def __init__(self, ask: Ask, send: Send) -> None:
+        self._ask = ask
+        self._send = send
+
+    def begin(self, order: Order) -> int:
+        """Return the number of a new prewarm; see `control.prewarm_service.PrewarmService`."""
+        body = dataclasses.asdict(order)
+        return int(self._ask("POST", "/v1/prewarm", body, TARGET_TIMEOUT_S)["number"])
+
+    def add(self, number: int, entries: Iterable[Entry]) -> int:
+        """Send *entries*, some thousands at a time; return how many there were."""
+        count = 0
+        for lines in _bodies(entries):
+            self._send(f"/v1/prewarm/entries?number={number}", b"\n".join(lines))
+            count += len(lines)
+        return count
+
+    def start(self, number: int) -> None:
+        """Let it run."""
+        self._ask("POST", "/v1/prewarm/start", {"number": number})
+
+    def show(self, number: int) -> dict[str, Any]:
+        """Return how far it is."""
+        return self._ask("GET", f"/v1/prewarm?number={number}")
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return those that are known, the newest last."""
+        return list(self._ask("GET", "/v1/prewarms")["prewarms"])
+
+    def cancel(self, number: int) -> dict[str, Any]:
+        """End it; return how far it came."""
+        return self._ask("POST", "/v1/prewarm/cancel", {"number": number})
+
+
+def _bodies(entries: Iterable[Entry]) -> Iterator[list[bytes]]:
+    lines: list[bytes] = []
+    size_bytes = 0
+    for entry in entries:
+        line = entry_line(entry).encode("ascii")
+        lines.append(line)
+        size_bytes += len(line) + 1
+        if size_bytes >= BODY_BYTES:
+            yield lines
+            lines, size_bytes = [], 0
+    if lines:
+        yield lines
