@@ -29,6 +29,7 @@ from shotfs.namespace.spec_cache import SpecCache
 from shotfs.namespace.tier_pool import tier_name
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Specification, compiled
+from shotfs.prewarm.lookahead import LookAhead
 from shotfs.prewarm.watching import OpenWatch
 from shotfs.publish import Publisher, Spool, SpoolEntry, open_spool
 from shotfs.tiers.base import Revision, Tier
@@ -61,6 +62,7 @@ class Node:
         filesystem: what the mount serves.
         corrupt: revisions whose bytes were wrong after some may have been read.
         recording: learns from what jobs open.
+        lookahead: fetches what they open next.
     """
 
     loaded: Loaded
@@ -74,6 +76,7 @@ class Node:
     filesystem: FileSystem
     corrupt: trio.MemoryReceiveChannel[Revision]
     recording: NodeRecording
+    lookahead: LookAhead
 
     @property
     def settings(self) -> Settings:
@@ -159,7 +162,8 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 gone=lambda url: tiers.breakers.refuses(tier_name(url)),
             )
             recording = NodeRecording(settings, shows, tiers, cache, metrics)
-            watches: tuple[OpenWatch, ...] = (*recording.watches,)
+            lookahead = LookAhead(settings, shows, cache, metrics)
+            watches: tuple[OpenWatch, ...] = (*recording.watches, lookahead)
             filesystem = FileSystem(
                 settings,
                 shows,
@@ -183,6 +187,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
             nursery.start_soon(JobWatch(publisher.jobs, settings.node.job_variables).run)
             nursery.start_soon(recover_paths, cache, catalog, shows)
             nursery.start_soon(recording.run)
+            nursery.start_soon(lookahead.run, filesystem.prewarm_finder, recording.recordings)
             yield Node(
                 loaded,
                 metrics,
@@ -195,6 +200,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 filesystem,
                 corrupt_out,
                 recording,
+                lookahead,
             )
             nursery.cancel_scope.cancel()
     finally:

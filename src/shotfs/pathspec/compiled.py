@@ -38,7 +38,7 @@ from shotfs.pathspec.pattern import Given, Pattern, Place, Variant
 from shotfs.pathspec.specification import Specification
 from shotfs.pathspec.tokens import FieldRef, Literal, Token
 
-FORM = "shotfs-compiled/3"
+FORM = "shotfs-compiled/4"
 """Changes whenever what is written or how it is read changes."""
 
 _ENUMS = {

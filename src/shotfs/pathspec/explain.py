@@ -229,7 +229,10 @@ def shown(key: str, value: Any) -> str:
     if key == "scratch":
         return " ".join(value) or "none"
     if isinstance(value, Lookahead):
-        return _counted((value.frames, "frames"), (value.udims, "udims")) or "nothing"
+        if value.off:
+            return "nothing"
+        counts = ((value.frames, "frames"), (value.udims, "udims"))
+        return ", ".join(f"{n} {word}" for n, word in counts if n is not None) or "as learned"
     if isinstance(value, Retention):
         return _counted((value.days, "days"), (value.versions, "versions")) or "no limit"
     if value is None:

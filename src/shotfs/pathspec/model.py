@@ -91,12 +91,17 @@ class Lookahead:
     """What a job that opens one file of a template will most likely open next.
 
     Attributes:
-        frames: how many following frames.
-        udims: how many following tiles, in the order of their numbers.
+        frames: how many following frames; 0 for none, None for what is learned of the job.
+        udims: how many following tiles, in the order of their numbers; 0 and None likewise.
     """
 
-    frames: int = 0
-    udims: int = 0
+    frames: int | None = None
+    udims: int | None = None
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing of the template is ever fetched because of what is opened."""
+        return self.frames == 0 and self.udims == 0
 
 
 @dataclass(frozen=True, slots=True)

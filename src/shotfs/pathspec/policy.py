@@ -143,7 +143,7 @@ def _prewarm(section: Section, name: str) -> Lookahead | None:
     one.only(("frames", "udims"))
     frames = one.integer("frames", 0, PREWARM_MAX)
     udims = one.integer("udims", 0, PREWARM_MAX)
-    return Lookahead(frames or 0, udims or 0)
+    return Lookahead(frames, udims)
 
 
 def _retention(section: Section, name: str) -> Retention | None:

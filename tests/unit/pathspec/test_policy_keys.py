@@ -46,6 +46,9 @@ def test_prewarm_and_retention() -> None:
     assert policy(prewarm={"frames": 5}).prewarm == Lookahead(frames=5)
     assert policy(prewarm={"frames": 5.0}).prewarm == Lookahead(frames=5)
     assert policy(prewarm={"udims": 1000}).prewarm == Lookahead(udims=1000)
+    assert policy(prewarm={"frames": 0}).prewarm == Lookahead(frames=0)
+    assert not policy(prewarm={"frames": 0}).prewarm.off
+    assert policy(prewarm={"frames": 0, "udims": 0}).prewarm.off
     assert policy(retention={"days": 0.5, "versions": 3}).retention == Retention(0.5, 3)
 
 
@@ -148,7 +151,7 @@ def test_retention_replaces_that_of_the_defaults_as_a_whole() -> None:
     assert made.templates["t"].policy.retention == Retention(None, 3)
     assert made.templates["u"].policy.retention == Retention(3.0, None)
     told = {one.key: one.value for one in made.explain("ab_v001/x").settings}
-    assert (told["retention"], told["prewarm"]) == ("3 versions", "nothing")
+    assert (told["retention"], told["prewarm"]) == ("3 versions", "as learned")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Sequences: paths that differ in a frame, a tile or a view, and the tokens that stand for it."""
 
-from shotfs.pathspec.sequences.patterns import SequencePattern, sequence_of
+from shotfs.pathspec.sequences.patterns import SequencePattern, open_in, sequence_of
 from shotfs.pathspec.sequences.ranges import missing, ranges
 from shotfs.pathspec.sequences.tokens import (
     STYLES,
@@ -16,6 +16,7 @@ __all__ = [
     "SequencePattern",
     "find_tokens",
     "missing",
+    "open_in",
     "ranges",
     "sequence_of",
     "token_problem",

@@ -148,15 +148,30 @@ def _of_file(specification: Specification, path: str) -> SequencePattern | None:
     if resolution is None:
         return None
     for kind in KINDS:
-        places = _places(specification, resolution)
-        opened = {
-            part.name: part
-            for _, _, part in places
-            if isinstance(part, Field) and part.kind == kind
-        }
-        if opened:
-            return _pattern(specification, resolution, places, opened)
+        found = open_in(specification, resolution, kind)
+        if found is not None:
+            return found
     return None
+
+
+def open_in(
+    specification: Specification, resolution: Resolution, kind: str
+) -> SequencePattern | None:
+    """Return the sequence of the file *resolution* that is open in its fields of *kind*.
+
+    Args:
+        specification: that made *resolution*.
+        resolution: of a file, no scratch name, of a template that is no fallback.
+        kind: ``frame``, ``udim`` or ``view``.
+
+    Returns:
+        None where it has no such field.
+    """
+    places = _places(specification, resolution)
+    opened = {
+        part.name: part for _, _, part in places if isinstance(part, Field) and part.kind == kind
+    }
+    return _pattern(specification, resolution, places, opened) if opened else None
 
 
 _Place = tuple[int, int, Part]

@@ -1,0 +1,253 @@
+"""Fetching: from what is expected to what is here. Owns the queue of wishes and what waits behind.
+
+The nearest first: what a run that has begun will open, then the next frame, then the one after;
+within a frame in the order in which the model opened it. Wishes are answered many at a time
+(`Finder.find_many`), so that a directory of frames costs one listing. Whoever opens a file
+meanwhile takes it over in its place: the fetch is the same stream. Nothing here fails: what cannot
+be fetched is left to whoever opens it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum
+from itertools import count
+
+import trio
+
+from shotfs.cache import Asker, Cache
+from shotfs.cache.scheduling import FetchClass
+from shotfs.errors import ShotfsError
+from shotfs.observe.metrics import Metrics
+from shotfs.pathspec import Resolution
+from shotfs.prewarm.finding import Finder, Found
+from shotfs.prewarm.lookahead.budget import Budget
+from shotfs.prewarm.lookahead.large import ReadWhole
+from shotfs.prewarm.lookahead.ledger import Ahead, Ledger, Track
+from shotfs.prewarm.lookahead.shapes import Shape
+
+log = logging.getLogger(__name__)
+
+WISHES_MAX = 20_000
+"""Wishes that wait; one takes about 400 bytes. Beyond it the furthest are refused."""
+
+FOUND_AT_ONCE = 256
+FETCHES_AT_ONCE = 24
+"""Files that come at once: behind 20 ms, 24 small ones are 1,200 a second. How many requests that
+are, the scheduler decides: three quarters of an origin's connections."""
+
+RECENT_MAX = 32_768
+RECENT_S = 30.0
+"""What was asked for lately is not asked for again."""
+
+SWEEP_S = 30.0
+SWEEP_FILES = 1_000
+
+
+class Reason(Enum):
+    """Which guess a wish comes from."""
+
+    FRAME = "frame"
+    TILE = "tile"
+    BUNDLE = "bundle"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wish:
+    """A file that is expected to be opened.
+
+    Attributes:
+        path: mount-relative.
+        shape: of it.
+        reason: why it is expected.
+        distance: 0: by what runs now; otherwise by the so manieth next frame.
+        track: for whom.
+        due: the tick of *track* after which nobody will come.
+        asker: for whom it is fetched.
+    """
+
+    path: str
+    shape: Shape
+    reason: Reason
+    distance: int
+    track: Track
+    due: int
+    asker: Asker
+
+
+class Fetches:
+    """Fetches what is wished.
+
+    Args:
+        finder: says what a path is.
+        cache: where it goes.
+        budget: what may be spent.
+        ledger: where it is noted.
+        metrics: counts what was refused.
+        read_whole: sequences of large files that are worth it.
+    """
+
+    def __init__(
+        self,
+        finder: Finder,
+        cache: Cache,
+        budget: Budget,
+        ledger: Ledger,
+        metrics: Metrics,
+        read_whole: ReadWhole,
+    ) -> None:
+        self._read_whole = read_whole
+        self._finder = finder
+        self._cache = cache
+        self._budget = budget
+        self._ledger = ledger
+        self._metrics = metrics
+        self._queue: list[tuple[int, int, Wish]] = []
+        self._serials = count()
+        self._recent: OrderedDict[str, float] = OrderedDict()
+        self._wake = trio.Event()
+        self._looking = False
+        self._turns = trio.CapacityLimiter(FETCHES_AT_ONCE)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is wished, looked at or fetched."""
+        return not self._queue and not self._looking and not self._turns.borrowed_tokens
+
+    def wish(self, wish: Wish) -> None:
+        """Have *wish* fetched, if it is not here, not on its way and within the budget."""
+        now_s = trio.current_time()
+        asked_s = self._recent.get(wish.path)
+        if wish.path in self._ledger or (asked_s is not None and now_s - asked_s < RECENT_S):
+            return
+        if len(self._queue) >= WISHES_MAX:
+            self._refuse("crowd")
+            return
+        self._recent[wish.path] = now_s
+        self._recent.move_to_end(wish.path)
+        if len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
+        heapq.heappush(self._queue, (wish.distance, next(self._serials), wish))
+        self._wake.set()
+
+    def opened(self, path: str) -> None:
+        """Note that *path* is open: it need not be fetched, and may be again when it has gone."""
+        self._recent[path] = trio.current_time()
+        self._recent.move_to_end(path)
+        if len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
+
+    async def run(self) -> None:
+        """Fetch for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sweep)
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                self._looking = True
+                while self._queue:
+                    try:
+                        await self._next(nursery)
+                    except ShotfsError as error:
+                        log.debug("look-ahead cannot look", extra={"reason": error.message})
+                    except Exception:  # a guess must not end the mount
+                        log.exception("look-ahead failed unexpectedly")
+                    await trio.lowlevel.checkpoint()
+                self._looking = False
+
+    async def _next(self, nursery: trio.Nursery) -> None:
+        wishes: dict[str, Wish] = {}
+        while self._queue and len(wishes) < FOUND_AT_ONCE:
+            wish = heapq.heappop(self._queue)[2]
+            if self._wanted(wish):
+                wishes[wish.path] = wish
+        if not wishes:
+            return
+        found = [
+            one for one in await self._finder.find_many(list(wishes)) if isinstance(one, Found)
+        ]
+        here = await self._cache.known_many([one.revision for one in found])
+        for one, known in zip(found, here, strict=True):
+            # An alias on the way gives it another path; then nobody waits for its budget.
+            expected = wishes.get(one.path)
+            if known or expected is None:
+                continue
+            await self._turns.acquire_on_behalf_of(expected)
+            if not self._begin(one, expected, nursery):
+                self._turns.release_on_behalf_of(expected)
+
+    def _wanted(self, wish: Wish) -> bool:
+        resolution = self._finder.resolve(wish.path)
+        if resolution is None or not _allowed(wish, resolution):
+            return False
+        if wish.path in self._ledger:
+            return False
+        if self._ledger.suspended(wish.track, wish.shape.key, trio.current_time()):
+            self._refuse("suspended")
+            return False
+        return True
+
+    def _begin(self, found: Found, wish: Wish, nursery: trio.Nursery) -> bool:
+        now_s = trio.current_time()
+        if wish.track.ticks > wish.due or found.path in self._ledger:
+            return False
+        refusal = self._budget.refusal(
+            found, wish.track, now_s, read_whole=wish.shape in self._read_whole
+        )
+        if refusal:
+            self._refuse(refusal)
+            self._recent.pop(found.path, None)
+            return False
+        if self._cache.is_warm(found.revision):
+            return False
+        ahead = Ahead(found.path, found.revision, wish.track, wish.shape.key, wish.due, now_s)
+        self._ledger.begin(ahead)
+        nursery.start_soon(self._fetch, found, ahead, wish)
+        return True
+
+    async def _fetch(self, found: Found, ahead: Ahead, wish: Wish) -> None:
+        try:
+            await self._cache.fetch(
+                found.tier, found.revision, fetch_class=FetchClass.LOOKAHEAD, asker=wish.asker
+            )
+            ahead.here = True
+        except ShotfsError as error:
+            self._refuse("failed")
+            self._ledger.failed(ahead)
+            log.debug(
+                "look-ahead could not fetch", extra={"path": found.path, "reason": error.message}
+            )
+        except Exception:  # a guess must not end the mount
+            self._ledger.failed(ahead)
+            log.exception("look-ahead failed unexpectedly", extra={"path": found.path})
+        finally:
+            self._turns.release_on_behalf_of(wish)
+
+    def _refuse(self, reason: str) -> None:
+        self._metrics.lookahead_refused[reason].inc()
+
+    async def _sweep(self) -> None:
+        """See from time to time what left the cache unopened."""
+        while True:
+            await trio.sleep(SWEEP_S)
+            self._ledger.expire(trio.current_time())
+            waiting = list(self._ledger.here())
+            for start in range(0, len(waiting), SWEEP_FILES):
+                part = waiting[start : start + SWEEP_FILES]
+                known = await self._cache.known_many([one.revision for one in part])
+                for one, here in zip(part, known, strict=True):
+                    if not here:
+                        self._ledger.evicted(one, trio.current_time())
+
+
+def _allowed(wish: Wish, resolution: Resolution) -> bool:
+    """Whether the template of the file lets it be fetched for this reason."""
+    policy = resolution.template.policy.prewarm
+    if resolution.scratch or policy.off:
+        return False
+    if wish.reason is Reason.FRAME and wish.distance and policy.frames is not None:
+        return wish.distance <= policy.frames
+    return wish.reason is not Reason.TILE or policy.udims != 0

@@ -1,0 +1,148 @@
+"""The look-ahead: is told of opens, concludes what will be opened next, has it fetched.
+
+`opened` is in the way of an open, so it only puts a note into a queue; one task reads that and
+thinks. `guesses` concludes, `fetching` fetches, `budget` says what that may cost, `ledger` whether
+the guesses were right.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from shotfs.cache import Cache
+from shotfs.config import Settings
+from shotfs.errors import ShotfsError
+from shotfs.namespace.shows import ShowSet
+from shotfs.observe.metrics import Metrics
+from shotfs.prewarm.finding import Finder
+from shotfs.prewarm.lookahead.budget import WHOLE_BYTES_MAX, Budget
+from shotfs.prewarm.lookahead.fetching import Fetches
+from shotfs.prewarm.lookahead.guesses import Guesses
+from shotfs.prewarm.lookahead.large import LargeRead, ReadWhole
+from shotfs.prewarm.lookahead.ledger import Ledger, LedgerReport
+from shotfs.prewarm.lookahead.recorded import Recordings
+from shotfs.prewarm.lookahead.shapes import Shapes
+from shotfs.prewarm.watching import Created, Opened, ReadNotes
+
+log = logging.getLogger(__name__)
+
+NOTES_MAX = 16_384
+"""Opens that wait to be thought about; of more the oldest are not learned from."""
+
+NOTES_AT_ONCE = 32
+"""Opens that are thought about in one go: about a millisecond of the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAheadReport:
+    """What look-ahead does, for reports.
+
+    Attributes:
+        enabled: by the configuration.
+        ledger: what became of what was fetched.
+        bytes_max: how much may wait to be opened.
+    """
+
+    enabled: bool
+    ledger: LedgerReport
+    bytes_max: int
+
+
+class LookAhead:
+    """Watches opens and fetches ahead. An `OpenWatch`; `run` must run.
+
+    Args:
+        settings: of the node.
+        shows: whose specifications say where frames and tiles stand.
+        cache: where files go.
+        metrics: counts what came of it.
+    """
+
+    def __init__(self, settings: Settings, shows: ShowSet, cache: Cache, metrics: Metrics) -> None:
+        self._enabled = settings.lookahead.enabled
+        self._cache = cache
+        self._metrics = metrics
+        self._shapes = Shapes(shows)
+        self._read_whole = ReadWhole()
+        self._ledger = Ledger(metrics)
+        self._budget = Budget(settings.lookahead, cache, settings.cache.bytes_max, self._ledger)
+        self._notes: deque[Opened] = deque(maxlen=NOTES_MAX)
+        self._wake = trio.Event()
+        self._fetches: Fetches | None = None
+        self._thinking = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing that was told waits to be thought about, looked at or fetched."""
+        fetches_idle = self._fetches is None or self._fetches.idle
+        return not self._notes and not self._thinking and fetches_idle
+
+    @property
+    def wants(self) -> bool:
+        """Whether it is switched on."""
+        return self._enabled
+
+    def opened(self, opened: Opened) -> ReadNotes | None:
+        """Note an open. Of large files it is watched how much of them is read."""
+        self._notes.append(opened)
+        self._wake.set()
+        size_bytes = opened.revision.size_bytes
+        if size_bytes <= WHOLE_BYTES_MAX:
+            return None
+        shape = self._shapes.of(opened.path, opened.resolution).shape
+        return LargeRead(size_bytes, partial(self._read_whole.add, shape))
+
+    def opened_again(self, opened: Sequence[Opened]) -> None:
+        """Note opens that were answered without the event loop."""
+        self._notes.extend(opened)
+        self._wake.set()
+
+    def created(self, created: Created) -> None:
+        """Outputs tell nothing that opens do not."""
+
+    async def run(self, finder: Finder, recordings: Recordings | None = None) -> None:
+        """Think and fetch, for ever.
+
+        Args:
+            finder: says what a path is.
+            recordings: what others have read; None: only what this node sees.
+        """
+        if not self._enabled:
+            return
+        fetches = self._fetches = Fetches(
+            finder, self._cache, self._budget, self._ledger, self._metrics, self._read_whole
+        )
+        guesses = Guesses(finder, fetches, self._ledger, self._shapes, recordings)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fetches.run)
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                self._thinking = True
+                while self._notes:
+                    for _ in range(min(NOTES_AT_ONCE, len(self._notes))):
+                        await _follow(guesses, self._notes.popleft())
+                    await trio.lowlevel.checkpoint()
+                guesses.trim()
+                self._thinking = False
+
+    def report(self) -> LookAheadReport:
+        """Return what it does and what came of it."""
+        return LookAheadReport(
+            self._enabled, self._ledger.report(trio.current_time()), self._budget.bytes_max
+        )
+
+
+async def _follow(guesses: Guesses, opened: Opened) -> None:
+    try:
+        await guesses.follow(opened)
+    except (ShotfsError, ArithmeticError) as error:
+        log.debug("look-ahead cannot follow", extra={"path": opened.path, "reason": str(error)})
+    except Exception:  # a guess must not end the mount
+        log.exception("look-ahead failed unexpectedly", extra={"path": opened.path})
