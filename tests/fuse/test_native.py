@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from shotfs.control.client import Client
+from shotfs.prewarm.manifest import Subject, decode
 from tests.fuse.conftest import NewNode
 from tests.fuse.modes import NATIVE
 from tests.fuse.node import SPEC, ShotfsNode, wait_until
@@ -176,3 +181,28 @@ def test_an_unmount_in_the_middle_of_reads_ends_in_order(native: ShotfsNode) -> 
 def _document(node: ShotfsNode, spec: dict[str, Any]) -> str:
     now = json.loads((node.directory / "spec.json").read_text())
     return json.dumps({**spec, "roots": now["roots"]})
+
+
+def test_who_opens_what_is_told_though_python_is_not_asked(native: ShotfsNode) -> None:
+    for index in range(3):
+        warm(native, f"file{index}")
+    before = counts(native)["open"]
+    with Client(native.socket) as client:
+        number = client.record.start(Subject(job="j7"))
+    loop = (
+        "import sys\n"
+        "for path in 50 * sys.argv[1:]:\n"
+        "    with open(path, 'rb') as file: file.read(1)\n"
+    )
+    paths = [str(native.show / "library" / f"file{index}") for index in range(3)]
+    subprocess.run([sys.executable, "-I", "-c", loop, *paths], env={"SHOTFS_JOB": "j7"}, check=True)
+    # Of another job, and so nobody's business here.
+    subprocess.run(["cat", str(native.show / "library/file7")], check=True, capture_output=True)
+    answered = counts(native)["open"] - before
+    with Client(native.socket) as client, tempfile.TemporaryFile() as file:
+        client.record.stop(number)
+        client.record.fetch_taken(number, file)
+        file.seek(0)
+        _, entries = decode(file.read(), "recording")
+    assert answered >= 100, "all but the first opens of its one thread"
+    assert sorted(entry.path for entry in entries) == [f"ant/library/file{n}" for n in range(3)]

@@ -1,0 +1,159 @@
+"""tools/bench/recorder: opens a second with and without somebody who watches them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from rich.console import Console
+from running import interrupts, place, processes, service
+from running.service import Mounted
+
+from bench.results import Results
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+PLACE = os.path.join(ROOT, ".bench-recorder")
+LOOP = os.path.join(os.path.dirname(os.path.realpath(__file__)), "recorder_loop.py")
+TIMEOUT_S = 300.0
+FILE_BYTES = 32 * 1024
+PASSES = {"cold": 1, "cached on disk": 1, "native thread": 3}
+"""Passes over the files, one after the other; of several the median counts."""
+
+NOBODY, RECORDER, BOTH = "nobody", "recorder", "recorder and look-ahead"
+SYSTEMS = {
+    NOBODY: '[record]\njobs = "off"\n[lookahead]\nenabled = false\n',
+    RECORDER: "[lookahead]\nenabled = false\n",
+    BOTH: "",
+}
+"""Who watches, and the configuration that says so."""
+
+console = Console(highlight=False)
+
+SPECIFICATION = {
+    "spec": "shotfs-path/1",
+    "show": "bench",
+    "roots": {"data": f"file://{PLACE}/data"},
+    "defaults": {"origin": "data", "immutable": "on-close"},
+    "fields": {"name": {"type": "str", "pattern": "[a-z]+"}, "frame": {"type": "frame", "pad": 6}},
+    "templates": {"file": {"path": "tex/{name}.{frame}.bin"}},
+}
+
+CONFIGURATION = """\
+[cache]
+directory = "{directory}/cache"
+free_bytes_min = 0
+
+[control]
+socket = "{socket}"
+
+[log]
+level = "warning"
+file = "{directory}/shotfs.log"
+
+[shows.bench]
+spec = "spec.json"
+
+{watchers}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is measured."""
+
+    files: int
+    rounds: int
+
+
+FULL = Scale(files=4000, rounds=5)
+QUICK = Scale(files=400, rounds=1)
+
+
+def main() -> int:
+    """Run; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tools/bench/recorder", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less than a minute, fewer files")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
+    arguments = parser.parse_args()
+    interrupts.install()
+    results = Results()
+    scale = QUICK if arguments.quick else FULL
+    try:
+        with ExitStack() as stack:
+            try:
+                _measure(stack, scale, results)
+            finally:
+                interrupts.ignore_from_now_on()
+    except interrupts.Interrupted as interrupted:
+        console.print(f"{interrupted}: unmounted and stopped everything")
+        return interrupted.exit_code
+    except (service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError) as failure:
+        console.print(f"tools/bench/recorder failed: {failure}", style="red", markup=False)
+        return 1
+    for workload in PASSES:
+        for system in (RECORDER, BOTH):
+            name = f"{'recorded' if system == RECORDER else 'watched'}_{workload.split()[0]}"
+            results.add_ratio(name, workload, system, NOBODY, ">= 0.95")
+    results.notes.append(
+        f"{scale.files} files of {FILE_BYTES // 1024} KiB, opened, read and closed by one process"
+        " of a job; each system in a mount of its own, by turns"
+    )
+    results.show(console)
+    if arguments.json:
+        results.write(arguments.json)
+    return 0
+
+
+def _measure(stack: ExitStack, scale: Scale, results: Results) -> None:
+    sockets = place.take(stack, PLACE, f"{ROOT}/tools/bench/recorder", keep=False)
+    os.makedirs(f"{PLACE}/data/tex")
+    for index in range(scale.files):
+        with open(f"{PLACE}/data/tex/wood.{index:06d}.bin", "wb") as file:
+            file.write(os.urandom(FILE_BYTES))
+    for index in range(scale.rounds):
+        # Each has its turn as the first: the disk below is warmer for who comes later.
+        names = list(SYSTEMS)
+        for system in names[index % len(names) :] + names[: index % len(names)]:
+            with ExitStack() as one_round:
+                place_of_round = f"{PLACE}/{index}-{names.index(system)}"
+                node = _node(place_of_round, f"{sockets}/{index}{names.index(system)}", system)
+                service.mount(one_round, node)
+                _pass(results, system, f"{node.mountpoint}/bench/tex", index)
+                service.unmount(node)
+
+
+def _pass(results: Results, system: str, directory: str, index: int) -> None:
+    environment = {**os.environ, "SHOTFS_JOB": f"bench{index}", "SHOTFS_FRAME": "1001"}
+    done = subprocess.run(
+        [sys.executable, LOOP, directory, str(sum(PASSES.values()))],
+        check=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        timeout=TIMEOUT_S,
+        start_new_session=True,
+    )
+    rates = json.loads(done.stdout)
+    for workload, count in PASSES.items():
+        taken, rates = sorted(rates[:count]), rates[count:]
+        results.add(workload, system, taken[count // 2], "opens/s")
+
+
+def _node(directory: str, socket: str, system: str) -> Mounted:
+    os.makedirs(directory)
+    node = Mounted(system, f"{directory}/shotfs.toml", f"{directory}/shows", socket)
+    with open(f"{directory}/spec.json", "w", encoding="utf-8") as file:
+        json.dump(SPECIFICATION, file)
+    with open(node.config, "w", encoding="utf-8") as file:
+        text = CONFIGURATION.format(directory=directory, socket=socket, watchers=SYSTEMS[system])
+        file.write(text)
+    return node
+
+
+if __name__ == "__main__":
+    sys.exit(main())
