@@ -177,8 +177,9 @@ class NodeRecording:
 
     # --- being asked -----------------------------------------------------------------------------
 
-    def start(self, asked: Subject, *, peer: Peer, pid: int) -> Mapping[str, Any]:
+    def start(self, asked: Subject, *, peer: Peer, bound: bool) -> Mapping[str, Any]:
         """Record what fits *asked*; see `RecordService.start`."""
+        pid = peer.pid if bound else 0
         started = self._recorder.start(cleaned(asked), uid=peer.uid, pid=pid)
         return {"number": started.number}
 

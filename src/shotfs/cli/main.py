@@ -45,6 +45,8 @@ COMMANDS: dict[str, Entry] = {
     "pin": Entry("shotfs.cli.pin", CONTENT, "Pin trees of a show, file by file, for jobs."),
     "manifest": Entry("shotfs.cli.manifest", CONTENT, "Look at what frames need, and compare it."),
     "localize": Entry("shotfs.cli.localize", CONTENT, "Copy files here, for hosts without mounts."),
+    "exec": Entry("shotfs.cli.exec", CONTENT, "Run a command and record which files it reads."),
+    "record": Entry("shotfs.cli.record", CONTENT, "Record what jobs read, and look at it."),
     "config": Entry("shotfs.cli.config", SETUP, "Write, check and show the configuration."),
     "spec": Entry("shotfs.cli.spec", SETUP, "Check and try out a path specification."),
 }

@@ -5,12 +5,13 @@
 | GET /v1/record                                            | read   | `RecordService.report`     |
 | GET /v1/record/manifest?number=N                          | read   | `RecordService.taken`      |
 | GET /v1/record/manifest?show=&shot=&task=&frame=&view=    | read   | `RecordService.manifest`   |
-| POST /v1/record/start {show, shot, task, frame, view, job, pid} | read | `RecordService.start`   |
+| POST /v1/record/start {show, shot, task, frame, view, job, bound} | read | `RecordService.start` |
 | POST /v1/record/stop {number}                             | read   | `RecordService.stop`       |
 | POST /v1/record/publish                                   | change | `RecordService.publish`    |
 
 Starting a recording of everything, without a job, takes the right to change. A recording belongs to
-the user who started it. Manifests are sent as they are, one entry a line.
+the user who started it; a bound one ends with the process that asked for it. Manifests are sent as
+they are, one entry a line.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from shotfs.control.record_service import RecordService
 from shotfs.control.requests import (
     answer,
     answer_aside,
+    flag_of,
     peer_of,
     query_of,
     read_body,
@@ -39,8 +41,6 @@ from shotfs.prewarm.manifest.frames import parse_frames
 from shotfs.prewarm.manifest.subject import Subject
 
 NUMBER_MAX = 2**63 - 1
-PID_MAX = 2**22
-"""The kernel's own limit."""
 NAME_MAX = 255
 
 FIELDS = ("show", "shot", "task", "frame", "view", "job")
@@ -78,7 +78,7 @@ class _Endpoints:
         return Response(data, media_type="application/x-ndjson")
 
     async def start(self, request: Request) -> Response:
-        body = await read_body(request, {*FIELDS, "pid"})
+        body = await read_body(request, {*FIELDS, "bound"})
         peer, right = peer_of(request)
         asked = subject_of(body)
         if not asked.job and right < Right.CHANGE:
@@ -86,8 +86,8 @@ class _Endpoints:
                 "recording what everybody opens takes the right to change the service",
                 fix="name a job (--job), or ask as root or a member of the admin group",
             )
-        pid = whole_number("pid", body.get("pid") or 0, PID_MAX)
-        return answer(self._service.start(asked, peer=peer, pid=pid))
+        bound = flag_of(body, "bound", default=False)
+        return answer(self._service.start(asked, peer=peer, bound=bound))
 
     async def stop(self, request: Request) -> Response:
         body = await read_body(request, {"number"})

@@ -29,9 +29,12 @@ class RecordClient:
         self._ask = ask
         self._download = download
 
-    def start(self, asked: Subject, *, pid: int = 0) -> int:
-        """Record what fits *asked*; return the number to stop it by."""
-        return int(self._ask("POST", "/v1/record/start", {**asdict(asked), "pid": pid})["number"])
+    def start(self, asked: Subject, *, bound: bool = False) -> int:
+        """Record what fits *asked*; return the number to stop it by. It ends with this process if
+        it is *bound* to it.
+        """
+        body = {**asdict(asked), "bound": bound}
+        return int(self._ask("POST", "/v1/record/start", body)["number"])
 
     def stop(self, number: int) -> dict[str, Any]:
         """Stop a recording; return what it saw."""

@@ -12,14 +12,13 @@ from shotfs.prewarm.manifest.subject import Subject
 class RecordService(Protocol):
     """What can be asked of recordings of what jobs open."""
 
-    def start(self, asked: Subject, *, peer: Peer, pid: int) -> Mapping[str, Any]:
+    def start(self, asked: Subject, *, peer: Peer, bound: bool) -> Mapping[str, Any]:
         """Record what fits *asked* ("" in a field is anything) from now on.
 
         Args:
             asked: what; the whole of it "" is everything that is opened.
             peer: who wants it.
-            pid: the process that will stop it: if that ends before, so does the recording. 0:
-                until somebody stops it.
+            bound: it ends with the process that wants it, if nobody stops it before.
 
         Returns:
             ``number``, to stop it by.

@@ -19,16 +19,16 @@ class FakeRecording:
     """Knows of one file, whatever is recorded.
 
     Attributes:
-        going_on: what was started, by number: who did, what, and which process will stop it.
+        going_on: what was started, by number: who did, what, and whether it ends with him.
     """
 
     def __init__(self) -> None:
-        self.going_on: dict[int, tuple[int, Subject, int]] = {}
+        self.going_on: dict[int, tuple[int, Subject, bool]] = {}
         self.stopped: dict[int, tuple[int, bytes]] = {}
 
-    def start(self, asked: Subject, *, peer: Peer, pid: int) -> Mapping[str, Any]:
+    def start(self, asked: Subject, *, peer: Peer, bound: bool) -> Mapping[str, Any]:
         number = len(self.going_on) + len(self.stopped) + 1
-        self.going_on[number] = (peer.uid, asked, pid)
+        self.going_on[number] = (peer.uid, asked, bound)
         return {"number": number}
 
     async def stop(self, number: int, *, peer: Peer, admin: bool) -> Mapping[str, Any]:
