@@ -44,6 +44,7 @@ SCANNERS: dict[str, Line] = {
     "maya": Line("maya", "MayaScanner", (".ma", ".mb")),
     "arnold": Line("arnold", "ArnoldScanner", (".ass", ".ass.gz")),
     "rib": Line("rib", "RibScanner", (".rib", ".rib.gz")),
+    "povray": Line("povray", "PovrayScanner", (".pov", ".inc", ".ini")),
     "quoted": Line("quoted", "QuotedScanner", (), asked_only=True),
 }
 """By the name that manifests and `--scanner` have."""
