@@ -70,7 +70,9 @@ class ReadNotes(Protocol):
     """Is told what is read of one open file."""
 
     def read(self, start: int, stop: int, waited_s: float) -> None:
-        """Note that the bytes *start* to *stop* were asked for, and how long that took."""
+        """Note that the bytes *start* to *stop* were read, and how many seconds of that were spent
+        waiting for what was not here.
+        """
         ...
 
     def closed(self) -> None:

@@ -182,14 +182,16 @@ class PublishedHandle:
             raise
 
     async def _read(self, span: Span) -> Buffer:
-        began_s = 0.0 if self._notes is None else trio.current_time()
+        waited_s = 0.0
         if self._cached.state is FileState.COMPLETE:
             data = await self._cached.read(span)
         else:
+            began_s = trio.current_time()
             with self._watch.waits(span):
                 data = await self._cached.read(span)
+            waited_s = trio.current_time() - began_s
         if self._notes is not None:
-            self._notes.read(span.start, span.stop, trio.current_time() - began_s)
+            self._notes.read(span.start, span.stop, waited_s)
         return data
 
     def _end_notes(self) -> None:
