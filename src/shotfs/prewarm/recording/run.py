@@ -111,8 +111,9 @@ class Run:
                 self.missed += 1
                 return None
             notes = self._first(opened)
-        elif notes.revision is not opened.revision:
-            notes.revision = opened.revision
+        elif notes.revision is not opened.revision and notes.revision != opened.revision:
+            # Published again meanwhile: the newest counts, of which nothing has been read.
+            notes.revision, notes.ranges = opened.revision, None
         if not opened.warm:
             notes.cold += 1
         pid = opened.reader.pid
