@@ -12,6 +12,7 @@ import trio
 
 from shotfs.app.cache_check import CacheCheck
 from shotfs.app.discretion import masked, own_part, owned_by
+from shotfs.app.looking import look
 from shotfs.app.node import Node
 from shotfs.app.permissions import READ, SEARCH, may
 from shotfs.app.top import Top
@@ -57,6 +58,12 @@ class NodeCache:
         )
         told = dataclasses.asdict(report)
         return told if admin else dict(masked(told, owned_by(peer)))
+
+    async def look(
+        self, paths: Sequence[str], *, peer: Peer, admin: bool
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return what each of *paths* is."""
+        return await look(self._node, paths, peer=peer, admin=admin)
 
     async def entries(self, below: str, after: str, limit: int, order: str) -> Any:
         """Return a page of what is here."""

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from shotfs.cli.output import printable
+from shotfs.cli.output import counted, emit, printable
+from shotfs.cli.status import size
 
 if TYPE_CHECKING:
-    from shotfs.prewarm.manifest import Head, ManifestReader
+    from collections.abc import Iterable
+
+    from shotfs.prewarm.manifest import Entry, Head, ManifestReader, Written
     from shotfs.prewarm.manifest.selecting import Selection
 
 STANDARD = "-"
@@ -39,6 +42,16 @@ ViewOption = Annotated[
 BelowOption = Annotated[
     str, typer.Option("--below", metavar="DIR", help="Only below this directory of the mount.")
 ]
+OutputOption = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="What is written: .jsonl, .json for one document, .gz to pack it; - for lines on "
+        "standard output.",
+    ),
+]
 
 
 def open_named(name: str) -> ManifestReader:
@@ -57,6 +70,32 @@ def open_named(name: str) -> ManifestReader:
 def open_bytes(name: str) -> BinaryIO:
     """Open *name*, a file of any format or standard input."""
     return sys.stdin.buffer if name == STANDARD else open(name, "rb")
+
+
+def write_named(name: str, head: Head, entries: Iterable[Entry]) -> Written:
+    """Write a manifest to *name*, a file (whole or not at all) or standard output.
+
+    Raises:
+        ManifestInvalid, OSError: as `write_manifest`.
+    """
+    from shotfs.prewarm.manifest.writing import write_lines, write_manifest
+
+    if name != STANDARD:
+        return write_manifest(name, head, entries)
+    written = write_lines(sys.stdout.buffer, "standard output", head, entries)
+    sys.stdout.buffer.flush()
+    return written
+
+
+def emit_written(name: str, written: Written, *, as_json: bool) -> None:
+    """Say what was written to *name*; nothing where standard output has the manifest itself."""
+    from rich.text import Text
+
+    if name == STANDARD:
+        return
+    report = {"file": name, "files": written.count, "size_bytes": written.size_bytes}
+    said = f"{name}: {counted(written.count, 'file')}, {size(written.size_bytes)}"
+    emit(report, as_json, lambda: Text(one_line(said)))
 
 
 def selection(

@@ -3,6 +3,7 @@
 | request                                    | right  | answer                                   |
 |--------------------------------------------|--------|------------------------------------------|
 | GET /v1/why?path=                          | read   | `CacheService.why`                       |
+| POST /v1/look {paths}                      | read   | {files: `CacheService.look`}             |
 | GET /v1/cache/entries?path=&after=&limit=&order= | change | `CacheService.entries`           |
 | POST /v1/cache/pin {paths, owner, for_s, limit, fetch} | change | `CacheService.pin`         |
 | POST /v1/cache/unpin {paths, owner}        | change | {files}                                  |
@@ -64,6 +65,7 @@ def routes(service: CacheService) -> list[Route]:
     endpoints = _Endpoints(service)
     return [
         route("GET", "/v1/why", Right.READ, endpoints.why),
+        route("POST", "/v1/look", Right.READ, endpoints.look),
         route("GET", "/v1/top", Right.READ, endpoints.top),
         route("GET", "/v1/cache/entries", Right.CHANGE, endpoints.entries),
         route("POST", "/v1/cache/pin", Right.CHANGE, endpoints.pin),
@@ -88,6 +90,12 @@ class _Endpoints:
         peer, right = peer_of(request)
         admin = right >= Right.CHANGE
         return answer(await self._service.why(path_of(request), peer=peer, admin=admin))
+
+    async def look(self, request: Request) -> Response:
+        body = await read_body(request, {"paths"})
+        peer, right = peer_of(request)
+        found = await self._service.look(_paths_of(body), peer=peer, admin=right >= Right.CHANGE)
+        return await answer_aside({"files": found})
 
     async def top(self, request: Request) -> Response:
         peer, right = peer_of(request)

@@ -21,6 +21,19 @@ class CacheService(Protocol):
         """
         ...
 
+    async def look(
+        self, paths: Sequence[str], *, peer: Peer, admin: bool
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return what each of *paths* is, in their order, for many at once.
+
+        Returns:
+            ``path``, and of a published file that *peer* may see ``size_bytes``, ``mtime_ns``,
+            ``digest`` (None: nobody here knows it, or he may not read the file) and ``local``
+            (whether its bytes are on this node); of anything else ``absence`` (of
+            `prewarm.finding.Absence`) and ``reason``.
+        """
+        ...
+
     async def entries(self, below: str, after: str, limit: int, order: str) -> Any:
         """Return a page of what is here; see `vfs.cached_paths.CachedPaths.entries`."""
         ...

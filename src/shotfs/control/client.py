@@ -173,6 +173,15 @@ class Client:
         """Return what *path* (relative to the mount) is, and what it waits for."""
         return self._json("GET", _query("/v1/why", path), timeout_s=WHY_TIMEOUT_S)
 
+    def look(self, paths: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what each of *paths* is (`control.cache_service.CacheService.look`).
+
+        Args:
+            paths: as text that UTF-8 can carry, at most 60,000 bytes of JSON.
+        """
+        body = {"paths": list(paths)}
+        return list(self._json("POST", "/v1/look", body, ORIGIN_TIMEOUT_S)["files"])
+
     def entries(
         self, below: str = "", *, after: str = "", limit: int = 1000, order: str = "digest"
     ) -> dict[str, Any]:

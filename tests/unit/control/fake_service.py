@@ -85,6 +85,20 @@ class FakeVersions:
         return {"path": path, "version": version, "moved": True}
 
 
+def looked(path: str) -> dict[str, Any]:
+    """What `look` says: the fake knows files whose size and digest their names say."""
+    if path.endswith("missing"):
+        return {"path": path, "absence": "missing", "reason": "its origin has no such object"}
+    if path.endswith("silent"):
+        return {"path": path, "absence": "failed", "reason": "its origin does not answer"}
+    size_bytes = len(path)
+    digest = f"{size_bytes:032x}" if path.endswith("known") else None
+    return {
+        "path": path, "size_bytes": size_bytes, "mtime_ns": 1, "digest": digest,
+        "local": "local" in path,
+    }  # fmt: skip
+
+
 @dataclass
 class FakeCache:
     """Remembers what it was asked of the cache; *calls* are those of the service."""
@@ -94,6 +108,10 @@ class FakeCache:
     async def why(self, path: str, **who: Any) -> Mapping[str, Any]:
         self.calls.append(("why", path, who))
         return why_report(path=path)
+
+    async def look(self, paths: Sequence[str], **who: Any) -> Sequence[Mapping[str, Any]]:
+        self.calls.append(("look", list(paths), who))
+        return [looked(path) for path in paths]
 
     async def entries(self, below: str, after: str, limit: int, order: str) -> Any:
         self.calls.append(("entries", below, after, limit, order))

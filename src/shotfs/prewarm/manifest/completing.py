@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import TypeVar
 
@@ -91,27 +92,31 @@ def in_threads(entries: Iterable[Entry], work: Callable[[Entry], T]) -> Iterator
             yield from zip(page, pool.map(work, page), strict=True)
 
 
-def completed(entries: Iterable[Entry], root: str, *, digests: bool, name: str) -> Iterator[Entry]:
-    """Yield *entries* with size and time, and with *digests* the digest, where they lacked them.
+def completed(
+    entries: Iterable[Entry], root: Callable[[], str | None], *, name: str
+) -> Iterator[Entry]:
+    """Yield *entries* with size, time and digest, where they lacked them.
 
     Args:
         entries: in any order, which stays.
-        root: where the files lie.
-        digests: read files whose digest is not known.
+        root: returns where the files lie; called once a file has to be read. None: nowhere, then
+            entries stay as they are.
         name: of the manifest, for messages.
 
     Raises:
         ManifestInvalid: files are missing, or have another size than the manifest says; the
             message lists them. Raised at the end, after all others were yielded.
     """
+    where = cache(root)
 
     def work(entry: Entry) -> Entry | str:
-        known = entry.size_bytes is not None and entry.mtime_ns is not None
-        wanted = digests and entry.digest is None
-        if known and not wanted:
+        if None not in (entry.size_bytes, entry.mtime_ns, entry.digest):
+            return entry
+        directory = where()
+        if directory is None:
             return entry
         try:
-            seen = look(root, entry.path, read=wanted)
+            seen = look(directory, entry.path, read=entry.digest is None)
         except OSError as exc:
             return f"{entry.path}: {exc.strerror}"
         if entry.size_bytes not in (None, seen.size_bytes):
@@ -120,10 +125,10 @@ def completed(entries: Iterable[Entry], root: str, *, digests: bool, name: str) 
             entry,
             size_bytes=seen.size_bytes,
             mtime_ns=seen.mtime_ns if entry.mtime_ns is None else entry.mtime_ns,
-            digest=seen.digest if wanted else entry.digest,
+            digest=entry.digest or seen.digest,
         )
 
-    lacking = Lacking(name, f"a file below {root} that is what the manifest says")
+    lacking = Lacking(name, "file that is what the manifest says")
     for _, done in in_threads(entries, work):
         if isinstance(done, str):
             lacking.add(done)
@@ -166,5 +171,5 @@ class Lacking:
         files = "1 file has" if self._count == 1 else f"{self._count} files have"
         raise ManifestInvalid(
             "\n".join([f"{self._name}: {files} no {self._what}:", *lines]),
-            fix="let them be read: --root DIR, where DIR has the files at the manifest's paths",
+            fix="mount the shows, or --root DIR, where DIR has the files at the manifest's paths",
         )

@@ -105,7 +105,7 @@ def write_shaman(
 
     cut = len(below) + 1 if below else 0
     count = size_bytes = 0
-    lacking = Lacking(name, f"a file below {root} that is what the manifest says")
+    lacking = Lacking(name, "file that is what the manifest says")
     stream.write(b'{"files":[')
     for entry, seen in in_threads(entries, work):
         if isinstance(seen, str):
