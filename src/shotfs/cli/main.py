@@ -37,6 +37,7 @@ COMMANDS: dict[str, Entry] = {
     "top": Entry("shotfs.cli.top", SERVICE, "Show what the service is doing now, live."),
     "why": Entry("shotfs.cli.why", SERVICE, "Say why a file is slow, and where its bytes are."),
     "refresh": Entry("shotfs.cli.refresh", SERVICE, "Ask the origin about a path or tree again."),
+    "prewarm": Entry("shotfs.cli.prewarm", SERVICE, "Bring files here before somebody opens them."),
     "doctor": Entry("shotfs.cli.doctor", SERVICE, "Check this node and say how to fix it."),
     "cache": Entry("shotfs.cli.cache", CONTENT, "Look at the local cache and make room in it."),
     "publish": Entry("shotfs.cli.publish", CONTENT, "Look at outputs on their way to the origin."),
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Entry] = {
     "exec": Entry("shotfs.cli.exec", CONTENT, "Run a command and record which files it reads."),
     "record": Entry("shotfs.cli.record", CONTENT, "Record what jobs read, and look at it."),
     "config": Entry("shotfs.cli.config", SETUP, "Write, check and show the configuration."),
+    "integrations": Entry("shotfs.cli.integrations", SETUP, "Files for farms and applications."),
     "spec": Entry("shotfs.cli.spec", SETUP, "Check and try out a path specification."),
 }
 

@@ -218,6 +218,8 @@ class _Run:
         self._progress = progress
         self._scope = trio.CancelScope()
         self._asked_files = self._asked_bytes = 0
+        self._expected: dict[str, Digest] = {}
+        """Digests that manifests say, of files that are coming."""
 
     async def work(self, pages: AsyncGenerator[Sequence[Entry], None]) -> None:
         """Resolve page after page, and fetch what is missing of some pages at the same time."""
@@ -248,7 +250,7 @@ class _Run:
                 progress.entries -= 1
                 progress.stopped = Stop.LIMIT
                 continue
-            self._compare(entry, one)
+            is_stale = self._compare(entry, one)
             admitted.append(one)
             progress.files += 1
             progress.bytes += size_bytes
@@ -262,6 +264,8 @@ class _Run:
                 share.done_bytes += size_bytes
             else:
                 progress.missing[one.revision.tier] += size_bytes
+                if terms.fetch and entry.digest is not None and not is_stale:
+                    self._expected[one.path] = entry.digest
                 missing.append(one)
         if terms.found is not None and admitted:
             await terms.found(admitted)
@@ -296,8 +300,8 @@ class _Run:
         if absent.absence is not Absence.OUTPUT:  # that is here
             self._progress.note_problem(absent.path, absent.reason)
 
-    def _compare(self, entry: Entry, found: Found) -> None:
-        """Note a file of which the origin has other content than the manifest says."""
+    def _compare(self, entry: Entry, found: Found) -> bool:
+        """Whether the origin has other content than the manifest says, which is noted."""
         revision = found.revision
         said = revision.checksums.xxh128
         differs = entry.size_bytes not in (None, revision.size_bytes) or (
@@ -305,6 +309,7 @@ class _Run:
         )
         if differs:
             self._note_stale(found)
+        return differs
 
     def _note_stale(self, found: Found) -> None:
         self._progress.stale_files += 1
@@ -319,6 +324,7 @@ class _Run:
 
     def _note(self, found: Found, outcome: Digest | ShotfsError) -> None:
         progress, size_bytes = self._progress, found.revision.size_bytes
+        expected = self._expected.pop(found.path, None)
         if isinstance(outcome, ShotfsError):
             stop = _stop_of(outcome)
             if stop is not None:
@@ -329,6 +335,8 @@ class _Run:
             progress.failed_files += 1
             progress.note_problem(found.path, outcome.message)
             return
+        if expected not in (None, outcome):
+            self._note_stale(found)
         share = progress.share_of(found)
         progress.fetched_files += 1
         progress.fetched_bytes += size_bytes

@@ -1,0 +1,116 @@
+"""`shotfs prewarm` with a real service: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from shotfs.control.client import Client
+from shotfs.control.prewarm_service import Order
+from shotfs.digest import digest_bytes
+from shotfs.prewarm.manifest import Entry, write_manifest
+from shotfs.prewarm.manifest.head import new_head
+from tests.unit.prewarm.localize.served import Served
+
+
+def prewarm(served: Served, *arguments: str, exit_code: int = 0) -> dict[str, Any]:
+    ended = served.node.command("prewarm", *arguments, "--json", check=False)
+    assert ended.returncode == exit_code, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def test_a_directory_comes_and_a_check_tells_how_much_is_here(served: Served) -> None:
+    for number in range(4):
+        served.put(f"ant/library/oak/{number}.tx", bytes([number]) * 256)
+    dry = prewarm(served, "ant/library/oak", "--dry-run")
+    assert (dry["files"], dry["missing_bytes"], dry["cost"]) == (4, 1024, 1024 * 1024 / 2**30)
+    assert prewarm(served, "ant/library/oak", "--check", exit_code=1)["percent_here"] == 0
+    report = prewarm(served, "ant/library/oak", "--limit", "3", exit_code=1)
+    assert (report["fetched_files"], report["stopped"]) == (3, "limit")
+    half = prewarm(served, "ant/library/oak", "--check", "--enough", "75")
+    assert half["percent_here"] == 75
+    report = prewarm(served, "ant/library/oak")
+    assert (report["here_files"], report["fetched_files"], report["stopped"]) == (3, 1, None)
+    assert prewarm(served, "ant/library/oak", "--check")["percent_here"] == 100
+    gone = prewarm(served, "ant/library/oak", "--evict")
+    assert gone["evicted"]["files"] == 4
+    assert prewarm(served, "ant/library/oak", "--check", exit_code=1)["here_files"] == 0
+
+
+def test_manifests_of_all_kinds_bring_what_they_name(served: Served, tmp_path: Path) -> None:
+    paths = [f"ant/library/many/{number}.tx" for number in range(6)]
+    for path in paths:
+        served.put(path, path.encode())
+    ours = str(tmp_path / "ours.jsonl")
+    entries = [Entry(path, size_bytes=len(path)) for path in paths[:2]]
+    stale = Entry(paths[2], digest_bytes(b"another"), 7)
+    write_manifest(ours, new_head(), [*entries, stale, Entry("ant/nothing/here.txt")])
+    plain = tmp_path / "files.txt"
+    plain.write_text(f"{paths[3]}\n{paths[4]}\n")
+    deadline = tmp_path / "deadline.json"
+    file = {"hash": "0" * 32, "mtime": 1, "path": "5.tx", "size": len(paths[5])}
+    document = {
+        "hashAlg": "xxh128", "manifestVersion": "2023-03-03", "paths": [file],
+        "totalSize": len(paths[5]),
+    }  # fmt: skip
+    deadline.write_text(json.dumps(document, sort_keys=True, separators=(",", ":")))
+    report = prewarm(served, ours, str(plain), str(deadline), "--below", "ant/library/many")
+    assert report["fetched_files"] == 6
+    assert report["absent"] == {"outside": 1}
+    assert report["stale_files"] == 2
+    told = {one["path"] for one in report["problems"]}
+    assert told == {paths[2], paths[5], "ant/nothing/here.txt"}
+
+
+def test_a_template_a_pattern_and_a_shot_name_what_they_stand_for(served: Served) -> None:
+    shot = "ant/render/xy_1_200_030_00_v005"
+    for frame in range(1001, 1006):
+        served.put(f"{shot}/beauty.{frame}.exr", b"%d" % frame)
+    served.put("ant/render/xy_1_200_040_00_v001/beauty.1001.exr", b"other")
+    pattern = prewarm(served, f"{shot}/beauty.####.exr", "--frames", "1001-1002", "--dry-run")
+    assert pattern["files"] == 2
+    template = prewarm(
+        served, "frames:shot=xy_1_200_030_00,version=5,name=beauty,frame=1002-1004", "--dry-run"
+    )
+    assert template["files"] == 3
+    named = prewarm(served, "xy_1_200_030_00_v005", "--dry-run")
+    assert named["files"] == 5
+    assert named["templates"]["frames"]["files"] == 5
+    other = prewarm(served, "ant/xy_1_200_040_00_v001", "--frames", "1001", "--dry-run")
+    assert other["files"] == 1
+
+
+def test_what_is_nothing_is_one_message_that_says_what_was_looked_for(served: Served) -> None:
+    ended = served.node.command("prewarm", "zz-top", check=False)
+    assert ended.returncode == 1
+    assert "is no path, template or shot of any show" in ended.stderr
+    ended = served.node.command("prewarm", "frame:x=1", check=False)
+    assert 'no show has a template "frame"' in ended.stderr
+    ended = served.node.command("prewarm", "ant/library/none", check=False)
+    assert "there is no such file or directory" in ended.stderr
+    assert ended.returncode == 1
+    ended = served.node.command("prewarm", "--tier", "pmem", "ant/library", check=False)
+    assert "PMEM tier" in ended.stderr
+    assert served.node.command("prewarm", check=False).returncode == 2
+    assert served.node.command("prewarm", "a", "--check", "--evict", check=False).returncode == 2
+
+
+def test_people_see_what_came_and_a_prewarm_is_listed_and_ends_when_told(served: Served) -> None:
+    served.put("ant/library/few/a.tx", b"abc")
+    said = served.node.command("prewarm", "ant/library/few", "--pin", "job-7").stdout
+    assert said.startswith("1 file, 3 B: 0 were here, 1 fetched")
+    pins = json.loads(served.node.command("cache", "pins", "--owner", "job-7", "--json").stdout)
+    assert [pin["path"] for pin in pins["pins"]] == ["ant/library/few/a.tx"]
+    with Client(served.socket) as client:
+        number = client.prewarm.begin(Order(label="waits for entries"))
+    listed = json.loads(served.node.command("prewarm", "--list", "--json").stdout)
+    assert listed["prewarms"][-1]["label"] == "waits for entries"
+    ended = served.node.command("prewarm", "--cancel", str(number))
+    assert "stopped: it was cancelled" in ended.stdout
+    started = json.loads(
+        served.node.command("prewarm", "ant/library/few", "--no-wait", "--json").stdout
+    )
+    with Client(served.socket) as client:
+        assert client.prewarm.show(started["number"])["number"] == started["number"]
