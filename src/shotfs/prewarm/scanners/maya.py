@@ -249,7 +249,6 @@ class _Scene:
                 kind=Kind.OUTPUT,
                 line=value.line,
                 search=self._search,
-                unresolved="composed while it is rendered",
             )
         elif name in ("cfp", "configFilePath"):
             edge = self._colours(node, value)

@@ -244,7 +244,7 @@ def _file(
         kind=Kind.OUTPUT if writes else leads_to(target),
         line=word.line,
         confidence=round(confidence, 3),
-        unresolved=reason,
+        unresolved="" if writes else reason,
         views=views,
     )
     if edge is None:

@@ -73,6 +73,8 @@ class Naming:
     ) -> Edge | None:
         confidence = round(weight, 3)
         if isinstance(value, Unknown):
+            if kind is Kind.OUTPUT:
+                return None
             what = Kind.FILE if kind is None else kind
             return Edge("?", what, line=line, confidence=confidence, unresolved=value.why)
         target = value.text

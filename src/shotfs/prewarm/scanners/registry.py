@@ -45,6 +45,9 @@ SCANNERS: dict[str, Line] = {
     "arnold": Line("arnold", "ArnoldScanner", (".ass", ".ass.gz")),
     "rib": Line("rib", "RibScanner", (".rib", ".rib.gz")),
     "povray": Line("povray", "PovrayScanner", (".pov", ".inc", ".ini")),
+    "katana": Line("katana", "KatanaScanner", (".katana", ".livegroup", ".macro")),
+    "gaffer": Line("gaffer", "GafferScanner", (".gfr", ".grf")),
+    "blender": Line("blender", "BlenderScanner", (".blend",)),
     "quoted": Line("quoted", "QuotedScanner", (), asked_only=True),
 }
 """By the name that manifests and `--scanner` have."""

@@ -33,10 +33,7 @@ STRING_CHARS_MAX = 1 << 16
 TEXT_BYTES_MAX = 1 << 38
 """The most that a compressed file may unpack to: a small one may claim any size."""
 
-_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,31}://")
 _GZIP = b"\x1f\x8b"
-_NEVER = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Source:
@@ -214,7 +211,7 @@ def named(
 ) -> Edge | None:
     """Return the edge to *target*; None where that is empty.
 
-    Paths of Windows, addresses and names that no file has here are `unresolved`.
+    What is no UTF-8, or too long, is `unresolved`.
     """
     target = target.strip()
     if not target:
@@ -235,14 +232,9 @@ def named(
 
 
 def _no_path(target: str) -> str:
+    """Return why no file here can be named *target*; where it leads is for `places` to say."""
     if len(target) > PATH_CHARS_MAX:
         return f"longer than {PATH_CHARS_MAX} characters"
-    if _NEVER.search(target):
-        return "has control characters"
     if not target.isascii() and any("\ud800" <= char <= "\udfff" for char in target):
         return "is not UTF-8"
-    if _WINDOWS.match(target):
-        return "a path of Windows"
-    if _ADDRESS.match(target):
-        return "an address, which the asset system of the studio resolves"
     return ""
