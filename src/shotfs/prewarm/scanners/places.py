@@ -11,7 +11,7 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from shotfs.errors import InvalidArgument
 
@@ -37,6 +37,7 @@ _VARIABLE = re.compile(
 _FRAME_VARIABLE = re.compile(r"FF?[1-9]?", re.ASCII)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]", re.ASCII)
 _UNC = re.compile(r"(?:\\\\|//)[^\\/]+[\\/]", re.ASCII)
+_ESCAPED = re.compile(r"(?:%[2-9A-Fa-f][0-9A-Fa-f])+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
 
 
@@ -194,6 +195,9 @@ def _here(text: str, variables: Mapping[str, str], rules: Sequence[MapRule]) -> 
         return "", f"the path is longer than {PATH_CHARACTERS_MAX} characters"
     if any(character < " " or character == "\x7f" for character in text):
         return "", "the path has control characters"
+    text, why = _without_scheme(text)
+    if why:
+        return "", why
     # Rules are about what scenes write, before and after their variables have values.
     text, why = _with_variables(_mapped(text, rules) or text, variables)
     if why:
@@ -203,15 +207,19 @@ def _here(text: str, variables: Mapping[str, str], rules: Sequence[MapRule]) -> 
     return _local(_mapped(text, rules) or text)
 
 
+def _without_scheme(text: str) -> tuple[str, str]:
+    """Return (*text*, or the path of a URL of the local disk, ""), or ("", why it is of none)."""
+    if not text.lower().startswith("file:"):
+        return text, ""
+    host, slash, path = text[len("file:") :].removeprefix("//").partition("/")
+    if host not in ("", "localhost"):
+        return "", f'it lies on the host "{host}"; map it with --map'
+    # Not all that follows the percent sign of `%04d`; and `#` stands for frames, not a fragment.
+    path = slash + _ESCAPED.sub(lambda found: unquote(found.group()), path)
+    return (path[1:] if re.match(r"/[A-Za-z]:/", path) else path), ""
+
+
 def _local(text: str) -> tuple[str, str]:
-    if text.lower().startswith("file:"):
-        parts = urlsplit(text)
-        if parts.netloc not in ("", "localhost"):
-            return "", f'it lies on the host "{parts.netloc}"; map it with --map'
-        # A fragment or a query is part of a file's name here: `#` stands for frames.
-        text = unquote(text[len("file:") :].removeprefix("//").removeprefix("localhost"))
-        if re.match(r"/[A-Za-z]:/", text):
-            text = text[1:]
     if _DRIVE.match(text) or text.startswith("\\\\"):
         return "", f"a path of Windows; say where it is with --map '{_foreign_root(text)}=/...'"
     if _SCHEME.match(text):
