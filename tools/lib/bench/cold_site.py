@@ -271,10 +271,19 @@ def configure(site: Site, name: str, shows: dict[str, str]) -> Mounted:
 
 def start_link(stack: ExitStack, url: str) -> str:
     """Put the slow link before *url*; return the URL at its end."""
+    return start_link_to(
+        stack, url, PLACE, bytes_per_s=LINK_BYTES_PER_S, round_trip_s=LINK_ROUND_TRIP_S
+    )
+
+
+def start_link_to(
+    stack: ExitStack, url: str, directory: str, *, bytes_per_s: float, round_trip_s: float
+) -> str:
+    """Put a link before *url*, its log into *directory*; return the URL at its end."""
     port = processes.free_port()
-    log = f"{PLACE}/link.log"
+    log = f"{directory}/link.log"
     target = url.rpartition(":")[2]
-    rate, round_trip = f"{LINK_BYTES_PER_S}", f"{LINK_ROUND_TRIP_S}"
+    rate, round_trip = f"{bytes_per_s}", f"{round_trip_s}"
     process = processes.start(
         stack, [sys.executable, "-m", "bench.link", str(port), target, rate, round_trip], log=log
     )

@@ -1,0 +1,227 @@
+"""tools/bench/shot: a shot rendered cold, with look-ahead, prewarmed, and from a copied show."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import httpx
+from rich.table import Table
+from running import interrupts, processes, service
+
+from bench import peers, usage
+from bench.results import Results, met
+from bench.shot_farm import Rendered, RenderFailed, render
+from bench.shot_site import (
+    FULL,
+    PLACE,
+    QUICK,
+    SHOT,
+    SHOW,
+    Scale,
+    Site,
+    asset,
+    build,
+    console,
+    layers,
+)
+
+COLD, AHEAD, PREWARMED, COPIED = "cold on demand", "look-ahead", "prewarmed", "copy everything"
+BEFORE_TIMEOUT_S = 300.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one way of getting the files came to.
+
+    Attributes:
+        before_s: how long it took before the first frame began.
+        rendered: the shot.
+        moved_bytes: what the origin sent.
+        useful, wasted: files that look-ahead fetched and that were opened, or were not.
+    """
+
+    before_s: float
+    rendered: Rendered
+    moved_bytes: int
+    useful: float = 0.0
+    wasted: float = 0.0
+
+    @property
+    def makespan_s(self) -> float:
+        """From the moment the shot is asked for until its last frame is there."""
+        return self.before_s + self.rendered.seconds
+
+
+def cold(site: Site) -> Outcome:
+    """Render with nothing here and nobody who fetches ahead."""
+    return _on_a_node(site, "cold", lookahead=False)
+
+
+def ahead(site: Site) -> Outcome:
+    """Render with nothing here, and look-ahead."""
+    return _on_a_node(site, "lookahead", lookahead=True)
+
+
+def prewarmed(site: Site) -> Outcome:
+    """Prewarm the shot, then render."""
+    return _on_a_node(site, "prewarmed", lookahead=False, prewarm=True)
+
+
+def copied(site: Site) -> Outcome:
+    """Copy the show to the disk of the node, then render from there."""
+    target = f"{PLACE}/copied"
+    sent_bytes = site.sent_bytes()
+    os.makedirs(target)
+    command = peers.rclone_copy(peers.rclone_http(site.url), target, PLACE)
+    # Else each file is asked for twice: its size and time are in the listing of no web server.
+    began = time.monotonic()
+    usage.run(command, log=f"{PLACE}/rclone.log", timeout_s=BEFORE_TIMEOUT_S)
+    before_s = time.monotonic() - began
+    rendered = render(target, f"{PLACE}/copied-out", site.scale)
+    return Outcome(before_s, rendered, site.sent_bytes() - sent_bytes)
+
+
+def _on_a_node(site: Site, name: str, *, lookahead: bool, prewarm: bool = False) -> Outcome:
+    with ExitStack() as stack:
+        node = site.mount(stack, name, lookahead=lookahead)
+        sent_bytes, before_s = site.sent_bytes(), 0.0
+        if prewarm:
+            began = time.monotonic()
+            targets = [f"{SHOW}/shots/{SHOT}", f"{SHOW}/looks"]
+            targets += [f"{SHOW}/assets/{asset(SHOT, one)}" for one in layers(site.scale)]
+            service.run(
+                "prewarm", "--config", node.config, "--json", *targets, timeout_s=BEFORE_TIMEOUT_S
+            )
+            before_s = time.monotonic() - began
+        rendered = render(
+            f"{node.mountpoint}/{SHOW}", f"{node.mountpoint}/{SHOW}/render", site.scale
+        )
+        counters = node.counters()
+        outcome = Outcome(before_s, rendered, site.sent_bytes() - sent_bytes)
+        outcome.useful = counters.total("shotfs_lookahead_files_total", "useful")
+        outcome.wasted = counters.total("shotfs_lookahead_files_total", "wasted")
+        node.wait_until_published(60.0)
+    return outcome
+
+
+SYSTEMS: dict[str, Callable[[Site], Outcome]] = {
+    COLD: cold,
+    AHEAD: ahead,
+    PREWARMED: prewarmed,
+    COPIED: copied,
+}
+NAMES = {"cold": COLD, "lookahead": AHEAD, "prewarmed": PREWARMED, "copy": COPIED}
+
+
+def report(results: Results, outcomes: dict[str, Outcome], scale: Scale) -> None:
+    """Note the figures of all *outcomes*."""
+    for system, outcome in outcomes.items():
+        results.add("makespan", system, outcome.makespan_s, "s")
+        results.add("before the first frame", system, outcome.before_s, "s")
+        results.add("stall of all renderers", system, outcome.rendered.stall_s(), "s")
+        second = outcome.rendered.stall_s(after_first=True)
+        results.add("stall from the second frame on", system, second, "s")
+        results.add("bytes moved", system, outcome.moved_bytes / 1e6, "MB")
+        if system == AHEAD:
+            results.add("look-ahead, opened later", system, outcome.useful, "files")
+            results.add("look-ahead, not opened", system, outcome.wasted, "files")
+    if COLD in outcomes and AHEAD in outcomes:
+        removed = [
+            1
+            - outcomes[AHEAD].rendered.stall_s(layer, after_first=True)
+            / outcomes[COLD].rendered.stall_s(layer, after_first=True)
+            for layer in layers(scale)
+        ]
+        results.add_value("stall_removed_by_lookahead", removed, ">= 0.8")
+    if AHEAD in outcomes and COPIED in outcomes:
+        share = outcomes[AHEAD].moved_bytes / outcomes[COPIED].moved_bytes
+        results.add_value("bytes_vs_copy_everything", [share], "<= 0.1")
+
+
+def show(outcomes: dict[str, Outcome]) -> None:
+    """Print the table that people want to see."""
+    table = Table(title="one shot, one node")
+    table.add_column("")
+    for heading in ("makespan", "of it before", "stall", "from frame 2 on", "moved"):
+        table.add_column(heading, justify="right")
+    for system, one in outcomes.items():
+        second = one.rendered.stall_s(after_first=True)
+        table.add_row(
+            system,
+            f"{one.makespan_s:.1f} s",
+            f"{one.before_s:.1f} s",
+            f"{one.rendered.stall_s():.1f} s",
+            f"{second:.1f} s",
+            f"{one.moved_bytes / 1e6:,.0f} MB",
+        )
+    console.print(table)
+
+
+def main() -> int:
+    """Run; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tools/bench/shot", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under a minute, a smaller shot")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--chart", metavar="FILE", help="draw them into FILE (PNG)")
+    parser.add_argument(
+        "--only", metavar="SYSTEM", nargs="+", choices=NAMES, default=list(NAMES),
+        help=f"some of: {', '.join(NAMES)}",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    interrupts.install()
+    scale = QUICK if arguments.quick else FULL
+    results = Results()
+    outcomes: dict[str, Outcome] = {}
+    try:
+        with ExitStack() as stack:
+            try:
+                site = build(stack, scale)
+                for name in arguments.only:
+                    system = NAMES[name]
+                    console.print(system)
+                    outcomes[system] = SYSTEMS[system](site)
+                    shutil.rmtree(f"{PLACE}/{name}/cache", ignore_errors=True)
+            finally:
+                interrupts.ignore_from_now_on()
+    except interrupts.Interrupted as interrupted:
+        console.print(f"{interrupted}: unmounted and stopped everything")
+        return interrupted.exit_code
+    except (
+        service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError, httpx.HTTPError,
+        usage.ProgramFailed, RenderFailed,
+    ) as failure:  # fmt: skip
+        console.print(f"tools/bench/shot failed: {failure}", style="red", markup=False)
+        return 1
+    report(results, outcomes, scale)
+    what = f"{scale.frames} frames x {scale.layers} layers, {scale.shot_files:,} files,"
+    farm = f"a frame of a layer renders {scale.render_s:g} s (a sleep) in a process of its own,"
+    results.notes += [
+        f"{what} {scale.shot_bytes / 1e6:,.0f} MB; the show has {scale.shots} times as much",
+        f"{farm} {scale.slots} at once, frame after frame, all layers of each",
+        "stall: time in opens, listings and reads of inputs, summed over all processes",
+        "origin: nginx behind 20 ms and 100 MB/s; bytes moved are what it sent",
+        "look-ahead knows the jobs by SHOTFS_*; no template says `prewarm`, nothing was recorded",
+        "copy everything: rclone copy of the whole show, 32 transfers; then a local directory",
+        "runs of stall_removed_by_lookahead are the layers",
+    ]
+    show(outcomes)
+    results.show(console)
+    if arguments.json:
+        results.write(arguments.json)
+    if arguments.chart:
+        from bench import shot_chart
+
+        shot_chart.draw(arguments.chart, outcomes, results)
+    return 0 if all(met(one["value"], one["target"]) for one in results.ratios.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
