@@ -43,7 +43,10 @@ def check_frames(text: str) -> int:
     """
     count = sum(len(part) for part in _parts(text))
     if count > FRAMES_MAX:
-        raise InvalidArgument(f"{text[:80]!r} names more than {FRAMES_MAX} frames")
+        raise InvalidArgument(
+            f"{text[:80]!r} names more than {FRAMES_MAX} frames",
+            fix="name those that are rendered, or none for all",
+        )
     return count
 
 
@@ -83,13 +86,17 @@ def _no_frames(text: str) -> InvalidArgument:
 def joined_frames(one: str, other: str) -> str:
     """Return the frames of *one* and those of *other*; all, if either is all.
 
-    Where they do not fit into `TEXT_CHARACTERS_MAX` it is their span: too many, never too few.
+    Where they are too many, or do not fit into `TEXT_CHARACTERS_MAX`, it is their span, or all:
+    too many are fetched then, never too few.
     """
     if not one or not other or one == other:
         return one if one == other else ""
     both = parse_frames(one) | parse_frames(other)
     text = ranges(both)
-    return text if len(text) <= TEXT_CHARACTERS_MAX else f"{min(both)}-{max(both)}"
+    if len(both) <= FRAMES_MAX and len(text) <= TEXT_CHARACTERS_MAX:
+        return text
+    first, last = min(both), max(both)
+    return f"{first}-{last}" if last - first < FRAMES_MAX else ""
 
 
 def frames_text(frames: Iterable[int]) -> str:
