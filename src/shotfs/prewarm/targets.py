@@ -169,7 +169,7 @@ def _of_shot(text: str, shows: Sequence[Show]) -> Iterator[ShotTarget]:
 def _shot_fields(
     spec: Specification, text: str
 ) -> tuple[dict[str, str], frozenset[tuple[object, ...]]] | None:
-    """Return the fields that the shot name *text* gives, and the elements that it is a name of.
+    """Return the fields that the shot name *text* gives, and the element of a version that it names.
 
     A directory that the specification names by the shot and more (``{shot}_{version}``) says more
     than the shot's field alone, so it goes first.
@@ -192,7 +192,8 @@ def _shot_fields(
                 for name, value in found.groupdict().items()
                 if value is not None and not spec.fields[name].tokens
             }
-            return texts, frozenset({tokens})
+            # Only a version makes it a name of outputs; else each shot would bring its own.
+            return texts, frozenset() if element.version is None else frozenset({tokens})
     for name in fields:
         try:
             return parts_of(spec, spec.fields[name], text), frozenset()
