@@ -15,6 +15,7 @@ from xml.parsers import expat
 
 from shotfs.errors import ScanFailed
 from shotfs.prewarm.scanners.base import Edge, Kind, Scope
+from shotfs.prewarm.scanners.loose_xml import Escaper
 
 DEPTH_MAX = 1000
 """Elements within elements."""
@@ -98,9 +99,10 @@ class _Document:
     def read(self) -> None:
         try:
             with open(self._path, "rb") as file:
+                escaper = Escaper()
                 while piece := file.read(PIECE_BYTES):
-                    self._parser.Parse(piece, False)
-                self._parser.Parse(b"", True)
+                    self._parser.Parse(escaper.feed(piece), False)
+                self._parser.Parse(escaper.finish(), True)
         except expat.ExpatError as exc:
             raise ScanFailed(f"{self._path}:{exc.lineno}: {expat.ErrorString(exc.code)}") from exc
 

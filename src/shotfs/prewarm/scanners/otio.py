@@ -65,7 +65,7 @@ def _timeline(path: str) -> Any:
         return otio.adapters.read_from_string(text, "otio_json")
     except RecursionError as exc:
         raise ScanFailed(f"{path}: it is nested too deep for a timeline") from exc
-    except (ValueError, TypeError, otio.exceptions.OTIOError) as exc:
+    except (ValueError, TypeError, LookupError, otio.exceptions.OTIOError) as exc:
         raise ScanFailed(f"{path}: no timeline of OpenTimelineIO: {exc}") from exc
 
 
@@ -112,11 +112,10 @@ def _sequence(reference: Any, confidence: float) -> Edge:
         base += "/"
     token = f"%0{reference.frame_zero_padding}d" if reference.frame_zero_padding > 1 else "%d"
     target = f"{base}{reference.name_prefix}{token}{reference.name_suffix}"
-    try:
-        first, last = int(reference.start_frame), int(reference.end_frame())
-    except (ValueError, OverflowError, ZeroDivisionError):
-        # Without an available range it does not say how many there are.
+    if reference.available_range is None:
+        # It does not say how many there are: whatever is there.
         return Edge(target, confidence=confidence)
+    first, last = int(reference.start_frame), int(reference.end_frame())
     step = max(int(reference.frame_step), 1)
     if last < first or (last - first) // step >= FRAMES_MAX:
         return Edge(target, confidence=confidence, unresolved=f"its frames are {first}-{last}")
