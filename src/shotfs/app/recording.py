@@ -34,6 +34,7 @@ from shotfs.prewarm.recording.recordings import Recordings
 from shotfs.prewarm.recording.run import Run
 from shotfs.prewarm.recording.sharing import Shared
 from shotfs.prewarm.recording.store import Store
+from shotfs.prewarm.truth import Score
 from shotfs.prewarm.watching import OpenWatch
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class NodeRecording:
     ) -> None:
         self._settings = settings.record
         self._node = settings.node.name
+        self._shows = shows
         self._cache = cache
         self._metrics = metrics
 
@@ -288,6 +290,19 @@ class NodeRecording:
         """Bring what was learned to the origins now."""
         count = await self.recordings.publish()
         return {"published": count, "pending": await self.recordings.pending_count()}
+
+    async def remember(
+        self, show: str, scores: Mapping[str, tuple[int, int]]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Keep how good scanners were in *show*."""
+        if self._shows.get(show) is None:
+            raise InvalidArgument(
+                f"no show is called {show!r}", fix=f"there are: {', '.join(self._shows.names)}"
+            )
+        found = [Score(name, claimed, 0, right) for name, (claimed, right) in scores.items()]
+        await self.recordings.measured(show, found)
+        weights = await self.recordings.weights(show)
+        return {"precision": {name: round(weights.precision(name), 4) for name in scores}}
 
 
 def _outcome(run: Run) -> Outcome:

@@ -10,6 +10,17 @@ import typer
 from shotfs.cli import output
 from shotfs.cli.manifest_files import STANDARD, BelowOption, one_line, open_named, selection
 from shotfs.cli.manifest_groups import TemplatesOption, groups
+from shotfs.cli.manifest_truth import (
+    ClaimedOption,
+    FrameOption,
+    Question,
+    RecordedOption,
+    RememberOption,
+    ScannedOption,
+    SceneOption,
+    TaskOption,
+    truth,
+)
 from shotfs.cli.status import ConfigOption, JsonOption, size
 
 if TYPE_CHECKING:
@@ -26,8 +37,16 @@ SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 @output.run
 def diff(
     files: Annotated[
-        list[str], typer.Argument(metavar="OLD NEW", help="Two manifests; - is standard input.")
+        list[str],
+        typer.Argument(metavar="OLD NEW|SHOT", help="Two manifests; - is standard input."),
     ],
+    recorded: RecordedOption = False,
+    scanned: ScannedOption = False,
+    scene: SceneOption = None,
+    claimed: ClaimedOption = None,
+    task: TaskOption = "",
+    frames: FrameOption = "",
+    remember: RememberOption = False,
     below: BelowOption = "",
     templates: TemplatesOption = False,
     limit: Annotated[
@@ -40,10 +59,23 @@ def diff(
 
     Digests decide; where one is not known, sizes do.
 
-    Exit code 0: the same files; 1: they differ.
+    With --recorded --scanned SHOT: what scanners missed of what was really read, and what they
+    claim that was not; precision and recall of each scanner.
+
+    Exit code 0: the same files; 1: they differ. Of a shot: 1 if anything was missed.
 
     Example: shotfs manifest diff monday.jsonl tuesday.jsonl --templates
     """
+    if recorded or scanned:
+        if not (recorded and scanned) or len(files) != 1:
+            raise typer.BadParameter("name one shot, with --recorded and --scanned")
+        asked = Question(files[0], scene or (), claimed, task, frames, remember, limit)
+        truth(asked, groups(config, templates=True), config, as_json=as_json)
+        return
+    if scene or claimed or task or frames or remember:
+        raise typer.BadParameter(
+            "--scene, --claimed, --task, --frames and --remember go with --recorded --scanned SHOT"
+        )
     if len(files) != 2 or files == [STANDARD, STANDARD]:
         raise typer.BadParameter("name two manifests, the old one first", param_hint="OLD NEW")
     report = compare(files[0], files[1], below, limit, groups(config, templates=templates))

@@ -8,6 +8,7 @@
 | POST /v1/record/start {show, shot, task, frame, view, job, bound} | read | `RecordService.start` |
 | POST /v1/record/stop {number}                             | read   | `RecordService.stop`       |
 | POST /v1/record/publish                                   | change | `RecordService.publish`    |
+| POST /v1/record/remember {show, scanners: {NAME: [n, n]}} | change | `RecordService.remember`   |
 
 Starting a recording of everything, without a job, takes the right to change. A recording belongs to
 the user who started it; a bound one ends with the process that asked for it. Manifests are sent as
@@ -42,6 +43,7 @@ from shotfs.prewarm.manifest.subject import Subject
 
 NUMBER_MAX = 2**63 - 1
 NAME_MAX = 255
+SCANNERS_MAX = 100
 
 FIELDS = ("show", "shot", "task", "frame", "view", "job")
 
@@ -55,6 +57,7 @@ def routes(service: RecordService) -> list[Route]:
         route("POST", "/v1/record/start", Right.READ, endpoints.start),
         route("POST", "/v1/record/stop", Right.READ, endpoints.stop),
         route("POST", "/v1/record/publish", Right.CHANGE, endpoints.publish),
+        route("POST", "/v1/record/remember", Right.CHANGE, endpoints.remember),
     ]
 
 
@@ -97,6 +100,21 @@ class _Endpoints:
 
     async def publish(self, _request: Request) -> Response:
         return answer(await self._service.publish())
+
+    async def remember(self, request: Request) -> Response:
+        body = await read_body(request, {"show", "scanners"})
+        scanners = body.get("scanners")
+        if not isinstance(scanners, dict) or len(scanners) > SCANNERS_MAX:
+            raise InvalidArgument(f"'scanners' must be an object of at most {SCANNERS_MAX}")
+        scores: dict[str, tuple[int, int]] = {}
+        for name, counts in scanners.items():
+            if not isinstance(counts, list) or len(counts) != 2 or len(name) > NAME_MAX:
+                raise InvalidArgument("each of 'scanners' must be [claimed, right]")
+            claimed, right = (whole_number(name, one, NUMBER_MAX) for one in counts)
+            if right > claimed:
+                raise InvalidArgument(f"scanner {name!r}: {right} of {claimed} cannot be right")
+            scores[name] = (claimed, right)
+        return answer(await self._service.remember(text_of("show", body.get("show")), scores))
 
 
 def subject_of(body: Mapping[str, Any]) -> Subject:

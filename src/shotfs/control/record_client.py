@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
@@ -47,6 +47,10 @@ class RecordClient:
     def publish(self) -> dict[str, Any]:
         """Bring what was learned to the origins now."""
         return self._ask("POST", "/v1/record/publish", {}, PUBLISH_TIMEOUT_S)
+
+    def remember(self, show: str, scores: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+        """Keep how good scanners were in *show*: (claimed, right) of each."""
+        return self._ask("POST", "/v1/record/remember", {"show": show, "scanners": dict(scores)})
 
     def fetch_taken(self, number: int, file: BinaryIO) -> None:
         """Write the manifest of the recording *number*, which was stopped just now, to *file*."""

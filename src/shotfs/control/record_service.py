@@ -70,3 +70,14 @@ class RecordService(Protocol):
     async def publish(self) -> Mapping[str, Any]:
         """Bring what was learned to the origins now: ``published`` and ``pending``."""
         ...
+
+    async def remember(
+        self, show: str, scores: Mapping[str, tuple[int, int]]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Keep how good scanners were in *show*: how many files each claimed, and how many of
+        those were read. Returns ``precision`` of each scanner, as prewarm uses it from now on.
+
+        Raises:
+            InvalidArgument: there is no such show.
+        """
+        ...

@@ -68,3 +68,8 @@ class FakeRecording:
 
     async def publish(self) -> Mapping[str, Any]:
         return {"published": 1, "pending": 0}
+
+    async def remember(
+        self, show: str, scores: Mapping[str, tuple[int, int]]
+    ) -> Mapping[str, Mapping[str, float]]:
+        return {"precision": {name: right / claimed for name, (claimed, right) in scores.items()}}

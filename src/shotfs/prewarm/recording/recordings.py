@@ -8,6 +8,7 @@ the origin after that, and from this node's disk while the origin is away. Event
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -39,6 +40,7 @@ from shotfs.prewarm.recording.outcome import Outcome, by_frame
 from shotfs.prewarm.recording.roles import Roles, roles_of
 from shotfs.prewarm.recording.sharing import REFUSED, Shared
 from shotfs.prewarm.recording.store import Kind, Place, Store
+from shotfs.prewarm.truth import Score, Weights
 from shotfs.tiers.base import Revision
 
 log = logging.getLogger(__name__)
@@ -413,6 +415,29 @@ class Recordings:
         self._write(Kind.KNOWN, place, subject, known)
         return known
 
+    # --- scanners --------------------------------------------------------------------------------
+
+    async def weights(self, show: str) -> Weights:
+        """Return what the claims of scanners were worth in *show*, as far as this node knows."""
+        return await self._in_thread(self._weights, show)
+
+    async def measured(self, show: str, scores: Iterable[Score]) -> None:
+        """Keep how good scanners were in one comparison."""
+        await self._in_thread(self._measured, show, list(scores))
+
+    def _weights(self, show: str) -> Weights:
+        try:
+            rows = json.loads(self._store.read(Kind.KNOWN, _weights_place(show)) or b"{}")
+            return Weights({name: (float(c), float(r)) for name, (c, r) in rows.items()})
+        except (ValueError, TypeError, AttributeError):
+            log.warning("what scanners were worth in %s is damaged, and forgotten", show)
+            return Weights({})
+
+    def _measured(self, show: str, scores: list[Score]) -> None:
+        measured = self._weights(show).with_scores(scores).measured
+        rows = json.dumps(dict(measured)).encode("ascii")
+        self._store.write(Kind.KNOWN, _weights_place(show), rows)
+
     # --- what is here ----------------------------------------------------------------------------
 
     async def stored(self) -> list[tuple[Subject, bool]]:
@@ -495,6 +520,11 @@ class _Together:
             frames_text(self.concluded),
             runs_in(self._entries),
         )
+
+
+def _weights_place(show: str) -> Place:
+    # Beside the groups of shots, which have three elements.
+    return Place(show, "scanners", "weights.json")
 
 
 def _nearest(frame: int, recorded: list[int]) -> list[int]:
