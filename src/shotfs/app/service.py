@@ -131,6 +131,7 @@ class NodeService:
             "kernel": self._kernel(),
             "metrics": self._metrics(),
             "prewarms": self._prewarming.running(),
+            "lookahead": asdict(node.lookahead.report()),
             "leaving": self._leaving_status(),
         }
 

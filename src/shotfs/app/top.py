@@ -61,6 +61,7 @@ class Top:
             "streams": [self._stream(*one) for one in inspector.streams(STREAMS_MAX)],
             "queue": [asdict(one) for one in inspector.lines()],
             "cache": asdict(self._node.cache.stats()),
+            "lookahead": asdict(self._node.lookahead.report()),
             "crawlers": [
                 asdict(one) for one in self._node.filesystem.crawlers.report()[:CRAWLERS_MAX]
             ],

@@ -175,6 +175,12 @@ def _head(report: Mapping[str, Any]) -> Iterator[str]:
         f" the start; {report['opens_per_s']:.1f} opens/s; {report['evictions']} evicted now;"
         f" {cache['unkept']} not kept"
     )
+    ahead = report["lookahead"]
+    if ahead["enabled"]:
+        yield (
+            f"look-ahead {size(ahead['waiting_bytes'])} of {size(ahead['bytes_max'])} wait to be"
+            f" opened; {_percent(ahead['useful_share'])} were opened since the start"
+        )
     lag = report["loop_lag_p99_s"]
     late = "-" if lag is None else f"p99 within {1000 * lag:g} ms"
     waiting = ", ".join(f"{count} {name}" for name, count in sorted(report["waiting"].items()))

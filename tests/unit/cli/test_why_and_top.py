@@ -192,6 +192,9 @@ def test_an_idle_service_has_few_tables_and_no_numbers_that_are_not_there() -> N
     assert "waiting: nothing" in text
     assert "hits - now" in text
     assert "event loop -" in text
+    assert "look-ahead 1.0 GiB of 16.0 GiB wait to be opened; 97.0 % were opened" in shown(
+        screen(top_report())
+    )
     assert "longest waits" not in text
 
 

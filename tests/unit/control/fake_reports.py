@@ -127,6 +127,11 @@ _TOP: dict[str, Any] = {
             "waiting_bytes": 2**30, "oldest_s": 4.0, "under_way": 2, "under_way_bytes": 2**24,
         }
     ],
+    "lookahead": {
+        "enabled": True, "useful_share": 0.97, "useful_files": 970, "useful_bytes": 2**31,
+        "wasted_files": 30, "wasted_bytes": 2**26, "waiting_files": 12, "waiting_bytes": 2**30,
+        "bytes_max": 2**34, "suspended": 1,
+    },
     "cache": {"bytes": 2**40, "bytes_max": 2**41, "files": 1_000_000, "unkept": 2},
     "crawlers": [
         {

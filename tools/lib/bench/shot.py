@@ -16,7 +16,7 @@ import httpx
 from rich.table import Table
 from running import interrupts, processes, service
 
-from bench import peers, usage
+from bench import peers, shot_chart, usage
 from bench.results import Results, met
 from bench.shot_farm import Rendered, RenderFailed, render
 from bench.shot_site import (
@@ -165,6 +165,25 @@ def show(outcomes: dict[str, Outcome]) -> None:
     console.print(table)
 
 
+def chart(path: str, outcomes: dict[str, Outcome], scale: Scale, what: str) -> None:
+    """Draw makespans and stalls into *path*."""
+    drawn = [
+        shot_chart.Drawn(
+            system,
+            one.before_s,
+            one.rendered.seconds,
+            one.moved_bytes / 1e6,
+            one.rendered.by_frame(),
+        )
+        for system, one in outcomes.items()
+    ]
+    caption = (
+        f"{what}, behind 20 ms and 100 MB/s; each frame of a layer renders {scale.render_s:g} s,"
+        f" {scale.slots} at once. The show has {scale.shots} times as much."
+    )
+    shot_chart.draw(path, drawn, caption)
+
+
 def main() -> int:
     """Run; return the exit code."""
     parser = argparse.ArgumentParser(prog="tools/bench/shot", description=__doc__)
@@ -217,9 +236,7 @@ def main() -> int:
     if arguments.json:
         results.write(arguments.json)
     if arguments.chart:
-        from bench import shot_chart
-
-        shot_chart.draw(arguments.chart, outcomes, results)
+        chart(arguments.chart, outcomes, scale, f"{what} {scale.shot_bytes / 1e6:,.0f} MB")
     return 0 if all(met(one["value"], one["target"]) for one in results.ratios.values()) else 1
 
 

@@ -118,15 +118,28 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerReport:
-    """What became of what was fetched ahead, since the start. Bytes are those of whole files."""
+class LookAheadReport:
+    """What became of what was fetched ahead, since the start. Bytes are those of whole files.
 
+    Attributes:
+        enabled: by the configuration.
+        useful_share: of the files of which it is known, how many were opened; None: of none.
+        useful_files, useful_bytes: opened later.
+        wasted_files, wasted_bytes: not opened.
+        waiting_files, waiting_bytes: here, or on their way, and nobody knows yet.
+        bytes_max: how much may wait.
+        suspended: guesses that were wrong too often and are not followed for a while.
+    """
+
+    enabled: bool
+    useful_share: float | None
     useful_files: int
     useful_bytes: int
     wasted_files: int
     wasted_bytes: int
     waiting_files: int
     waiting_bytes: int
+    bytes_max: int
     suspended: int
 
 
@@ -213,12 +226,21 @@ class Ledger:
         if self._ahead.get(ahead.path) is ahead:
             self._settle(ahead.path, useful=False, now_s=now_s)
 
-    def report(self, now_s: float) -> LedgerReport:
+    def report(self, now_s: float, *, enabled: bool, bytes_max: int) -> LookAheadReport:
         """Return the sums."""
         useful, wasted = self._counts["useful"], self._counts["wasted"]
-        suspended = sum(now_s < one.suspended_until_s for one in self._scores.values())
-        return LedgerReport(
-            useful[0], useful[1], wasted[0], wasted[1], len(self._ahead), self._bytes, suspended
+        known = useful[0] + wasted[0]
+        return LookAheadReport(
+            enabled=enabled,
+            useful_share=round(useful[0] / known, 4) if known else None,
+            useful_files=useful[0],
+            useful_bytes=useful[1],
+            wasted_files=wasted[0],
+            wasted_bytes=wasted[1],
+            waiting_files=len(self._ahead),
+            waiting_bytes=self._bytes,
+            bytes_max=bytes_max,
+            suspended=sum(now_s < one.suspended_until_s for one in self._scores.values()),
         )
 
     def _settle(self, path: str, *, useful: bool, now_s: float) -> None:

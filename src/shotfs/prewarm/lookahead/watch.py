@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -25,7 +24,7 @@ from shotfs.prewarm.lookahead.budget import WHOLE_BYTES_MAX, Budget
 from shotfs.prewarm.lookahead.fetching import Fetches
 from shotfs.prewarm.lookahead.guesses import Guesses
 from shotfs.prewarm.lookahead.large import LargeRead, ReadWhole
-from shotfs.prewarm.lookahead.ledger import Ledger, LedgerReport
+from shotfs.prewarm.lookahead.ledger import Ledger, LookAheadReport
 from shotfs.prewarm.lookahead.recorded import Recordings
 from shotfs.prewarm.lookahead.shapes import Shapes
 from shotfs.prewarm.watching import Created, Opened, ReadNotes
@@ -37,21 +36,6 @@ NOTES_MAX = 16_384
 
 NOTES_AT_ONCE = 32
 """Opens that are thought about in one go: about a millisecond of the event loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class LookAheadReport:
-    """What look-ahead does, for reports.
-
-    Attributes:
-        enabled: by the configuration.
-        ledger: what became of what was fetched.
-        bytes_max: how much may wait to be opened.
-    """
-
-    enabled: bool
-    ledger: LedgerReport
-    bytes_max: int
 
 
 class LookAhead:
@@ -134,8 +118,8 @@ class LookAhead:
 
     def report(self) -> LookAheadReport:
         """Return what it does and what came of it."""
-        return LookAheadReport(
-            self._enabled, self._ledger.report(trio.current_time()), self._budget.bytes_max
+        return self._ledger.report(
+            trio.current_time(), enabled=self._enabled, bytes_max=self._budget.bytes_max
         )
 
 

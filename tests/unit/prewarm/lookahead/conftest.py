@@ -12,7 +12,7 @@ import trio
 
 from shotfs.prewarm.finding import Found
 from shotfs.prewarm.lookahead import LookAhead
-from shotfs.prewarm.lookahead.ledger import LedgerReport
+from shotfs.prewarm.lookahead.ledger import LookAheadReport
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.watching import Opened, Reader
 from tests.unit.namespace.spec import MAIN
@@ -78,8 +78,8 @@ class LookAheadWorld:
         return self.world.node.lookahead
 
     @property
-    def report(self) -> LedgerReport:
-        return self.lookahead.report().ledger
+    def report(self) -> LookAheadReport:
+        return self.lookahead.report()
 
     def add(self, *paths: str, content: bytes = b"content") -> None:
         for path in paths:
