@@ -68,6 +68,12 @@ def digest_bytes(data: Buffer) -> Digest:
     return Digest(xxhash.xxh3_128_hexdigest(data))
 
 
+def crc32c_of(data: Buffer) -> str:
+    """Return the crc32c of *data*, as `Checksums` has it."""
+    found: bytes = google_crc32c.Checksum(bytes(data)).digest()  # type: ignore[no-untyped-call]  # ships no types
+    return found.hex()
+
+
 def hash_file(
     descriptor: int,
     size_bytes: int,

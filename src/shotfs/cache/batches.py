@@ -14,22 +14,22 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
 from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.blobs import BlobStore
-from shotfs.cache.database import Database
+from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.evictor import Evictor
-from shotfs.cache.index import Index, NewRow, Row, Totals
+from shotfs.cache.index import Index, NewRow, Row, Totals, identity_of
+from shotfs.cache.landing import SmallFile, land_all
 from shotfs.cache.memory import HotRows, Leases
 from shotfs.cache.room import Room
 from shotfs.cache.scheduling import FetchClass, FetchScheduler, Slot
-from shotfs.digest import Buffer, Checksums, Digest, digest_bytes, hash_file
+from shotfs.digest import Digest, digest_bytes
 from shotfs.errors import ShotfsError
 from shotfs.tiers.base import Revision, SmallReader, Tier, small_reader
 
@@ -38,10 +38,10 @@ log = logging.getLogger(__name__)
 FILE_BYTES_MAX = 256 * 1024
 """The bytes of larger files take longer than the Python around them."""
 
-BATCH_BYTES_MAX = 1024 * 1024
-"""As a block of a large file: for so long a batch keeps its connection from others."""
+BATCH_BYTES_MAX = 2 * 1024 * 1024
+"""In memory at once, for each lane. How long it takes is bounded by the tier, not by this."""
 
-BATCH_FILES_MAX = 32
+BATCH_FILES_MAX = 64
 """More save nothing that could be seen."""
 
 PASSED_MAX = 64
@@ -53,6 +53,9 @@ LANES_MAX = 12
 the origin answers at once: threads that wait for each other and not for the network cost more than
 they bring (2026-11-21, `tools/bench/cold`, 2,000 files from nginx on loopback: 4 lanes of 32 files
 4,096 files/s, 12 lanes of 16 2,595)."""
+
+UNRECORDED_MAX = 512
+"""Files whose rows are being written; with more than that, lanes wait for the index."""
 
 LANE_LATENCY_S = 0.001
 """One lane for each of these that a file takes to come, within the limits."""
@@ -71,7 +74,9 @@ class _Item:
         callers: how many fetches wait for it.
         slot: of its batch, from when that asks for one.
         fetch_class: how urgent it is by now.
+        ended: nothing more happens to it here.
         digest: stays None if it is left to a stream.
+        woken: set at the end; made by who waits for that, because most items nobody waits for.
     """
 
     revision: Revision
@@ -81,28 +86,41 @@ class _Item:
     callers: int = 0
     slot: Slot | None = None
     fetch_class: FetchClass = FetchClass.PREWARM
-    ended: trio.Event = field(default_factory=trio.Event)
+    ended: bool = False
     digest: Digest | None = None
+    woken: trio.Event | None = None
+
+    def end(self) -> None:
+        """Tell everybody that it has ended."""
+        self.ended = True
+        if self.woken is not None:
+            self.woken.set()
+
+    async def wait(self) -> None:
+        """Return when it has ended."""
+        if not self.ended:
+            if self.woken is None:
+                self.woken = trio.Event()
+            await self.woken.wait()
 
 
 @dataclass(slots=True)
 class _Queue:
-    """What waits for one tier, and how many batches it has under way."""
+    """What waits for one tier, and how many batches it has under way.
 
-    reader: SmallReader
+    `waiting` may hold items that have ended: somebody took them out.
+    """
+
     waiting: deque[_Item] = field(default_factory=deque)
     lanes: int = 0
     busy: int = 0
 
 
-@dataclass(slots=True)
-class _Come:
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Come(SmallFile):
     """A file whose bytes are here."""
 
     item: _Item
-    content: Buffer
-    digest: Digest
-    found: Checksums | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,7 @@ class BatchParts:
 
     Attributes:
         new_path: gives a name for a file below the partials that was never used.
+        streams: whether a stream fetches a revision, by its identity.
     """
 
     new_path: Callable[[], str]
@@ -124,6 +143,7 @@ class BatchParts:
     disk: trio.CapacityLimiter
     nursery: trio.Nursery
     on_totals: Callable[[Totals], None]
+    streams: Callable[[str], bool]
 
 
 class Batches:
@@ -134,6 +154,8 @@ class Batches:
         self._items: dict[str, _Item] = {}
         self._queues: dict[str, _Queue] = {}
         self._lanes: dict[trio.CancelScope, trio.Event] = {}
+        self._recordings: deque[trio.Event] = deque()
+        self._unrecorded = 0
 
     def __contains__(self, identity: str) -> bool:
         return identity in self._items
@@ -149,24 +171,77 @@ class Batches:
         self, reader: SmallReader, revision: Revision, identity: str, asker: Asker = NOBODY
     ) -> Digest | None:
         """Have a small file here, verified; return its digest. None: a stream has to fetch it."""
+        item = self._wanted(revision, identity, asker)
+        self._start_lanes(reader, revision.tier)
+        try:
+            await item.wait()
+        finally:
+            self._leave([item])
+        return item.digest
+
+    async def fetch_page(
+        self,
+        reader: SmallReader,
+        revisions: Sequence[Revision],
+        asker: Asker,
+        told: Callable[[int, Digest], None],
+    ) -> list[int]:
+        """Have small files of one tier here, verified, in this order as far as that matters.
+
+        Args:
+            reader: reads them.
+            revisions: what `suits`; some hundred, because each is in memory until it is here.
+            asker: who wants them.
+            told: called with the position and the digest of each that is here.
+
+        Returns:
+            The positions of those that a stream has to fetch.
+        """
+        items = [self._wanted(one, identity_of(one), asker) for one in revisions]
+        if items:
+            self._start_lanes(reader, items[0].revision.tier)
+        left = []
+        try:
+            for position, item in enumerate(items):
+                await item.wait()
+                if item.digest is None:
+                    left.append(position)
+                else:
+                    told(position, item.digest)
+        finally:
+            self._leave(items)
+        return left
+
+    def _wanted(self, revision: Revision, identity: str, asker: Asker) -> _Item:
+        """Return the item of a revision, with one more caller; a new one waits for a lane."""
         item = self._items.get(identity)
         if item is None:
             item = self._items[identity] = _Item(revision, identity, asker)
-            queue = self._queues.setdefault(revision.tier, _Queue(reader))
+            queue = self._queues.get(revision.tier)
+            if queue is None:
+                queue = self._queues[revision.tier] = _Queue()
             queue.waiting.append(item)
-            if queue.lanes < self._lanes_of_use(revision.tier):
-                queue.lanes += 1
-                scope = trio.CancelScope()
-                self._lanes[scope] = trio.Event()
-                self._parts.nursery.start_soon(self._lane, revision.tier, queue, scope)
         item.callers += 1
-        try:
-            await item.ended.wait()
-        finally:
+        return item
+
+    def _start_lanes(self, reader: SmallReader, origin: str) -> None:
+        """Have as many lanes as are of use for what waits."""
+        queue = self._queues.get(origin)
+        if queue is None:
+            return
+        useful = min(self._lanes_of_use(origin), queue.lanes - queue.busy + len(queue.waiting))
+        while queue.lanes < useful:
+            queue.lanes += 1
+            scope = trio.CancelScope()
+            self._lanes[scope] = trio.Event()
+            self._parts.nursery.start_soon(self._lane, reader, origin, queue, scope)
+
+    def _leave(self, items: Iterable[_Item]) -> None:
+        """End what nobody waits for any more, unless its batch has begun."""
+        for item in items:
             item.callers -= 1
             if not item.callers:
                 self._take_out(item)
-        return item.digest
 
     async def give_way(self, identity: str) -> None:
         """Return when no batch has the file, or it takes too long: a reader wants the file."""
@@ -177,49 +252,56 @@ class Batches:
             if item.slot is not None:
                 item.slot.promote(FetchClass.DEMAND)
             with trio.move_on_after(GIVE_WAY_S):
-                await item.ended.wait()
+                await item.wait()
 
     async def stop(self) -> None:
         """End all batches. What is becoming blobs becomes blobs, with their rows."""
         for scope, ended in tuple(self._lanes.items()):
             scope.cancel()
             await ended.wait()
+        while self._recordings:
+            await self._recordings[0].wait()
 
     def _take_out(self, item: _Item) -> None:
         """Leave *item* to a stream, or to nobody, unless its batch has begun."""
-        if item.waits and not item.ended.is_set():
-            self._queues[item.revision.tier].waiting.remove(item)
+        if item.waits and not item.ended:
             self._end([item])
 
     # --- lanes -----------------------------------------------------------------------------------
 
-    async def _lane(self, origin: str, queue: _Queue, scope: trio.CancelScope) -> None:
+    async def _lane(
+        self, reader: SmallReader, origin: str, queue: _Queue, scope: trio.CancelScope
+    ) -> None:
         """Fetch batches until none is left."""
         try:
             with scope:
                 while queue.waiting and queue.lanes <= self._lanes_of_use(origin):
-                    await self._next(origin, queue)
+                    await self._next(reader, origin, queue)
         finally:
             self._lanes.pop(scope).set()
             queue.lanes -= 1
             if not queue.lanes:
-                self._end(queue.waiting)
+                self._end(one for one in queue.waiting if not one.ended)
                 del self._queues[origin]
 
     def _lanes_of_use(self, origin: str) -> int:
         latency_s = self._parts.scheduler.pace(origin).latency_s
         return max(LANES_MIN, min(LANES_MAX, math.ceil(latency_s / LANE_LATENCY_S)))
 
-    async def _next(self, origin: str, queue: _Queue) -> None:
+    async def _next(self, reader: SmallReader, origin: str, queue: _Queue) -> None:
         # Shared among the lanes that have nothing to do: behind a slow network, many requests at
         # once count for more than few visits to threads.
         share = math.ceil(len(queue.waiting) / max(1, queue.lanes - queue.busy))
         batch = _take(queue.waiting, min(share, BATCH_FILES_MAX))
+        if not batch:
+            return
         queue.busy += 1
         try:
+            while self._unrecorded > UNRECORDED_MAX:
+                await self._recordings[0].wait()
             missing = await self._find(batch)
             if missing:
-                await self._bring(origin, queue, batch, missing)
+                await self._bring(reader, queue, batch, missing)
         except ShotfsError as error:
             # A stream meets the same, tries again where that makes sense, and says so.
             log.debug("a batch failed", extra={"origin": origin, "reason": error.message})
@@ -232,11 +314,13 @@ class Batches:
             self._end(batch)
 
     async def _find(self, items: list[_Item]) -> list[_Item]:
-        """Settle what is here already; return the others."""
+        """Settle what is here already, leave out what a stream fetches; return the others."""
         wanted = [(one.identity, one.revision.checksums, one.revision.size_bytes) for one in items]
-        rows = await self._parts.database.call(_find_all, wanted)
+        rows = await self._parts.database.call(Index.find_all, wanted)
         missing = []
         for item, row in zip(items, rows, strict=True):
+            if self._parts.streams(item.identity):
+                continue
             if row is None or self._parts.evictor.condemned(row.digest):
                 missing.append(item)
             elif row.proven:
@@ -253,47 +337,58 @@ class Batches:
         )
 
     async def _bring(
-        self, origin: str, queue: _Queue, batch: list[_Item], items: list[_Item]
+        self, reader: SmallReader, queue: _Queue, batch: list[_Item], items: list[_Item]
     ) -> None:
         room = self._parts.room
         reserved: list[_Item] = []
-        # The disk is asked once where all fit: that is a system call.
-        fit = room.fits(len(items), sum(item.revision.size_bytes for item in items))
+        size_bytes = sum(item.revision.size_bytes for item in items)
         try:
-            for item in items:
-                if fit:
-                    room.reserve(item.revision.size_bytes)
-                elif not await self._parts.evictor.make_room(item.revision.size_bytes):
-                    break  # a stream finds out what can be done about it
-                reserved.append(item)
+            # The disk is asked once where all fit: that is a system call.
+            if room.fits(len(items), size_bytes):
+                room.reserve(size_bytes, files=len(items))
+                reserved += items
+            else:
+                for item in items:
+                    if not await self._parts.evictor.make_room(item.revision.size_bytes):
+                        break  # a stream finds out what can be done about it
+                    reserved.append(item)
             if reserved:
-                await self._fetch_and_keep(origin, queue, batch, reserved)
+                await self._fetch_and_keep(reader, queue, batch, reserved)
         finally:
-            for item in reserved:
-                room.release(item.revision.size_bytes, 0)
+            self._give_back(reserved)
+
+    def _give_back(self, reserved: list[_Item]) -> None:
+        """Take back the room of files that did not become blobs, or have their rows."""
+        size_bytes = sum(item.revision.size_bytes for item in reserved)
+        self._parts.room.reserve(-size_bytes, files=-len(reserved))
 
     async def _fetch_and_keep(
-        self, origin: str, queue: _Queue, batch: list[_Item], items: list[_Item]
+        self, reader: SmallReader, queue: _Queue, batch: list[_Item], reserved: list[_Item]
     ) -> None:
+        """Fetch and keep files; those that became blobs are taken out of *batch* and *reserved*."""
+        items = tuple(reserved)
         length_bytes = sum(item.revision.size_bytes for item in items)
         what = items[0].revision.key if len(items) == 1 else f"{len(items)} small files"
         request = self._parts.scheduler.slot(
-            origin, length_bytes, min(item.fetch_class for item in items),
+            items[0].revision.tier, length_bytes, min(item.fetch_class for item in items),
             asker=items[0].asker, what=what,
         )  # fmt: skip
+        request.requests = len(items)
         for item in items:
             item.slot = request
         async with request as slot:
             began = trio.current_time()
-            contents = await queue.reader.read_small([item.revision for item in items])
+            contents = await reader.read_small([item.revision for item in items])
             # Time was up before the others were tried: they are the first of the next batch.
             tried = len(contents)
             for item in reversed(items[tried:]):
                 batch.remove(item)
                 item.waits, item.slot = True, None
                 queue.waiting.appendleft(item)
+                if not item.callers:
+                    self._take_out(item)
             come = [
-                _Come(item, content, digest_bytes(content))
+                _Come(content, digest_bytes(content), item.revision, item=item)
                 for item, content in zip(items[:tried], contents, strict=True)
                 if content is not None
             ]
@@ -301,38 +396,67 @@ class Batches:
                 moved = sum(len(one.content) for one in come)
                 slot.record(moved, trio.current_time() - began, requests=len(come))
                 # The slot is held until the memory is free again.
-                await self._keep(come)
+                await self._keep(come, batch, reserved)
 
-    async def _keep(self, come: list[_Come]) -> None:
+    async def _keep(self, come: list[_Come], batch: list[_Item], reserved: list[_Item]) -> None:
         parts = self._parts
         for one in come:
             parts.leases.add(one.digest)
+        kept: list[_Come] = []
         try:
             with trio.CancelScope(shield=True):
                 for one in come:
-                    await parts.evictor.wait_gone(one.digest)
+                    if parts.evictor.condemned(one.digest):
+                        await parts.evictor.wait_gone(one.digest)
                 failure = await trio.to_thread.run_sync(
-                    _land_all, parts.blobs, [(parts.new_path(), one) for one in come],
-                    limiter=parts.disk,
-                )  # fmt: skip
-                kept = [one for one in come if one.found is not None]
-                if kept:
-                    parts.on_totals(await parts.database.call_behind(_rows_in, kept))
-            for one in kept:
-                parts.hot.put(
-                    one.item.identity, Row(one.digest, one.item.revision.size_bytes, proven=True)
+                    land_all, parts.blobs, parts.new_path, come, limiter=parts.disk
                 )
-                one.item.digest = one.digest
-            if failure is not None:
-                raise failure
+            kept = [one for one in come if one.found is not None]
         finally:
+            landed = {one.item for one in kept}
             for one in come:
+                if one.item not in landed:
+                    parts.leases.remove(one.digest)
+        if kept:
+            # Their rows follow while the lane goes on; until then they have room and leases.
+            batch[:] = [item for item in batch if item not in landed]
+            reserved[:] = [item for item in reserved if item not in landed]
+            recorded = trio.Event()
+            self._recordings.append(recorded)
+            self._unrecorded += len(kept)
+            parts.nursery.start_soon(self._record, kept, recorded)
+        if failure is not None:
+            raise failure
+
+    async def _record(self, kept: list[_Come], recorded: trio.Event) -> None:
+        """Write the rows of files that became blobs, and end their items."""
+        parts = self._parts
+        items = [one.item for one in kept]
+        for one in kept:
+            one.content = b""
+        try:
+            with trio.CancelScope(shield=True):
+                parts.on_totals(await parts.database.call_behind(_rows_in, kept))
+            for one in kept:
+                size_bytes = one.item.revision.size_bytes
+                parts.hot.put(one.item.identity, Row(one.digest, size_bytes, proven=True))
+                one.item.digest = one.digest
+        except IndexUnavailable as error:
+            log.warning("a batch was not kept", extra={"reason": error.message})
+        finally:
+            for one in kept:
                 parts.leases.remove(one.digest)
+            self._give_back(items)
+            self._unrecorded -= len(kept)
+            self._recordings.remove(recorded)
+            recorded.set()
+            self._end(items)
 
     def _end(self, items: Iterable[_Item]) -> None:
         for item in items:
-            self._items.pop(item.identity, None)
-            item.ended.set()
+            if self._items.get(item.identity) is item:
+                del self._items[item.identity]
+            item.end()
 
 
 def _take(waiting: deque[_Item], files_max: int) -> list[_Item]:
@@ -340,16 +464,18 @@ def _take(waiting: deque[_Item], files_max: int) -> list[_Item]:
 
     A batch is one request for the scheduler, which counts and refuses by job.
     """
-    items = [waiting.popleft()]
-    job, size_bytes = items[0].asker.job, items[0].revision.size_bytes
+    items: list[_Item] = []
     passed: list[_Item] = []
+    size_bytes = 0
     while waiting and len(items) < files_max and len(passed) < PASSED_MAX:
         item = waiting.popleft()
-        if item.asker.job != job:
+        if item.ended:
+            continue
+        if items and item.asker.job != items[0].asker.job:
             passed.append(item)
             continue
         size_bytes += item.revision.size_bytes
-        if size_bytes > BATCH_BYTES_MAX:
+        if items and size_bytes > BATCH_BYTES_MAX:
             passed.append(item)
             break
         items.append(item)
@@ -362,65 +488,9 @@ def _take(waiting: deque[_Item], files_max: int) -> list[_Item]:
 # --- in threads ----------------------------------------------------------------------------------
 
 
-def _find_all(index: Index, wanted: list[tuple[str, Checksums, int]]) -> list[Row | None]:
-    return [index.find(*one) for one in wanted]
-
-
 def _rows_in(index: Index, kept: list[_Come]) -> Totals:
     return index.admit(
         NewRow(one.item.identity, one.found, one.item.revision.size_bytes, sound=False)
         for one in kept
         if one.found is not None
-    )
-
-
-def _land_all(blobs: BlobStore, places: list[tuple[str, _Come]]) -> OSError | None:
-    """Make blobs of files, those that are what was promised; `found` says of which.
-
-    Returns:
-        What the disk failed with; those that became blobs before need their rows all the same.
-    """
-    try:
-        for path, one in places:
-            _land(blobs, path, one)
-    except OSError as error:
-        return error
-    return None
-
-
-def _land(blobs: BlobStore, path: str, one: _Come) -> None:
-    revision = one.item.revision
-    promised = revision.checksums
-    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            written = os.pwrite(number, one.content, 0)
-            if written < revision.size_bytes:  # the disk is full: the next call says so
-                os.pwrite(number, memoryview(one.content)[written:], written)
-            # What the disk has is what counts.
-            found = hash_file(
-                number,
-                revision.size_bytes,
-                md5=promised.md5 is not None,
-                crc32c=promised.crc32c is not None,
-            )
-            if found.xxh128 == one.digest and _agrees(found, promised):
-                blobs.admit(path, one.digest, revision, sync=False, descriptor=number)
-                one.found = found
-        finally:
-            os.close(number)
-    finally:
-        if one.found is None:
-            os.unlink(path)
-
-
-def _agrees(found: Checksums, promised: Checksums) -> bool:
-    """Whether content is what was promised, as far as anything was."""
-    return all(
-        promise in (None, actual)
-        for promise, actual in (
-            (promised.xxh128, found.xxh128),
-            (promised.crc32c, found.crc32c),
-            (promised.md5, found.md5),
-        )
     )

@@ -39,6 +39,14 @@ small files a second down to a few hundred; hashing less than 16 MiB costs less 
 
 COPY_BYTES = 8 * 1024 * 1024
 
+_UNNAMED = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
+
+NOT_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+"""How a file system says that it has no files without names."""
+
+NOT_NAMED = (errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTDIR)
+"""What a link fails with where /proc is missing, or may not be followed."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundBlob:
@@ -51,16 +59,25 @@ class FoundBlob:
 
 
 class BlobStore:
-    """The directory ``blobs/``; 256 subdirectories, made when first needed."""
+    """The directory ``blobs/``; 256 subdirectories, made when first needed.
+
+    Attributes:
+        unnamed: this disk has files without names, as far as is known.
+    """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._told = False
+        self.unnamed = True
         self._origins_lock = threading.Lock()
 
     def path(self, digest: Digest) -> str:
         """Return where the blob is, or would be."""
         return f"{self._directory}/{digest[:2]}/{digest}"
+
+    def directory(self, digest: Digest) -> str:
+        """Return the directory of `path`, which may have to be made."""
+        return f"{self._directory}/{digest[:2]}"
 
     def exists(self, digest: Digest) -> bool:
         """Whether the blob is on the disk."""
@@ -106,6 +123,56 @@ class BlobStore:
             os.rename(source, target)
         if sync:
             fsync_directory(os.path.dirname(target))
+
+    def make_unnamed(self, digest: Digest) -> int | None:
+        """Make a file that may become the blob *digest* and has no name; return its descriptor.
+
+        Closed without `name`, it is gone, also after a crash. None: this disk has no such files.
+        """
+        if not self.unnamed:
+            return None
+        directory = self.directory(digest)
+        try:
+            try:
+                return os.open(directory, _UNNAMED, 0o600)
+            except FileNotFoundError:
+                with contextlib.suppress(FileExistsError):  # another thread was faster
+                    os.mkdir(directory, 0o700)
+                return os.open(directory, _UNNAMED, 0o600)
+        except OSError as error:
+            if error.errno not in NOT_UNNAMED:
+                raise
+            self.unnamed = False
+            return None
+
+    def name(self, descriptor: int, digest: Digest, revision: Revision) -> bool:
+        """Make the verified file of `make_unnamed` the blob; False: an equal one is here.
+
+        Also False, from then on, where a file without a name cannot get one. Nothing is brought to
+        the disk: after a power cut the content is hashed again.
+
+        Raises:
+            OSError: the blob is as it was.
+        """
+        self._set_origins(descriptor, (revision,))
+        os.fchmod(descriptor, 0o400)
+        try:
+            # Python has the kernel follow the link in /proc only if it is given a directory, too;
+            # the path is absolute, so any descriptor will do.
+            os.link(
+                f"/proc/self/fd/{descriptor}",
+                self.path(digest),
+                src_dir_fd=descriptor,
+                follow_symlinks=True,
+            )
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NOT_NAMED:
+                raise
+            self.unnamed = False
+            return False
+        return True
 
     def remove(self, digest: Digest) -> bool:
         """Unlink a blob; False: it was not there."""
@@ -219,17 +286,9 @@ class BlobStore:
 
     def _set_origins(self, descriptor: int, origins: tuple[Revision, ...]) -> None:
         """Record *origins*; the oldest are left out where they do not fit."""
-        unique = {origin.identity: origin for origin in origins}
-        rows = [
-            [origin.tier, origin.key, origin.version, origin.size_bytes, origin.mtime_ns]
-            for origin in unique.values()
-        ]
-        while rows:
-            text = json.dumps(rows, separators=(",", ":")).encode()
-            if len(text) <= ORIGINS_BYTES_MAX:
-                self._set_attribute(descriptor, ORIGINS_ATTRIBUTE, text)
-                return
-            rows.pop(0)
+        text = origins_text(origins)
+        if text:
+            self._set_attribute(descriptor, ORIGINS_ATTRIBUTE, text)
 
     def _set_attribute(self, descriptor: int, name: str, value: bytes) -> None:
         """Set an attribute; a disk that has none still caches, it only cannot rebuild its index."""
@@ -238,11 +297,28 @@ class BlobStore:
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.E2BIG, errno.ERANGE):
                 raise
-            if not self._told:
-                self._told = True
-                log.warning(
-                    "the cache's disk keeps no extended attributes", extra={"attribute": name}
-                )
+            self.tell_plain(name)
+
+    def tell_plain(self, name: str) -> None:
+        """Log, once, that the disk did not keep the attribute *name*."""
+        if not self._told:
+            self._told = True
+            log.warning("the cache's disk keeps no extended attributes", extra={"attribute": name})
+
+
+def origins_text(origins: tuple[Revision, ...]) -> bytes:
+    """Return what a blob says of its *origins*, without the oldest where they do not fit."""
+    unique = {origin.identity: origin for origin in origins}
+    rows = [
+        [origin.tier, origin.key, origin.version, origin.size_bytes, origin.mtime_ns]
+        for origin in unique.values()
+    ]
+    while rows:
+        text = json.dumps(rows, separators=(",", ":")).encode()
+        if len(text) <= ORIGINS_BYTES_MAX:
+            return text
+        rows.pop(0)
+    return b""
 
 
 def copy_file(source: str, target: str) -> None:

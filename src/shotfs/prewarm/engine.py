@@ -17,6 +17,9 @@ from enum import StrEnum
 import trio
 
 from shotfs.cache import Asker, Cache, FetchClass
+from shotfs.cache.spared import Group
+from shotfs.cache.stats import CacheStats
+from shotfs.config.units import rounded_size
 from shotfs.digest import Digest
 from shotfs.errors import CacheFull, EgressSpent, ShotfsError
 from shotfs.prewarm.finding import Absence, Absent, Finder, Found, Visible
@@ -27,9 +30,6 @@ PAGE_ENTRIES = 512
 
 PAGES_AT_ONCE = 3
 """Pages that are fetched at the same time: the next begins while the last files of one come."""
-
-FILES_AT_ONCE = 32
-"""Files of one page that are fetched at the same time; the scheduler decides about requests."""
 
 PROBLEMS_MAX = 100
 """Files that a report names; how many failed is always told."""
@@ -45,7 +45,7 @@ class Stop(StrEnum):
     DEADLINE = "deadline"
     LIMIT = "limit"
     CACHE_FULL = "cache full"
-    """Nothing may go for the next file: all is pinned, open, or of this run."""
+    """There is room for no more beside what is pinned: what is wanted and here stays."""
     EGRESS = "egress budget"
     """What is left of an origin's budget is not for prewarming."""
 
@@ -152,22 +152,12 @@ async def fetch_page(cache: Cache, page: Sequence[Found], asker: Asker, note: Ou
 
     The one place where prewarm hands work to the cache.
     """
-    waiting = iter(page)
-
-    async def work() -> None:
-        for found in waiting:
-            try:
-                digest = await cache.fetch(
-                    found.tier, found.revision, fetch_class=FetchClass.PREWARM, asker=asker
-                )
-            except ShotfsError as error:
-                note(found, error)
-            else:
-                note(found, digest)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(min(FILES_AT_ONCE, len(page))):
-            nursery.start_soon(work)
+    await cache.fetch_all(
+        [(found.tier, found.revision) for found in page],
+        lambda position, outcome: note(page[position], outcome),
+        fetch_class=FetchClass.PREWARM,
+        asker=asker,
+    )
 
 
 class Prewarmer:
@@ -197,8 +187,11 @@ class Prewarmer:
         """
         whole = False
         try:
-            with trio.CancelScope(deadline=terms.deadline_s) as scope:
-                await _Run(self._cache, self._finder, terms, progress).work(pages)
+            with (
+                trio.CancelScope(deadline=terms.deadline_s) as scope,
+                self._cache.sparing() as kept,
+            ):
+                await _Run(self._cache, self._finder, terms, progress, kept).work(pages)
             if scope.cancelled_caught:
                 progress.stopped = Stop.DEADLINE
             whole = True
@@ -211,11 +204,15 @@ class Prewarmer:
 class _Run:
     """One run."""
 
-    def __init__(self, cache: Cache, finder: Finder, terms: Terms, progress: Progress) -> None:
+    def __init__(
+        self, cache: Cache, finder: Finder, terms: Terms, progress: Progress, kept: Group
+    ) -> None:
         self._cache = cache
         self._finder = finder
         self._terms = terms
         self._progress = progress
+        self._kept = kept
+        self._room = _room_of(cache.stats())
         self._scope = trio.CancelScope()
         self._asked_files = self._asked_bytes = 0
         self._expected: dict[str, Digest] = {}
@@ -248,7 +245,7 @@ class _Run:
             size_bytes = one.revision.size_bytes
             if not is_here and not self._allows(size_bytes):
                 progress.entries -= 1
-                progress.stopped = Stop.LIMIT
+                progress.stopped = progress.stopped or Stop.LIMIT
                 continue
             is_stale = self._compare(entry, one)
             admitted.append(one)
@@ -291,9 +288,32 @@ class _Run:
             return False
         if terms.bytes_max is not None and self._asked_bytes + size_bytes > terms.bytes_max:
             return False
+        if not self._fits(size_bytes):
+            return False
         self._asked_files += 1
         self._asked_bytes += size_bytes
         return True
+
+    def _fits(self, size_bytes: int) -> bool:
+        """Whether the cache can hold one file more, beside what is pinned or wanted and here.
+
+        Otherwise the last files of a large prewarm would push out its first ones. What was pinned
+        may be what is wanted, so the larger of both counts.
+        """
+        room, progress = self._room, self._progress
+        beside_bytes = max(room.pinned_bytes, progress.here_bytes)
+        beside_files = max(room.pinned_files, progress.here_files)
+        if not self._terms.fetch or (
+            self._asked_bytes + beside_bytes + size_bytes <= room.bytes_max
+            and self._asked_files + beside_files < room.files_max
+        ):
+            return True
+        progress.stopped = Stop.CACHE_FULL
+        progress.reason = (
+            f"the cache holds {rounded_size(room.bytes_max)} and {room.files_max} files,"
+            f" {rounded_size(room.pinned_bytes)} of it pinned"
+        )
+        return False
 
     def _note_absent(self, absent: Absent) -> None:
         self._progress.absent[absent.absence] += 1
@@ -337,11 +357,29 @@ class _Run:
             return
         if expected not in (None, outcome):
             self._note_stale(found)
+        self._kept.add(outcome)
         share = progress.share_of(found)
         progress.fetched_files += 1
         progress.fetched_bytes += size_bytes
         share.done_files += 1
         share.done_bytes += size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What the cache can hold, and how much of it is pinned; of the moment when a run began."""
+
+    bytes_max: int
+    files_max: int
+    pinned_bytes: int
+    pinned_files: int
+
+
+def _room_of(stats: CacheStats) -> _Room:
+    disk = stats.bytes + stats.disk_free_bytes - stats.disk_free_bytes_min
+    return _Room(
+        max(0, min(stats.bytes_max, disk)), stats.files_max, stats.pinned_bytes, stats.pinned_files
+    )
 
 
 def _stop_of(error: ShotfsError) -> Stop | None:

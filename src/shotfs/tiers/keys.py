@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from shotfs.errors import NameTooLong, Unsupported
 from shotfs.tiers.base import KEY_BYTES_MAX
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _SAME_SCHEME = {"gcs": "gs", "s3a": "s3", "local": "file"}
 
@@ -21,7 +24,7 @@ def check_key(key: str) -> str:
     for part in key.split("/"):
         if part in ("", ".", ".."):
             raise ValueError(f"not an object key: {key!r} has the part {part!r}")
-    if any(sign < " " or sign == "\x7f" for sign in key):
+    if _CONTROL.search(key):
         raise ValueError(f"not an object key: {key!r} has control characters")
     try:
         length_bytes = len(key.encode())

@@ -113,9 +113,11 @@ class TracedTier:
             contents = await inner.read_small(revisions)
         came = [one for one in contents if one is not None]
         each_s = (perf_counter() - began) / max(1, len(came))
-        for _ in came[1:]:
-            self._metrics.tier_requests[self.name, "read", "ok"].inc()
-            self._metrics.tier_seconds[self.name, "read"].observe(each_s)
+        if len(came) > 1:
+            self._metrics.tier_requests[self.name, "read", "ok"].inc(len(came) - 1)
+            seconds = self._metrics.tier_seconds[self.name, "read"]
+            for _ in came[1:]:
+                seconds.observe(each_s)
         self._metrics.tier_bytes_read[self.name].inc(sum(len(one) for one in came))
         return contents
 

@@ -20,6 +20,7 @@ import trio.testing
 from shotfs.cache import Asker, Cache, FetchClass, batches
 from shotfs.cache.batches import BATCH_FILES_MAX, FILE_BYTES_MAX, LANES_MAX, LANES_MIN
 from shotfs.cache.blobs import BlobStore
+from shotfs.cache.landing import SmallFile, land_all
 from shotfs.cache.scheduling import OriginLimits
 from shotfs.digest import Buffer, digest_bytes
 from shotfs.errors import AccessDenied, CacheFull, EgressSpent, TierUnavailable
@@ -279,14 +280,14 @@ async def test_closing_waits_for_what_is_becoming_blobs_and_their_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     landing, go_on = threading.Event(), threading.Event()
-    land_all = batches._land_all
+    land_all = batches.land_all
 
     def land_later(*args: Any) -> Any:
         landing.set()
         assert go_on.wait(10)
         return land_all(*args)
 
-    monkeypatch.setattr(batches, "_land_all", land_later)
+    monkeypatch.setattr(batches, "land_all", land_later)
     tier = SmallTier()
     async with trio.open_nursery() as nursery, cache_in(tmp_path) as cache:
         nursery.start_soon(fetch_all, cache, tier, tier.add_many(3))
@@ -303,17 +304,17 @@ async def test_closing_waits_for_what_is_becoming_blobs_and_their_rows(
 async def test_s08_what_a_batch_landed_before_the_disk_failed_has_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    land = batches._land
-
-    def land_some(blobs: BlobStore, path: str, one: batches._Come) -> None:
-        if int(one.item.revision.key[1:]) % 2:
-            raise OSError(errno.ENOSPC, "no space left")
-        land(blobs, path, one)
+    def land_some(blobs: BlobStore, new_path: Any, files: Sequence[SmallFile]) -> Any:
+        odd = [int(one.revision.key[1:]) % 2 == 1 for one in files]
+        until = odd.index(True) if True in odd else len(files)
+        failure = land_all(blobs, new_path, files[:until])
+        assert failure is None
+        return OSError(errno.ENOSPC, "no space left") if True in odd else None
 
     def refuse(*_: Any) -> None:
         raise TierUnavailable("no stream brings the others")
 
-    monkeypatch.setattr(batches, "_land", land_some)
+    monkeypatch.setattr(batches, "land_all", land_some)
     tier = SmallTier()
     tier.fault = refuse
     async with cache_in(tmp_path) as cache:

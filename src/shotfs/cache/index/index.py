@@ -6,9 +6,10 @@ database thread (`database`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import islice
 
 from shotfs.cache.eviction import USES_MAX, Amount, Policy, Queue
 from shotfs.cache.index import entries
@@ -75,6 +76,23 @@ class Index:
         with self._rows.change():
             self._remember(identity, blob[0])
         return replace(self._row(*blob), linked=True)
+
+    def find_all(self, wanted: Sequence[tuple[str, Checksums, int]]) -> list[Row | None]:
+        """Return what `find` returns for each of *wanted*, some hundred at most."""
+        names = [bytes.fromhex(identity) for identity, _, _ in wanted]
+        places = ", ".join("?" * len(names))
+        query = f"""SELECT r.identity, r.digest, b.size_bytes, b.epoch FROM revision r
+                    LEFT JOIN blob b ON b.digest = r.digest
+                    WHERE r.identity IN ({places})"""  # noqa: S608  # question marks only
+        known = {row[0]: row[1:] for row in self._execute(query, names)}
+        found: list[Row | None] = []
+        for name, one in zip(names, wanted, strict=True):
+            row = known.get(name)
+            if row is None:
+                found.append(None if one[1].md5 is None else self.find(*one))
+            else:
+                found.append(None if row[1] is None else self._row(*row))
+        return found
 
     def holds(self, wanted: Sequence[tuple[str, Checksums, int]]) -> list[bool]:
         """Return for each revision, as `find` takes them, whether its blob is here and proven.
@@ -146,12 +164,79 @@ class Index:
     def admit(self, rows: Iterable[NewRow]) -> Totals:
         """Record blobs that are here, verified, and whose they are: all or none."""
         with self._rows.change():
-            for row in rows:
-                digest = bytes.fromhex(row.digest)
-                epoch = _FOREVER if row.sound else self._rows.totals.epoch
-                self._insert(digest, row.size_bytes, epoch, row.checksums)
-                self._remember(row.identity, digest)
+            waiting = iter(rows)
+            while page := list(islice(waiting, HOLDS_ROWS)):
+                self._admit(page)
         return self.current()
+
+    def _admit(self, rows: list[NewRow]) -> None:
+        """Record some rows, in their order: what is new by one statement a table."""
+        by_digest = {bytes.fromhex(row.digest): row for row in rows}
+        here = self._which("SELECT digest FROM blob WHERE digest IN", by_digest)
+        blobs = [
+            (
+                name,
+                row.size_bytes,
+                _FOREVER if row.sound else self._rows.totals.epoch,
+                row.checksums,
+            )
+            for name, row in by_digest.items()
+        ]
+        self._insert_new([blob for blob in blobs if blob[0] not in here])
+        for blob in blobs:
+            if blob[0] in here:
+                self._insert(*blob)
+        named = {bytes.fromhex(row.identity): bytes.fromhex(row.digest) for row in rows}
+        known = self._which("SELECT identity FROM revision WHERE identity IN", named)
+        first = [one for one in named.items() if one[0] not in known]
+        self._rows.connection.executemany(
+            "INSERT INTO revision VALUES (?, ?, ?)",
+            [(name, digest, self._rows.next_serial()) for name, digest in first],
+        )
+        self._rows.totals.revisions += len(first)
+        for name, digest in first:
+            self._pins.learned(name, digest)
+            self._bound_revisions()
+        for name, digest in named.items():
+            if name in known:
+                self._remember(name.hex(), digest)
+
+    def _which(self, query: str, names: Collection[bytes]) -> set[bytes]:
+        """Return those of *names* that *query*, up to its last word, finds."""
+        places = ", ".join("?" * len(names))
+        return {row[0] for row in self._execute(f"{query} ({places})", tuple(names))}
+
+    def _insert_new(self, made: Sequence[tuple[bytes, int, int, Checksums]]) -> None:
+        """Record blobs that have no row: digest, size in bytes, epoch, checksums."""
+        if not made:
+            return
+        totals = self._rows.totals
+        names = [name for name, *_ in made]
+        back = self._which("SELECT digest FROM ghost WHERE digest IN", names)
+        if back:
+            places = ", ".join("?" * len(back))
+            query = f"DELETE FROM ghost WHERE digest IN ({places})"  # noqa: S608  # as in find_all
+            self._execute(query, tuple(back))
+            totals.ghosts -= len(back)
+        values = []
+        for name, size_bytes, epoch, checksums in made:
+            serial = self._rows.next_serial()
+            queue = Queue.MAIN if name in back else Queue.SMALL
+            values.append(
+                (name, size_bytes, epoch, serial, int(queue), serial,
+                 checksums.md5, checksums.crc32c)
+            )  # fmt: skip
+            totals.bytes += size_bytes
+            totals.files += 1
+            if queue is Queue.SMALL:
+                totals.small_bytes += size_bytes
+                totals.small_files += 1
+        self._rows.connection.executemany(
+            "INSERT INTO blob VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?)", values
+        )
+        if totals.pins:
+            for name in names:
+                self._pins.mark(name)
 
     def adopt_found(
         self, digest: Digest, size_bytes: int, identities: Iterable[str], *, sound: bool
@@ -268,23 +353,7 @@ class Index:
             )
             self._use(digest, 1)
             return
-        totals, serial = self._rows.totals, self._rows.next_serial()
-        queue = Queue.SMALL
-        if self._execute("DELETE FROM ghost WHERE digest = ?", (digest,)).rowcount:
-            totals.ghosts -= 1
-            queue = Queue.MAIN
-        self._execute(
-            "INSERT INTO blob VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?)",
-            (digest, size_bytes, epoch, serial, int(queue), serial,
-             checksums.md5, checksums.crc32c),
-        )  # fmt: skip
-        totals.bytes += size_bytes
-        totals.files += 1
-        if queue is Queue.SMALL:
-            totals.small_bytes += size_bytes
-            totals.small_files += 1
-        if totals.pins:
-            self._pins.mark(digest)
+        self._insert_new([(digest, size_bytes, epoch, checksums)])
 
     def _delete(self, digest: bytes, *, evicted: bool) -> None:
         row = self._execute(
@@ -328,9 +397,13 @@ class Index:
         )
         totals.revisions += known is None
         self._pins.learned(name, digest)
+        self._bound_revisions()
+
+    def _bound_revisions(self) -> None:
+        """Forget old revisions, after one more became known."""
         # Two for one: a long list shrinks although rows whose blobs are here only move.
         for _ in range(2):
-            if totals.revisions > self._revisions_max:
+            if self._rows.totals.revisions > self._revisions_max:
                 self._forget_oldest()
 
     def _forget_oldest(self) -> None:

@@ -265,7 +265,8 @@ class FetchScheduler:
         if slot.fetch_class is FetchClass.PUBLISH:
             return all_of_them if self._uploads_first else max(1, all_of_them // 2)
         rest = all_of_them - all_of_them // 4
-        if slot.fetch_class is FetchClass.LOOKAHEAD or slot.length_bytes <= LATENCY_BYTES_MAX:
+        short = slot.length_bytes <= LATENCY_BYTES_MAX * slot.requests
+        if slot.fetch_class is FetchClass.LOOKAHEAD or short:
             return rest
         useful = self._meter(line.origin).pace().connections()
         return rest if useful is None else min(rest, useful)

@@ -11,11 +11,10 @@ next chunk, and gives its limiter token back when obstore's own timeouts end it 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -118,6 +117,9 @@ class Obstore:
         self._make_store = make_store
         self._pin = pin
         self._store: Any = None
+        self._get_object: Callable[..., Any]
+        self._errors: tuple[type[Exception], ...] = (OSError, ValueError)
+        self._refused: type[Exception]
         self._lock = threading.Lock()
 
     async def read(self, revision: Revision, span: Span) -> Buffer:
@@ -132,18 +134,17 @@ class Obstore:
 
     async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
         """Return the contents of small objects, read in one visit to a thread."""
-        transfers = [self._transfer(one, Span(0, one.size_bytes)) for one in revisions]
         call = Call(self._origin.read_idle_s)
 
         def work() -> Sequence[Buffer | None]:
-            return self._fetch_small(transfers, call)
+            return self._fetch_small(revisions, call)
 
         def abandon() -> None:
             call.abandon()
 
         return await in_thread(
             self._origin,
-            transfers[0].what,
+            self._origin.url(revisions[0].key),
             work,
             bulk_bytes=sum(one.size_bytes for one in revisions),
             call=call,
@@ -176,15 +177,18 @@ class Obstore:
     # --- below: worker threads ---------------------------------------------------------------
 
     def _fetch(self, transfer: _Transfer) -> Buffer:
-        with self._translated(transfer):
+        try:
             data = memoryview(self._get(transfer).bytes())
+        except self._errors as exc:
+            raise from_obstore(exc, self._origin, transfer.what) from exc
         self._check_length(transfer, len(data))
         return data
 
-    def _fetch_small(self, transfers: list[_Transfer], call: Call) -> Sequence[Buffer | None]:
+    def _fetch_small(self, revisions: Sequence[Revision], call: Call) -> Sequence[Buffer | None]:
         contents: list[Buffer | None] = []
         until_s = time.monotonic() + SMALL_S
-        for transfer in transfers:
+        for revision in revisions:
+            transfer = self._transfer(revision, Span(0, revision.size_bytes))
             try:
                 contents.append(self._fetch(transfer))
             except (TierError, EngineUnfit):
@@ -199,40 +203,30 @@ class Obstore:
 
     def _fetch_to(self, transfer: _Transfer, descriptor: int, call: Call) -> None:
         offset = transfer.span.start
-        with self._translated(transfer):
+        try:
             for chunk in self._get(transfer).stream(min_chunk_size=CHUNK_BYTES):
                 if offset + len(chunk) > transfer.span.stop:
                     offset += len(chunk)
                     break  # what lies behind the span is somebody else's
                 call.write_at(descriptor, memoryview(chunk), offset)
                 offset += len(chunk)
+        except self._errors as exc:
+            raise from_obstore(exc, self._origin, transfer.what) from exc
         self._check_length(transfer, offset - transfer.span.start)
 
-    @contextlib.contextmanager
-    def _translated(self, transfer: _Transfer) -> Iterator[None]:
-        from obstore.exceptions import BaseError
-
-        try:
-            yield
-        except (BaseError, OSError, ValueError) as exc:
-            raise from_obstore(exc, self._origin, transfer.what) from exc
-
     def _get(self, transfer: _Transfer) -> Any:
-        import obstore
-        from obstore.exceptions import UnauthenticatedError
-
+        store = self._opened_store()
         options: dict[str, Any] = {"range": (transfer.span.start, transfer.span.stop)}
         if transfer.pin.version is not None:
             options["version"] = transfer.pin.version
         if transfer.pin.if_match is not None:
             options["if_match"] = transfer.pin.if_match
-        store = self._opened_store()
         try:
-            result = obstore.get(store, transfer.key, options=options)  # type: ignore[arg-type]  # GetOptions, built by cases
-        except UnauthenticatedError:
+            result = self._get_object(store, transfer.key, options=options)
+        except self._refused:
             if not self._renewed(store, transfer.what):
                 raise
-            result = obstore.get(self._opened_store(), transfer.key, options=options)  # type: ignore[arg-type]  # as above
+            result = self._get_object(self._opened_store(), transfer.key, options=options)
         self._check_revision(transfer, result)
         first_byte()
         return result
@@ -254,10 +248,23 @@ class Obstore:
         return True
 
     def _opened_store(self) -> Any:
-        with self._lock:
-            if self._store is None:
-                self._store = self._make_store()
-            return self._store
+        store = self._store
+        if store is None:
+            with self._lock:
+                if self._store is None:
+                    self._load()
+                    self._store = self._make_store()
+                store = self._store
+        return store
+
+    def _load(self) -> None:
+        """Import obstore: late, because it is large, and once, because small files come fast."""
+        import obstore
+        from obstore.exceptions import BaseError, UnauthenticatedError
+
+        self._get_object = obstore.get
+        self._errors = (BaseError, OSError, ValueError)
+        self._refused = UnauthenticatedError
 
     def _check_revision(self, transfer: _Transfer, result: Any) -> None:
         # Not every server honours what it was asked for, so the answer is compared as well.

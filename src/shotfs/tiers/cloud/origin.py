@@ -63,8 +63,8 @@ class Origin:
 
     def object_key(self, key: str) -> str:
         """Return the store's key of *key*. Raises as `check_key`, for the whole of it."""
-        check_key(key)
-        return check_key(self.root.key_prefix + key)
+        # Of the whole: a part that is none stays one behind the prefix, which ends in a slash.
+        return check_key(self.root.key_prefix + key) if key else check_key(key)
 
     def listing_prefix(self, prefix: str) -> str:
         """Return what the store's keys below *prefix* start with."""
