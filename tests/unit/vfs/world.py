@@ -162,6 +162,8 @@ class Site:
     preemptible: bool = False
     mount: Mapping[str, str | float] = field(default_factory=dict)
     """Settings of [mount], text or numbers."""
+    more: str = ""
+    """More sections of the configuration."""
 
     def open(self, *, read_only: bool = False) -> AbstractAsyncContextManager[World]:
         """Start the node, or start it again."""
@@ -187,6 +189,7 @@ attempts_max = 1
 {"".join(f"{name} = {json.dumps(value)}" + chr(10) for name, value in site.mount.items())}
 [shows.ant]
 spec = "spec.json"
+{site.more}
 """
     )
     (site.directory / "spec.json").write_text(json.dumps(site.document))

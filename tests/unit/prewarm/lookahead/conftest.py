@@ -14,7 +14,7 @@ from shotfs.prewarm.finding import Found
 from shotfs.prewarm.lookahead import LookAhead
 from shotfs.prewarm.lookahead.ledger import LookAheadReport
 from shotfs.prewarm.manifest.subject import Subject
-from shotfs.prewarm.watching import Opened, Reader
+from shotfs.prewarm.watching import Opened, Reader, ReadNotes
 from tests.unit.namespace.spec import MAIN
 from tests.unit.vfs.conftest import site
 from tests.unit.vfs.world import Site, World
@@ -95,14 +95,21 @@ class LookAheadWorld:
         assert found is not None, path
         return found
 
-    async def open(self, path: str, reader: Reader) -> None:
+    async def open(self, path: str, reader: Reader) -> ReadNotes | None:
+        """Tell of an open, and read the file."""
         found = await self.found(path)
         warm = await self.world.node.cache.known(found.revision)
         self.read.add(path)
-        self.lookahead.opened(
-            Opened(found.path, found.revision, found.resolution, reader, trio.current_time(), warm)
+        opened = Opened(
+            found.path, found.revision, found.resolution, reader, trio.current_time(), warm
         )
+        notes = self.lookahead.opened(opened) if self.lookahead.wants else None
         await self.world.read(f"ant/{path}")
+        return notes
+
+    async def told(self, path: str, job: Job) -> ReadNotes | None:
+        """Return who wants to know what *job* reads of *path*."""
+        return await self.open(path, Reader(job.pid, job.name, job.subject))
 
     async def here(self) -> set[str]:
         """Files that are here and that no process has read, once nothing happens any more."""
