@@ -318,7 +318,7 @@ class _Walk:
         self, matches: Iterable[Match], search: tuple[str, ...]
     ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for match in matches:
-            if match.path in self._scenes:
+            if match.path in self._scenes or not registry.may_be_scene(match.path):
                 continue
             try:
                 name = self._scanner_for(match.path)

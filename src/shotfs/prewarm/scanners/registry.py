@@ -52,6 +52,14 @@ SCANNERS: dict[str, Line] = {
 }
 """By the name that manifests and `--scanner` have."""
 
+DATA_SUFFIXES = (
+    *(".abc", ".bgeo", ".bgeo.sc", ".cdl", ".csp", ".cube", ".dpx", ".exr", ".fbx", ".gif", ".hdr"),
+    *(".jpeg", ".jpg", ".mov", ".mp4", ".obj", ".osl", ".oso", ".pdf", ".ply", ".png", ".ptex"),
+    *(".rat", ".sgi", ".spi1d", ".spi3d", ".svg", ".tex", ".tga", ".tif", ".tiff", ".ttf", ".tx"),
+    *(".vdb", ".wav"),
+)
+"""No scene has them: such a file is not opened to see how it begins, for that fetches it."""
+
 
 @cache
 def scanner(name: str) -> Scanner:
@@ -88,6 +96,11 @@ def usable(name: str) -> Scanner:
 def reads(path: str) -> bool:
     """Whether a scanner has the suffix of *path*: it is worth following."""
     return bool(_by_suffix(path, SCANNERS))
+
+
+def may_be_scene(path: str) -> bool:
+    """Whether it is worth looking how the file *path* begins."""
+    return reads(path) or not path.lower().endswith(DATA_SUFFIXES)
 
 
 def choose(path: str, head: bytes, names: Iterable[str] = ()) -> str | None:

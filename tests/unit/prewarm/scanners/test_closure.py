@@ -163,6 +163,24 @@ def test_limits_end_a_scan_and_say_so(tmp_path: Path, limits: Limits, reason: st
     assert 0 < len(found.entries) < 12
 
 
+def test_data_is_not_opened_to_see_whether_it_is_a_scene(tmp_path: Path) -> None:
+    # Whoever may read nothing of it would be told of.
+    start = material(tmp_path / "a.mtlx", "cache.abc", "x.xml", "y.xml")
+    files(tmp_path, "cache.abc", "y.xml")
+    material(tmp_path / "x.xml", images=("cache.abc",))
+    opened: list[str] = []
+
+    class Noting(LocalFiles):
+        def local(self, path: str) -> str:
+            opened.append(Path(path).name)
+            return path
+
+    found = close_over([start], Noting(), root=str(tmp_path))
+    assert paths(found) == ["a.mtlx", "cache.abc", "x.xml", "y.xml"]
+    assert set(opened) == {"a.mtlx", "x.xml", "y.xml"}
+    assert {Path(path).name for path in found.scenes} == {"a.mtlx", "x.xml"}
+
+
 def test_search_paths_are_where_relative_names_are_looked_for(tmp_path: Path) -> None:
     start = material(tmp_path / "a.mtlx", "lib.mtlx", images=("./lib.mtlx", "x.exr"))
     material(tmp_path / "lib/lib.mtlx")
