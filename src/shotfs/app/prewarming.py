@@ -279,6 +279,7 @@ class NodePrewarming:
             readable=None if job.admin else readable,
             fetch=order.mode is Mode.FETCH,
             found=evict if order.mode is Mode.EVICT else pin if order.pin else None,
+            pins=bool(order.pin),
         )
 
     # --- running ---------------------------------------------------------------------------------

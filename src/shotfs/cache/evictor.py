@@ -19,6 +19,7 @@ from shotfs.cache.database import Database, IndexUnavailable
 from shotfs.cache.eviction import Amount, Policy
 from shotfs.cache.index import Index, Totals, Victim
 from shotfs.cache.room import Room, Shortage
+from shotfs.cache.spared import Either, Spared
 from shotfs.digest import Digest
 from shotfs.observe.metrics import Metrics
 
@@ -91,11 +92,13 @@ class Evictor:
 
     Attributes:
         give_back: called before victims are chosen; closes files that are kept open for nobody.
+        spared: blobs that go only where nothing else may.
     """
 
     def __init__(self, parts: EvictorParts) -> None:
         self._parts = parts
         self.give_back: Callable[[], None] = _nothing
+        self.spared = Spared()
         self._lock = trio.Lock()
         self._condemned: dict[Digest, trio.Event] = {}
         self._full: FullCache | None = None
@@ -221,9 +224,7 @@ class Evictor:
         self.give_back()
         leased = parts.leases() | frozenset(self._condemned)
         try:
-            victims = await parts.database.call(
-                Index.choose, parts.policy, wanted, BATCH_FILES, leased
-            )
+            victims = await self._choose(wanted, leased)
         except IndexUnavailable as error:
             log.warning("cannot evict", extra={"reason": error.message})
             return None
@@ -238,6 +239,17 @@ class Evictor:
         self.evicted_files += result.files
         parts.metrics.cache_evictions.inc(result.files)
         return result
+
+    async def _choose(self, wanted: Amount, leased: frozenset[Digest]) -> list[Victim]:
+        """Return what goes next: of what is spared something only where there is nothing else."""
+        parts = self._parts
+        for keep in (Either(leased, self.spared), leased) if self.spared else (leased,):
+            victims = await parts.database.call(
+                Index.choose, parts.policy, wanted, BATCH_FILES, keep
+            )
+            if victims:
+                return victims
+        return []
 
     def _note_full(self, size_bytes: int, shortage: Shortage) -> None:
         room, known = self._parts.room, self.full is not None

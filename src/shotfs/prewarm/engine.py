@@ -131,6 +131,7 @@ class Terms:
         readable: files there that he may read; None: all.
         fetch: bring what is missing; else it is only counted.
         found: awaited with the published files of each page before what is missing is fetched.
+        pins: *found* pins them.
     """
 
     asker: Asker
@@ -141,6 +142,7 @@ class Terms:
     readable: Callable[[Found], bool] | None = None
     fetch: bool = True
     found: Callable[[Sequence[Found]], Awaitable[None]] | None = None
+    pins: bool = False
 
 
 Outcome = Callable[[Found, Digest | ShotfsError], None]
@@ -297,12 +299,13 @@ class _Run:
     def _fits(self, size_bytes: int) -> bool:
         """Whether the cache can hold one file more, beside what is pinned or wanted and here.
 
-        Otherwise the last files of a large prewarm would push out its first ones. What was pinned
-        may be what is wanted, so the larger of both counts.
+        Otherwise the last files of a large prewarm would push out its first ones. Where the run
+        pins what it wants, an earlier one did too: then what is here is what is pinned.
         """
         room, progress = self._room, self._progress
-        beside_bytes = max(room.pinned_bytes, progress.here_bytes)
-        beside_files = max(room.pinned_files, progress.here_files)
+        both = max if self._terms.pins else _sum
+        beside_bytes = both(room.pinned_bytes, progress.here_bytes)
+        beside_files = both(room.pinned_files, progress.here_files)
         if not self._terms.fetch or (
             self._asked_bytes + beside_bytes + size_bytes <= room.bytes_max
             and self._asked_files + beside_files < room.files_max
@@ -373,6 +376,10 @@ class _Room:
     files_max: int
     pinned_bytes: int
     pinned_files: int
+
+
+def _sum(one: int, other: int) -> int:
+    return one + other
 
 
 def _room_of(stats: CacheStats) -> _Room:

@@ -169,7 +169,7 @@ def _of_shot(text: str, shows: Sequence[Show]) -> Iterator[ShotTarget]:
 def _shot_fields(
     spec: Specification, text: str
 ) -> tuple[dict[str, str], frozenset[tuple[object, ...]]] | None:
-    """Return the fields that the shot name *text* gives, and the element of a version that it names.
+    """Return the fields that the shot name *text* gives, and the element of the version it names.
 
     A directory that the specification names by the shot and more (``{shot}_{version}``) says more
     than the shot's field alone, so it goes first.

@@ -100,3 +100,25 @@ async def test_content_that_the_manifest_does_not_know_is_told_as_stale(world: W
     await Prewarmer(world.node.cache, world.fs.prewarm_finder).run(pages(), Terms(NOBODY), progress)
     assert progress.stale_files == 1
     assert progress.fetched_files == 2
+
+
+async def test_a_prewarm_larger_than_the_cache_stops_and_evicts_nothing_of_its_own(
+    world: World,
+) -> None:
+    paths = add(world, 60)
+    for number in range(40):
+        world.origin.add(f"library/old/{number}.png", b"old %d" % number)
+    await run(world, [f"ant/library/old/{number}.png" for number in range(40)])
+    await world.node.cache.pin(world.origin.objects["library/old/0.png"][0], "job", None)
+    room = world.node.cache._room
+    room.files_max = 50
+    progress = await run(world, paths)
+    assert progress.stopped is Stop.CACHE_FULL
+    assert "5 B of it pinned" in progress.reason
+    brought = [world.origin.objects[path[4:]][0] for path in paths[: progress.entries]]
+    assert all(await world.node.cache.known_many(brought))
+    assert progress.fetched_files > 40
+    assert world.node.cache.stats().evictions > 0
+    assert (await world.node.cache.known_many([world.origin.objects["library/old/0.png"][0]]))[0]
+    again = await run(world, paths)
+    assert (again.fetched_files, again.stopped) == (0, Stop.CACHE_FULL)
