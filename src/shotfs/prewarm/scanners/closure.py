@@ -10,6 +10,7 @@ A file's confidence is that of the edges on the way to it, multiplied; of severa
 from __future__ import annotations
 
 import posixpath
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -146,7 +147,6 @@ class _Walk:
         self._limits = limits
         self._told = told
         self._scenes: dict[str, _Scene] = {}
-        self._passed: set[str] = set()
         self._findings = Findings(root, self._listings, self._limits.files)
 
     def run(self, starts: Sequence[str]) -> Closure:
@@ -186,11 +186,11 @@ class _Walk:
     def _scan_all(self) -> None:
         with ThreadPoolExecutor(THREADS, "shotfs-scan") as pool:
             running: dict[Future[_Scanned], _Scene] = {}
-            waiting = list(self._scenes.values())
+            waiting = deque(self._scenes.values())
             try:
                 while waiting or running:
                     while waiting and len(running) < THREADS * 2:
-                        scene = waiting.pop(0)
+                        scene = waiting.popleft()
                         running[pool.submit(self._scanned, scene)] = scene
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -209,9 +209,13 @@ class _Walk:
             if path in self._scenes:
                 continue
             if len(self._scenes) >= self._limits.scenes:
-                self._pass(path, f"not read: there are more than {self._limits.scenes} scenes")
+                self._findings.trouble(
+                    path, f"not read: there are more than {self._limits.scenes} scenes"
+                )
             elif scene.depth >= self._limits.depth:
-                self._pass(path, f"not read: it is more than {self._limits.depth} scenes deep")
+                self._findings.trouble(
+                    path, f"not read: it is more than {self._limits.depth} scenes deep"
+                )
             else:
                 found = _Scene(path, name, scene.scope, scene.depth + 1)
                 if search:
@@ -220,11 +224,6 @@ class _Walk:
                 self._scenes[path] = found
                 further.append(found)
         return further
-
-    def _pass(self, path: str, reason: str) -> None:
-        if path not in self._passed:
-            self._passed.add(path)
-            self._findings.trouble(path, reason)
 
     def _scanned(self, scene: _Scene) -> _Scanned:
         """Return what *scene* names. In a thread."""
@@ -323,7 +322,7 @@ class _Walk:
             try:
                 name = self._scanner_for(match.path)
             except (ShotfsError, OSError) as exc:
-                self._pass(match.path, _said(exc))
+                self._findings.trouble(match.path, _said(exc))
                 continue
             if name is not None:
                 yield match.path, name, search

@@ -146,7 +146,7 @@ class Findings:
         self._unresolved: dict[Unresolved, None] = {}
         self._missing: dict[tuple[str, str], Missing] = {}
         self._outputs: dict[str, Output] = {}
-        self._troubles: list[Trouble] = []
+        self._troubles: dict[Trouble, None] = {}
         self._beyond = {"unresolved": 0, "missing": 0, "outputs": 0, "troubles": 0}
 
     # --- from scans, in threads ------------------------------------------------------------------
@@ -175,11 +175,10 @@ class Findings:
 
     def trouble(self, path: str, reason: str) -> None:
         """Note that the scene *path* was not read, or not to its end."""
+        one = Trouble(path, reason)
         with self._lock:
-            if len(self._troubles) < REPORTS_MAX:
-                self._troubles.append(Trouble(path, reason))
-            else:
-                self._beyond["troubles"] += 1
+            if one not in self._troubles:
+                self._keep("troubles", self._troubles, one, None)
 
     def _keep(self, kind: str, kept: dict[K, V], key: K, value: V) -> None:
         if len(kept) < REPORTS_MAX:

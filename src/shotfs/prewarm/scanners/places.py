@@ -37,6 +37,7 @@ _VARIABLE = re.compile(
 _FRAME_VARIABLE = re.compile(r"FF?[1-9]?", re.ASCII)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]", re.ASCII)
 _UNC = re.compile(r"(?:\\\\|//)[^\\/]+[\\/]", re.ASCII)
+_UNPAIRED = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile(r"(?:%[2-9A-Fa-f][0-9A-Fa-f])+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
 
@@ -195,6 +196,8 @@ def _here(text: str, variables: Mapping[str, str], rules: Sequence[MapRule]) -> 
         return "", f"the path is longer than {PATH_CHARACTERS_MAX} characters"
     if any(character < " " or character == "\x7f" for character in text):
         return "", "the path has control characters"
+    if not text.isascii() and _UNPAIRED.search(text):
+        return "", "the path is no UTF-8"
     text, why = _without_scheme(text)
     if why:
         return "", why

@@ -57,6 +57,7 @@ def test_a_text_means_one_path(text: str, path: str) -> None:
         ("", "empty"),
         ("a" * 5000, "longer than"),
         ("/a\x00b", "control characters"),
+        ("/a\ud800b", "UTF-8"),
         ("$NOBODY/a.exr", "--define NOBODY="),
         ("${LOOP}/a.exr", "deep"),
         ("Z:\\shows\\a.exr", "--map 'Z:\\=/...'"),
@@ -138,7 +139,7 @@ def test_rules_that_map_nothing_are_refused(text: str) -> None:
         map_rule(text)
 
 
-@given(st.text(alphabet="/.\\$%{}[]~:ABab #\n\x00é", max_size=40))
+@given(st.text(alphabet="/.\\$%{}[]~:ABab #\n\x00é\ud800", max_size=40))
 def test_whatever_is_written_paths_are_absolute_and_normal(text: str) -> None:
     found = placed(text, search=("", "x"), maps=("A:=/a",), A="/v", B="..")
     assert bool(found.paths) != bool(found.unresolved)
