@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shotfs.errors import InvalidArgument, ManifestInvalid
@@ -52,6 +52,7 @@ def refused(text: str | bytes) -> str:
     return caught.value.message
 
 
+@settings(max_examples=50)
 @given(heads, manifests)
 def test_what_is_written_is_read_again_in_both_forms(head: Head, entries: list[Entry]) -> None:
     for data in (encode(head, entries), lines_of(head, entries)):
@@ -63,6 +64,7 @@ def test_what_is_written_is_read_again_in_both_forms(head: Head, entries: list[E
     assert decode(encode(head, entries), "m")[0].count == len(entries)
 
 
+@settings(max_examples=50)
 @given(manifests, st.integers(1, 60), st.integers(1, 5))
 def test_it_does_not_matter_how_a_manifest_falls_into_blocks(
     entries: list[Entry], block_bytes: int, page: int
@@ -300,7 +302,7 @@ def test_a_document_that_would_be_too_large_is_not_written(monkeypatch: pytest.M
         encode(Head(), [Entry("a"), Entry("b")])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 @given(manifests, st.booleans(), st.booleans(), st.data())
 def test_a_damaged_manifest_is_refused_or_read_but_never_worse(
     entries: list[Entry], lines: bool, packed: bool, data: st.DataObject
