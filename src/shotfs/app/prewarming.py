@@ -336,7 +336,7 @@ class NodePrewarming:
         if order.frames or order.task or order.views:
             wanted = Wanted(order.frames, order.task, order.views)
             entries = [one for one in entries if self._sources.admits(one, wanted)]
-        await self._plan(job, entries)
+        await self._plan(job, await self._sources.weighted(entries))
 
     async def _plan(self, job: _Job, entries: Sequence[Entry]) -> None:
         if entries:

@@ -27,6 +27,7 @@ from shotfs.prewarm.manifest.frames import meets, parse_frames
 from shotfs.prewarm.recording.recordings import Learned
 from shotfs.prewarm.recording.roles import roles_of
 from shotfs.prewarm.selection import Selection, files_of, in_frames, parts_of, select
+from shotfs.prewarm.truth import Weights
 
 PUBLISHED_CONFIDENCE = 0.3
 """That a render reads a file which merely lies where the shot's inputs lie: a recorded or scanned
@@ -41,6 +42,10 @@ class Recordings(Protocol):
 
     async def for_subject(self, subject: Subject) -> Learned:
         """Return what *subject* will most likely read; empty fields are all that are known."""
+        ...
+
+    async def weights(self, show: str) -> Weights:
+        """Return what scanners were worth in *show* until now."""
         ...
 
 
@@ -297,6 +302,24 @@ class Sources:
         async with aclosing(self._selected(target, wanted, visible)) as entries:
             async for entry in entries:
                 yield entry
+
+    async def weighted(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return *entries*, those that only a scanner claims as likely as it was right before."""
+        if self._recordings is None:
+            return entries
+        known: dict[str, Weights] = {}
+        made = []
+        for entry in entries:
+            if not entry.scanners or Source.RECORDED in entry.sources:
+                made.append(entry)
+                continue
+            show = entry.path.partition("/")[0]
+            weights = known.get(show)
+            if weights is None:
+                weights = known[show] = await self._recordings.weights(show)
+            precision = max(weights.precision(name) for name in entry.scanners)
+            made.append(replace(entry, confidence=entry.confidence * precision))
+        return made
 
     async def _recorded(self, subject: Subject, wanted: Wanted) -> Sequence[Entry]:
         if self._recordings is None:

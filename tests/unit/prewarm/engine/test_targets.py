@@ -13,6 +13,7 @@ from shotfs.errors import InvalidArgument, PathNotFound
 from shotfs.prewarm.manifest import Entry, Source, Subject
 from shotfs.prewarm.recording.recordings import Learned
 from shotfs.prewarm.targets import PathTarget, ShotTarget, Sources, Wanted, parse_target
+from shotfs.prewarm.truth import Weights
 from tests.unit.namespace.spec import MAIN
 from tests.unit.vfs.versioned import DOCUMENT as VERSIONED
 from tests.unit.vfs.world import Site, World
@@ -71,6 +72,9 @@ class Recorded:
     async def for_subject(self, subject: Subject) -> Learned:
         self.asked.append(subject)
         return Learned(subject, self._entries)
+
+    async def weights(self, show: str) -> Weights:
+        return Weights({"nuke": (1000.0, 500.0)} if show == "ant" else {})
 
 
 async def entries(
@@ -199,3 +203,13 @@ async def test_a_shot_target_knows_the_name_of_the_shot_alone(world: World) -> N
     (target,) = parse_target("xy_010_v001", world.node.shows)
     assert isinstance(target, ShotTarget)
     assert target.subject == Subject(show="ant", shot="xy_010")
+
+
+async def test_what_only_a_scanner_claims_is_as_likely_as_it_was_right_before(
+    world: World,
+) -> None:
+    sources = Sources(world.fs.prewarm_finder, world.node.shows, Recorded())
+    claimed = Entry("ant/a.png", sources=(Source.SCANNED,), scanners=("nuke",))
+    seen = Entry("ant/b.png", sources=(Source.RECORDED, Source.SCANNED), scanners=("nuke",))
+    weighted = await sources.weighted([claimed, seen, Entry("ant/c.png")])
+    assert [round(one.confidence, 2) for one in weighted] == [0.5, 1.0, 1.0]
