@@ -52,6 +52,8 @@ SCANNERS: dict[str, Line] = {
 }
 """By the name that manifests and `--scanner` have."""
 
+_SUFFIXES = tuple({suffix for line in SCANNERS.values() for suffix in line.suffixes})
+
 DATA_SUFFIXES = (
     *(".abc", ".bgeo", ".bgeo.sc", ".cdl", ".csp", ".cube", ".dpx", ".exr", ".fbx", ".gif", ".hdr"),
     *(".jpeg", ".jpg", ".mov", ".mp4", ".obj", ".osl", ".oso", ".pdf", ".ply", ".png", ".ptex"),
@@ -95,7 +97,7 @@ def usable(name: str) -> Scanner:
 
 def reads(path: str) -> bool:
     """Whether a scanner has the suffix of *path*: it is worth following."""
-    return bool(_by_suffix(path, SCANNERS))
+    return path.lower().endswith(_SUFFIXES)
 
 
 def may_be_scene(path: str) -> bool:

@@ -78,22 +78,33 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(slots=True)
 class _Value:
-    """What one attribute of one spec has in it: texts with their times in the layer, or None."""
+    """What one attribute of one spec has in it: texts with their times in the layer, or None.
+
+    Attributes:
+        told: for which offset, scale and confidence its edges were yielded.
+    """
 
     name: str
     texts: list[tuple[float | None, str]]
     sure: float
     kind: Kind | None
+    told: set[tuple[float, float, float]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class _Spec:
-    """What one prim spec names; read once, however many prims are made of it."""
+    """What one prim spec names; read once, however many prims are made of it.
+
+    Attributes:
+        stops: attributes that have a value here, and so none from weaker specs.
+        told: as of a value, of *arcs* and *clips*.
+    """
 
     arcs: list[str] = field(default_factory=list)
     clips: dict[str, Any] = field(default_factory=dict)
     values: list[_Value] = field(default_factory=list)
     stops: frozenset[str] = frozenset()
+    told: set[tuple[float, float, float]] = field(default_factory=set)
 
 
 _NOTHING = _Spec()
@@ -153,13 +164,18 @@ class _Reading:
             found = self._specs[key] = _read(spec)
         if found is _NOTHING:
             return
-        for path in found.arcs:
-            yield from self._layer_edge(layer, path, sure)
-        for one in found.clips.values():
-            for edge in set_edges(one, offset, self._asked):
-                yield from self._new(layer, replace(edge, confidence=edge.confidence * sure))
+        # A model that is used 1,000 times is the same specs 1,000 times.
+        way = (offset.offset, offset.scale, sure)
+        if way not in found.told:
+            found.told.add(way)
+            for path in found.arcs:
+                yield from self._layer_edge(layer, path, sure)
+            for one in found.clips.values():
+                for edge in set_edges(one, offset, self._asked):
+                    yield from self._new(layer, replace(edge, confidence=edge.confidence * sure))
         for value in found.values:
-            if value.name not in taken:
+            if value.name not in taken and way not in value.told:
+                value.told.add(way)
                 yield from self._value_edges(layer, value, offset, sure)
         taken |= found.stops
 
