@@ -32,7 +32,7 @@ PLACES = {
 """Places of the machine that the page is about, and where they are in the test's directory."""
 
 UNSTEADY = ((re.compile(r"\(pid \d+\)"), "(pid 4711)"),)
-"""What is never the same twice, and what pages show in its place; for the rest they have ``...``."""
+"""What is never the same twice, and what pages show in its place; else they have ``...``."""
 
 
 class Machine:
