@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -52,21 +53,17 @@ def in_order(
                     f"there are more than {ENTRIES_MAX} entries", fix="make a manifest of each shot"
                 )
             if len(waiting) >= run_entries:
-                runs.append(_spilled(_sorted(waiting, key), directory, files))
+                # Equal paths stay apart until the end: joined in groups, and not one after the
+                # other, they would say something else.
+                runs.append(_spilled(sorted(waiting, key=key), directory, files))
                 waiting = []
                 if len(runs) >= RUNS_MAX:
-                    joined = _spilled(
-                        merged([_entries(run) for run in runs], key), directory, files
-                    )
+                    joined = heapq.merge(*(_entries(run) for run in runs), key=key)
+                    whole = _spilled(joined, directory, files)
                     for run in runs:
                         run.close()
-                    runs = [joined]
-        yield from merged([*(_entries(run) for run in runs), _sorted(waiting, key)], key)
-
-
-def _sorted(entries: list[Entry], key: Key) -> Iterator[Entry]:
-    """Yield *entries* sorted, equal paths merged; the sort is stable, so later stays newer."""
-    return merged([sorted(entries, key=key)], key)
+                    runs = [whole]
+        yield from merged([*(_entries(run) for run in runs), sorted(waiting, key=key)], key)
 
 
 def _spilled(entries: Iterable[Entry], directory: str | None, files: ExitStack) -> IO[str]:
