@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from click.testing import Result
+from typer.testing import CliRunner
+
+from shotfs.cli.main import app
 from shotfs.control.client import Client
 from shotfs.control.prewarm_service import Order
 from shotfs.digest import digest_bytes
@@ -14,9 +18,14 @@ from shotfs.prewarm.manifest.head import new_head
 from tests.unit.prewarm.localize.served import Served
 
 
+def command(served: Served, *arguments: str) -> Result:
+    """Run ``shotfs`` in this process, which takes a tenth of the time of another one."""
+    return CliRunner().invoke(app, arguments, env={"SHOTFS_CONFIG": str(served.node.config)})
+
+
 def prewarm(served: Served, *arguments: str, exit_code: int = 0) -> dict[str, Any]:
-    ended = served.node.command("prewarm", *arguments, "--json", check=False)
-    assert ended.returncode == exit_code, ended.stderr
+    ended = command(served, "prewarm", *arguments, "--json")
+    assert ended.exit_code == exit_code, ended.output
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
 
@@ -83,34 +92,34 @@ def test_a_template_a_pattern_and_a_shot_name_what_they_stand_for(served: Served
 
 
 def test_what_is_nothing_is_one_message_that_says_what_was_looked_for(served: Served) -> None:
-    ended = served.node.command("prewarm", "zz-top", check=False)
-    assert ended.returncode == 1
+    ended = command(served, "prewarm", "zz-top")
+    assert ended.exit_code == 1
     assert "is no path, template or shot of any show" in ended.stderr
-    ended = served.node.command("prewarm", "frame:x=1", check=False)
+    ended = command(served, "prewarm", "frame:x=1")
     assert 'no show has a template "frame"' in ended.stderr
-    ended = served.node.command("prewarm", "ant/library/none", check=False)
+    ended = command(served, "prewarm", "ant/library/none")
     assert "there is no such file or directory" in ended.stderr
-    assert ended.returncode == 1
-    ended = served.node.command("prewarm", "--tier", "pmem", "ant/library", check=False)
+    assert ended.exit_code == 1
+    ended = command(served, "prewarm", "--tier", "pmem", "ant/library")
     assert "PMEM tier" in ended.stderr
-    assert served.node.command("prewarm", check=False).returncode == 2
-    assert served.node.command("prewarm", "a", "--check", "--evict", check=False).returncode == 2
+    assert command(served, "prewarm").exit_code == 2
+    assert command(served, "prewarm", "a", "--check", "--evict").exit_code == 2
 
 
 def test_people_see_what_came_and_a_prewarm_is_listed_and_ends_when_told(served: Served) -> None:
     served.put("ant/library/few/a.tx", b"abc")
-    said = served.node.command("prewarm", "ant/library/few", "--pin", "job-7").stdout
+    said = command(served, "prewarm", "ant/library/few", "--pin", "job-7").stdout
     assert said.startswith("1 file, 3 B: 0 were here, 1 fetched")
-    pins = json.loads(served.node.command("cache", "pins", "--owner", "job-7", "--json").stdout)
+    pins = json.loads(command(served, "cache", "pins", "--owner", "job-7", "--json").stdout)
     assert [pin["path"] for pin in pins["pins"]] == ["ant/library/few/a.tx"]
     with Client(served.socket) as client:
         number = client.prewarm.begin(Order(label="waits for entries"))
-    listed = json.loads(served.node.command("prewarm", "--list", "--json").stdout)
+    listed = json.loads(command(served, "prewarm", "--list", "--json").stdout)
     assert listed["prewarms"][-1]["label"] == "waits for entries"
-    ended = served.node.command("prewarm", "--cancel", str(number))
+    ended = command(served, "prewarm", "--cancel", str(number))
     assert "stopped: it was cancelled" in ended.stdout
     started = json.loads(
-        served.node.command("prewarm", "ant/library/few", "--no-wait", "--json").stdout
+        command(served, "prewarm", "ant/library/few", "--no-wait", "--json").stdout
     )
     with Client(served.socket) as client:
         assert client.prewarm.show(started["number"])["number"] == started["number"]

@@ -212,4 +212,6 @@ async def test_what_only_a_scanner_claims_is_as_likely_as_it_was_right_before(
     claimed = Entry("ant/a.png", sources=(Source.SCANNED,), scanners=("nuke",))
     seen = Entry("ant/b.png", sources=(Source.RECORDED, Source.SCANNED), scanners=("nuke",))
     weighted = await sources.weighted([claimed, seen, Entry("ant/c.png")])
-    assert [round(one.confidence, 2) for one in weighted] == [0.5, 1.0, 1.0]
+    precision = Weights({"nuke": (1000.0, 500.0)}).precision("nuke")
+    assert precision < 0.6
+    assert [one.confidence for one in weighted] == [precision, 1.0, 1.0]
