@@ -18,6 +18,7 @@ from shotfs.cli.status import ConfigOption, JsonOption, size, socket_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from shotfs.prewarm.scanners.expansion import Files
     from shotfs.prewarm.scanners.findings import Closure
     from shotfs.prewarm.scanners.places import MapRule
 
@@ -87,11 +88,10 @@ def scan(
     """
     from shotfs.prewarm.scanners.base import Scope
     from shotfs.prewarm.scanners.closure import close_over
-    from shotfs.prewarm.scanners.local_files import LocalFiles
 
     if out == STANDARD and as_json:
         raise typer.BadParameter("standard output is for --json already", param_hint="--output")
-    top = os.path.abspath(root) if root is not None else _mountpoint(config)
+    top, files_there = _root_and_files(root, config)
     starts = list(dict.fromkeys(os.path.abspath(file) for file in files))
     scope = Scope(
         frames=frames,
@@ -105,7 +105,7 @@ def scan(
     with output.error_console.status("scanning") if terminal else nullcontext() as shown:
         found = close_over(
             starts,
-            LocalFiles(),
+            files_there,
             root=top,
             scope=scope,
             rules=rules,
@@ -123,21 +123,30 @@ def scan(
         raise typer.Exit(int(output.ExitCode.NOT_IN_ORDER))
 
 
-def _mountpoint(config: str | None) -> str:
+def _root_and_files(root: str | None, config: str | None) -> tuple[str, Files]:
+    """Return what paths are below, and who says what lies where."""
     from shotfs.control.client import Client
     from shotfs.errors import InvalidArgument, ShotfsError
+    from shotfs.prewarm.scanners.local_files import LocalFiles
 
+    if root is not None:
+        return os.path.abspath(root), LocalFiles()
     try:
-        with Client(socket_of(config)) as client:
+        socket = socket_of(config)
+        with Client(socket) as client:
             mountpoint: str | None = client.status().get("mountpoint")
-    except ShotfsError:
-        mountpoint = None
-    if mountpoint is None:
+    except ShotfsError as exc:
         raise InvalidArgument(
-            "no mount is running here, so nobody says what the paths of a manifest are below",
+            "no service is running here, so nobody says what the paths of a manifest are below",
             fix="name it: --root /shows",
-        )
-    return mountpoint
+        ) from exc
+    if mountpoint is not None:
+        return mountpoint, LocalFiles()
+    from shotfs.cli.service_files import ServiceFiles
+    from shotfs.localizing import Localizer
+
+    localizer = Localizer(socket)
+    return localizer.prefixes[0], ServiceFiles(localizer)
 
 
 def _definitions(texts: Sequence[str]) -> dict[str, str]:
