@@ -20,7 +20,7 @@ from shotfs.localizing import (
     NotThere,
     ServiceAway,
 )
-from tests.unit.prewarm.localize.served import SHOT, Served
+from tests.unit.prewarm.localize.served import SHOT, Served, let_through
 
 NOBODY = 65534
 
@@ -218,14 +218,6 @@ threads = [threading.Thread(target=run, args=[one]) for one in localizers]
 print(len(results), sum(one.fetched for one in results))
 """
     assert as_application(tmp_path, script) == ["6 1"]
-
-
-def let_through(path: Path) -> None:
-    """Let other users reach what they may read below *path*."""
-    for directory in (path, *path.parents):
-        mode = directory.stat().st_mode
-        if not mode & 0o001:
-            directory.chmod(mode | 0o011)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run something as another user")

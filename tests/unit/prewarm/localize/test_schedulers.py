@@ -14,7 +14,7 @@ import pytest
 
 from shotfs.cli.integration_files import install, integration
 from shotfs.control.client import Client
-from tests.unit.prewarm.localize.served import Served
+from tests.unit.prewarm.localize.served import Served, let_through
 
 PLACE = "ant/library/kit"
 
@@ -45,7 +45,12 @@ class Farm:
         self.conf.write_text("".join(f"{line}\n" for line in lines))
 
     def run(
-        self, script: str, *arguments: str, given: str = "", **environment: str
+        self,
+        script: str,
+        *arguments: str,
+        given: str = "",
+        uid: int | None = None,
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         """Run *script* with nothing but *environment*: render managers give little."""
         return subprocess.run(
@@ -56,6 +61,9 @@ class Farm:
             text=True,
             check=False,
             timeout=100,
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
         )
 
     def pinned(self, owner: str) -> list[str]:
@@ -97,38 +105,38 @@ def test_a_job_that_names_nothing_starts_at_once(farm: Farm) -> None:
     assert farm.run("gridengine/epilog").returncode == 0
 
 
-@pytest.mark.parametrize("broken", ["no such command", "no such file", "unknown", "too slow"])
-def test_what_goes_wrong_keeps_no_job_from_starting_and_drains_no_node(
-    farm: Farm, broken: str
-) -> None:
-    target = PLACE
-    match broken:
-        case "no such command":
-            farm.settings(f"SHOTFS_COMMAND={farm.place}/nothing")
-        case "no such file":
-            target = "ant/library/nothing"
-        case "unknown":
-            farm.settings("SHOTFS_PREWARM_S=soon", config=farm.place / "no.toml")
-        case _:
-            farm.program.write_text("#!/bin/sh\nexec sleep 60\n")
-            farm.settings("SHOTFS_PREWARM_S=0")
-            limit = farm.place / "shotfs-job.sh"
-            limit.write_text(limit.read_text().replace("SHOTFS_PREWARM_S + 5", "1"))
-    done = farm.run("gridengine/prolog", JOB_ID="1", SHOTFS_PREWARM=target)
-    assert (done.returncode, "the job reads on demand" in done.stderr) == (0, True), done.stderr
-    done = farm.run("slurm/prolog", SLURM_JOB_ID="1", SLURM_JOB_COMMENT=f"prewarm={target}")
-    assert (done.returncode, "the job reads on demand" in done.stderr) == (0, True), done.stderr
-    done = farm.run("slurm/task-prolog", SLURM_JOB_ID="1", SHOTFS_PREWARM=target)
+def test_what_goes_wrong_keeps_no_job_from_starting_and_drains_no_node(farm: Farm) -> None:
+    starts = [
+        ("gridengine/prolog", {"JOB_ID": "1", "SHOTFS_PREWARM": "xy_010"}),
+        ("slurm/prolog", {"SLURM_JOB_ID": "1", "SLURM_JOB_COMMENT": "prewarm=xy_010"}),
+        ("slurm/task-prolog", {"SLURM_JOB_ID": "1", "SHOTFS_PREWARM": "xy_010"}),
+    ]
+    for program in (f"{farm.place}/nothing", "/bin/false"):
+        farm.settings(f"SHOTFS_COMMAND={program}")
+        for script, environment in starts:
+            done = farm.run(script, **environment)
+            assert done.returncode == 0, script
+            assert "the job reads on demand" in done.stderr
+    farm.settings("SHOTFS_COMMAND=/bin/false", "SHOTFS_PREWARM_REQUIRED=1")
+    codes = [farm.run(script, **environment).returncode for script, environment in starts]
+    assert codes == [99, 0, 1], "put back; any other would drain the node; the task fails"
+
+
+def test_a_prewarm_that_takes_too_long_is_given_up(farm: Farm) -> None:
+    farm.program.write_text("#!/bin/sh\nexec sleep 60\n")
+    common = farm.place / "shotfs-job.sh"
+    common.write_text(common.read_text().replace("SHOTFS_PREWARM_S + 5", "SHOTFS_PREWARM_S"))
+    farm.settings("SHOTFS_PREWARM_S=1")
+    done = farm.run("gridengine/prolog", JOB_ID="1", SHOTFS_PREWARM=PLACE)
+    assert (done.returncode, "prewarm ended with 124" in done.stderr) == (0, True)
+
+
+def test_what_is_not_there_is_said_and_the_job_starts(farm: Farm) -> None:
+    farm.settings("SHOTFS_PREWARM_S=soon")
+    done = farm.run("gridengine/prolog", JOB_ID="1", SHOTFS_PREWARM="ant/library/nothing")
     assert done.returncode == 0
-
-
-def test_a_job_that_must_not_start_cold_is_put_back(farm: Farm) -> None:
-    farm.settings("SHOTFS_PREWARM_REQUIRED=1")
-    missing = "ant/library/nothing"
-    assert farm.run("gridengine/prolog", JOB_ID="1", SHOTFS_PREWARM=missing).returncode == 99
-    assert farm.run("slurm/task-prolog", SLURM_JOB_ID="1", SHOTFS_PREWARM=missing).returncode == 1
-    done = farm.run("slurm/prolog", SLURM_JOB_ID="1", SLURM_JOB_COMMENT=f"prewarm={missing}")
-    assert done.returncode == 0, "any other code would drain the node"
+    assert "SHOTFS_PREWARM_S=soon is no number of seconds" in done.stderr
+    assert "ant/library/nothing" in done.stderr
 
 
 def test_slurm_pins_what_the_comment_of_a_job_names(farm: Farm, kit: list[str]) -> None:
@@ -171,11 +179,24 @@ def test_s12_what_root_runs_takes_no_settings_from_the_environment(
     assert f"not prewarmed: {secret}" in done.stderr
     assert "not prewarmed: --evict" in done.stderr
     assert "a secret" not in done.stderr
-    farm.run("gridengine/epilog", JOB_ID="7")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run something as another user")
+def test_s12_a_user_who_may_not_pin_prewarms_without(farm: Farm) -> None:
+    farm.served.put("ant/library/his/c.tx", b"c")
+    for place in (farm.place, farm.served.node.directory):
+        let_through(place)
+    task = {"SLURM_JOB_ID": "817", "SHOTFS_PREWARM": "ant/library/his", "HOME": "/"}
+    farm.settings("SHOTFS_PREWARM_REQUIRED=1")
+    done = farm.run("slurm/task-prolog", uid=65534, **task)
+    assert done.returncode == 0, done.stderr
+    assert "they are for the admin group" in done.stderr
+    assert farm.pinned("817") == []
+    assert farm.served.node.command("prewarm", "--check", "ant/library/his").returncode == 0
 
 
 def test_the_load_sensor_says_which_shots_are_warm(farm: Farm, kit: list[str]) -> None:
-    farm.run("gridengine/prolog", JOB_ID="9", SHOTFS_PREWARM=PLACE)
+    farm.served.node.command("prewarm", PLACE)
     farm.settings(f'SHOTFS_WARM="{PLACE} ant/library/nothing"')
     done = farm.run("gridengine/load-sensor", given="\nquit\nnever read\n")
     host = os.uname().nodename
@@ -185,8 +206,8 @@ def test_the_load_sensor_says_which_shots_are_warm(farm: Farm, kit: list[str]) -
         f"{host}:warm_ant_library_nothing:0",
         "end",
     ]
+    farm.settings(f"SHOTFS_WARM={PLACE}")
     assert farm.run("slurm/warm-features").stdout == "warm_ant_library_kit\n"
-    farm.run("gridengine/epilog", JOB_ID="9")
 
 
 def test_the_wrapper_of_opencue_names_job_and_frame_and_ends_as_the_command(
@@ -201,12 +222,13 @@ def test_the_wrapper_of_opencue_names_job_and_frame_and_ends_as_the_command(
     assert done.returncode == 3, done.stderr
     assert done.stdout == "ant-xy_010-ada_beauty 1003 xy_010 a b c\n"
     assert farm.pinned("ant-xy_010-ada_beauty.1003") == []
+    assert farm.run("opencue/shotfs-cue", "true").returncode == 0, "outside of OpenCue"
+    farm.settings("SHOTFS_COMMAND=/bin/false")
     killed = farm.run("opencue/shotfs-cue", "sh", "-c", "kill -KILL $$", **frame)
     assert killed.returncode == 128 + 9
-    assert farm.run("opencue/shotfs-cue", "true").returncode == 0
-    farm.settings("SHOTFS_PREWARM_REQUIRED=1")
-    frame["SHOTFS_PREWARM"] = "ant/library/nothing"
-    assert farm.run("opencue/shotfs-cue", "echo", "never", **frame).stdout == ""
+    farm.settings("SHOTFS_COMMAND=/bin/false", "SHOTFS_PREWARM_REQUIRED=1")
+    done = farm.run("opencue/shotfs-cue", "echo", "never", **frame)
+    assert (done.returncode, done.stdout) == (75, "")
 
 
 JOB = """
@@ -266,6 +288,8 @@ def test_a_session_of_openjd_is_warm_when_its_task_runs_and_leaves_no_pin(
     assert all(name in done.stdout for name in kit), "pinned while the task ran"
     assert farm.pinned(f"{session[1]}.{session[1]}") == []
     assert "2 pins" in done.stdout
-    missing = ("-p", "ShotfsPrewarm=ant/library/nothing")
-    assert call(*run, *missing).returncode == 0, "the job reads on demand"
-    assert call(*run, *missing, "-p", "ShotfsRequired=YES").returncode != 0
+    farm.program.write_text("#!/bin/sh\nexit 1\n")
+    job.write_text(JOB.replace("shotfs cache pins", "true"))
+    assert call(*run, "-p", f"ShotfsPrewarm={PLACE}").returncode == 0, "it reads on demand"
+    required = ("-p", f"ShotfsPrewarm={PLACE}", "-p", "ShotfsRequired=YES")
+    assert call(*run, *required).returncode != 0
