@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from shotfs.errors import ScanFailed
 from shotfs.prewarm.scanners.base import Edge, Kind, Scope
@@ -30,6 +31,9 @@ ANSWER_BYTES_MAX = 1 << 20
 
 IDLE_MAX = 4
 """Processes that are kept for the next scan."""
+
+SEARCH_VARIABLE = "PXR_AR_DEFAULT_SEARCH_PATH"
+"""Where usd-core's own resolver looks for what is not beside its layer."""
 
 _MAGIC = (b"#usda ", b"PXR-USDC")
 
@@ -59,15 +63,19 @@ class UsdScanner:
         Raises:
             ScanFailed: it cannot be read, or reading it crashed.
         """
+        search = [*scope.variables.get(SEARCH_VARIABLE, "").split(":"), *scope.search_paths]
+        search = [one for one in search if one]
         request = {
             "path": path,
             "frames": scope.frames,
             "composed": scope.in_place,
             "all_variants": scope.all_variants,
+            "search": search,
         }
         worker = _take()
         try:
-            yield from worker.ask(request)
+            for edge in worker.ask(request):
+                yield replace(edge, search=("", *search)) if search else edge
         except BaseException:
             # It may be in the middle of an answer.
             if not worker.idle:

@@ -9,11 +9,11 @@ what it names is scanned by itself. Either way a broken layer loses only what it
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pxr import Sdf, Tf, Usd
+from pxr import Ar, Sdf, Tf, Usd
 
 from shotfs.errors import ScanFailed
 from shotfs.prewarm.scanners import registry
@@ -40,7 +40,12 @@ _LAYERS = (".usd", ".usda", ".usdc", ".usdz")
 
 
 def edges(
-    path: str, asked: frozenset[int] | None, *, composed: bool, all_variants: bool
+    path: str,
+    asked: frozenset[int] | None,
+    *,
+    composed: bool,
+    all_variants: bool = False,
+    search: Sequence[str] = (),
 ) -> Iterator[Edge]:
     """Yield what the USD file *path* names.
 
@@ -49,6 +54,7 @@ def edges(
         asked: frames that will be rendered; None for all.
         composed: open the stage of which it is the root; otherwise read this layer only.
         all_variants: of a stage, also what it would read with other variants.
+        search: directories where layers are looked for that are not beside the one that names them.
 
     Raises:
         ScanFailed: the layer cannot be read.
@@ -64,7 +70,8 @@ def edges(
             yield from _Reading(path, asked, dict(layer.expressionVariables)).layer(layer, 1.0)
         return
     try:
-        stage = Usd.Stage.Open(layer, Usd.Stage.LoadAll)
+        context = Ar.DefaultResolverContext(list(search))
+        stage = Usd.Stage.Open(layer, context, Usd.Stage.LoadAll)
     except Tf.ErrorException as exc:
         raise ScanFailed(f"{path}: {_first_line(exc)}") from exc
     yield from _composed(path, stage, asked, all_variants=all_variants)

@@ -43,6 +43,7 @@ def _answer(request: dict[str, Any], answers: IO[str]) -> None:
             asked,
             composed=request["composed"],
             all_variants=request["all_variants"],
+            search=request["search"],
         )
         for edge in found:
             row = [

@@ -197,6 +197,27 @@ def test_paths_of_another_system_are_mapped_and_followed(tmp_path: Path) -> None
     assert paths(found) == {"root.usda", "model.usda", "tex/A.exr"}
 
 
+@pytest.mark.parametrize("by_option", [True, False])
+def test_layers_are_looked_for_in_search_paths(tmp_path: Path, by_option: bool) -> None:
+    (tmp_path / "lib/chairs").mkdir(parents=True)
+    (tmp_path / "lib/chairs/a.usda").write_text(
+        '#usda 1.0\ndef "A" {\n asset a = @tex/a.exr@\n asset b = @./b.exr@\n}\n'
+    )
+    (tmp_path / "lib/tex").mkdir()
+    (tmp_path / "lib/tex/a.exr").write_bytes(b"a")
+    (tmp_path / "lib/b.exr").write_bytes(b"not this")
+    root = tmp_path / "root.usda"
+    root.write_text('#usda 1.0\ndef "A" (references = @chairs/a.usda@</A>) {}\n')
+    library = str(tmp_path / "lib")
+    scope = Scope(search_paths=(library,))
+    if not by_option:
+        scope = Scope(variables={usd.SEARCH_VARIABLE: f"/nowhere:{library}"})
+    found = scanned([str(root)], str(tmp_path), scope)
+    assert paths(found) == {"root.usda", "lib/chairs/a.usda", "lib/tex/a.exr"}
+    assert [Path(one.path).name for one in found.missing] == ["b.exr"]
+    assert list(found.scenes) == [str(root)]  # composed, so not followed
+
+
 @pytest.mark.parametrize("suffix", ["usd", "usda", "usdc", "usdz"])
 @pytest.mark.parametrize(
     "content", [b"", b"\x00" * 5000, b"PXR-USDC" + b"\xff" * 500, b"#usda 1.0\n" + b"(" * 99999]
