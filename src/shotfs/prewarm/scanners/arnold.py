@@ -92,6 +92,7 @@ class _Scene:
     def _node(self, node: Token) -> Iterator[Edge]:
         """Read the parameters of *node* up to its closing brace."""
         while True:
+            self._lexer.skip_numbers()
             token = self._lexer.next()
             if token.sort is Sort.END:
                 raise self._source.failed(

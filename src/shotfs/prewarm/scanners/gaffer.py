@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from shotfs.errors import ScanFailed
 from shotfs.prewarm.scanners.base import Edge, Kind, Scope
 from shotfs.prewarm.scanners.text import Source, leads_to, named, open_text
 
@@ -70,9 +71,10 @@ class GafferScanner:
             script = _Script()
             try:
                 _read(source, script)
-            finally:
-                edges = list(_edges(script))
-            yield from edges
+            except ScanFailed:
+                yield from _edges(script)
+                raise
+            yield from _edges(script)
 
 
 def _read(source: Source, script: _Script) -> None:

@@ -23,7 +23,7 @@ from shotfs.prewarm.scanners.text import TEXT_BYTES_MAX, leads_to, named
 
 PIECE_BYTES = 1 << 16
 
-STALLED_BYTES_MAX = 1 << 24
+STALLED_BYTES_MAX = 1 << 22
 """The longest tag; a longer one is no scene."""
 
 DEPTH_MAX = 2000

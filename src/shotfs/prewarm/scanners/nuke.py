@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from shotfs.errors import ScanFailed
 from shotfs.prewarm.scanners import nuke_time
 from shotfs.prewarm.scanners.base import Edge, Kind, Scope
 from shotfs.prewarm.scanners.nuke_tcl import Place, evaluated
@@ -158,10 +159,11 @@ def _commands(source: Source, words: Words, script: _Script) -> Iterator[Edge]:
         node = _Node(command.text, command.line)
         try:
             _knobs(words, node)
-        finally:
+        except ScanFailed:
             # A script that ends within a node still says what it said of it.
-            edges = list(_edges(node, script))
-        yield from edges
+            yield from _edges(node, script)
+            raise
+        yield from _edges(node, script)
         if node.type in _RETIMES:
             script.retimes = True
         if node.type in _GROUPS:

@@ -12,10 +12,10 @@ NESTING_MAX = 1000
 
 _BLANK = re.compile(r"(?:[ \t\r\f\v]|\\\r?\n)+")
 _SPACE = re.compile(r"[ \t\r\f\v\n;]+")
-_BARE = re.compile(r'[^\s{}"\\;\[\]]+')
 _BRACED_STOP = re.compile(r"[{}\\]")
+_BALANCED = re.compile(r"(?:[^{}\\]+|\{[^{}\\]*\})+")
 _QUOTED_STOP = re.compile(r'["\\]')
-_BARE_STOP = re.compile(r"[\s;{}\\\[\]]")
+_BARE_STOP = re.compile(r"[ \t\r\n\f\v;{}\\\[\]]")
 _LINE_STOP = re.compile(r"\n")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\n": " "}
 
@@ -48,6 +48,11 @@ class _Kept:
             self._parts.append(part or "")
         else:
             self._parts.clear()
+
+    @property
+    def full(self) -> bool:
+        """Whether it grew beyond what is kept."""
+        return self._length > STRING_CHARS_MAX
 
     @property
     def text(self) -> str | None:
@@ -147,6 +152,8 @@ class Words:
         kept = _Kept()
         depth = 1
         while True:
+            if kept.full:
+                self._source.skip(_BALANCED)
             kept.add(self._source.until(_BRACED_STOP))
             char = self._source.next()
             if not char:
@@ -193,6 +200,9 @@ class Words:
 
     def _bare(self, line: int) -> str | None:
         kept = _Kept()
+        if self._source.peek() in "}]":
+            # One that closes nothing is a word of its own: whoever reads on must get further.
+            return self._source.next()
         while True:
             kept.add(self._source.until(_BARE_STOP))
             char = self._source.peek()

@@ -22,7 +22,7 @@ NAMES_MAX = 100_000
 BODY_TOKENS_MAX = 50_000
 """Tokens of a loop or a macro that can be read again."""
 
-REPLAYED_MAX = 2_000_000
+REPLAYED_MAX = 200_000
 """Tokens that are read again, in loops and macros of one file."""
 
 NESTING_MAX = 200

@@ -90,7 +90,7 @@ class _Scene:
 
     def edges(self) -> Iterator[Edge]:
         while (token := self._lexer.next()).sort is not Sort.END:
-            if token.sort is not Sort.WORD:
+            if token.sort is not Sort.WORD or token.text[0] in "+-.0123456789":
                 self._lexer.skip_numbers()
                 continue
             if token.text == "FrameBegin":

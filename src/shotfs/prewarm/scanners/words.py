@@ -15,7 +15,8 @@ from shotfs.prewarm.scanners.text import STRING_CHARS_MAX, Source
 
 _QUOTED_STOP = re.compile(r'["\\]')
 _LINE_STOP = re.compile(r"\n")
-_NUMBERS = re.compile(r"(?:[-+.0-9][-+.0-9eE]*+[\s,]++)++")
+# Not possessive: Python 3.11.2 forgets to go back out of a group of those that fails.
+_NUMBERS = re.compile(r"\s*(?:[-+.0-9][-+.0-9eE]*[\s,]+)+")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 
 
