@@ -58,8 +58,8 @@ COLLECTING_S = 120.0
 DIRECTORIES_MAX = 10_000
 """Directories of which one prewarm remembers whether they may be seen."""
 
-OWN = ("label", "pid")
-"""What is told of a prewarm only to who began it, and to the admin."""
+PUBLIC = ("state", "mode", "seconds", "files", "done_files", "bytes", "done_bytes", "failed_files")
+"""What everybody is told of a prewarm."""
 
 GIB = 1024**3
 
@@ -189,13 +189,15 @@ class NodePrewarming:
         job.scope.cancel()
         return self._report(job)
 
-    def running(self) -> Sequence[Mapping[str, Any]]:
-        """Return those that wait or run, for status: without `OWN`."""
-        return [
-            {name: told for name, told in self._summary(one).items() if name not in OWN}
+    def running(self) -> Mapping[str, Any]:
+        """Return those that wait or run, by number, for status and top, which all users see: whose
+        they are and what they fetch is not told.
+        """
+        return {
+            str(one.number): {name: self._summary(one)[name] for name in PUBLIC}
             for one in self._jobs.values()
             if one.state in (State.WAITING, State.RUNNING)
-        ]
+        }
 
     # --- limits and rights -----------------------------------------------------------------------
 

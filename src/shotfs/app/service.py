@@ -199,7 +199,7 @@ class NodeService:
     def _about(self) -> Mapping[str, Any]:
         """Return the part of the status that `shotfs top` shows."""
         told = self.status()
-        names = ("state", "pid", "node", "mountpoint", "uptime_s", "origins")
+        names = ("state", "pid", "node", "mountpoint", "uptime_s", "origins", "prewarms")
         return {name: told[name] for name in names}
 
     def _origin(self, url: str) -> Mapping[str, Any]:

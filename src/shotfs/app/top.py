@@ -27,7 +27,7 @@ class Top:
     Args:
         node: what is looked at.
         about: returns what the service is: ``pid``, ``node``, ``state``, ``mountpoint``,
-            ``uptime_s`` and ``origins``.
+            ``uptime_s``, ``origins`` and ``prewarms``.
 
     Attributes:
         recent: the running totals; somebody must run it.

@@ -209,6 +209,22 @@ def _tables(report: Mapping[str, Any]) -> Iterator[Table]:
         more=report["stream_count"],
     )
     yield from _table(
+        ("prewarm", "mode", "state", "files", "here", "size", "here", "for"),
+        [
+            (
+                number,
+                one["mode"],
+                one["state"],
+                str(one["files"]),
+                str(one["done_files"]),
+                size(one["bytes"]),
+                size(one["done_bytes"]),
+                "-" if one["seconds"] is None else duration(one["seconds"]),
+            )
+            for number, one in report["prewarms"].items()
+        ],
+    )
+    yield from _table(
         ("requests", "class", "under way", "waiting", "oldest"),
         [
             (

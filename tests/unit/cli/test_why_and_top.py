@@ -171,6 +171,7 @@ def test_top_once_prints_every_table(service: FakeService) -> None:
         "find, pid 9",
         "warning, 90.0 GiB of 100.0 GiB a day, 3.0 GiB of 5.0 GiB a job",
         "20.0 MiB/s",
+        "4321",
     ):
         assert expected in done.stdout, expected
 
@@ -188,7 +189,8 @@ def test_top_for_programs(service: FakeService) -> None:
 def test_an_idle_service_has_few_tables_and_no_numbers_that_are_not_there() -> None:
     nothing = {name: [] for name in ("throughput", "waits", "streams", "queue", "crawlers")}
     numbers = {"hit_ratio": None, "hit_ratio_total": None, "loop_lag_p99_s": None}
-    text = shown(screen(top_report(waiting={}, stream_count=0, **nothing, **numbers)))
+    idle = top_report(waiting={}, prewarms={}, stream_count=0, **nothing, **numbers)
+    text = shown(screen(idle))
     assert "waiting: nothing" in text
     assert "hits - now" in text
     assert "event loop -" in text

@@ -133,6 +133,18 @@ _TOP: dict[str, Any] = {
         "bytes_max": 2**34, "suspended": 1,
     },
     "cache": {"bytes": 2**40, "bytes_max": 2**41, "files": 1_000_000, "unkept": 2},
+    "prewarms": {
+        "3": {
+            "state": "running",
+            "mode": "fetch",
+            "seconds": 12.5,
+            "files": 5000,
+            "done_files": 4321,
+            "bytes": 10**9,
+            "done_bytes": 9 * 10**8,
+            "failed_files": 0,
+        }
+    },
     "crawlers": [
         {
             "asker": {"pid": 9, "name": "find", "job": ""}, "uid": 1000, "path": "ant/library",

@@ -138,7 +138,9 @@ async def test_a_cancelled_prewarm_keeps_what_came_and_goes_on_when_it_is_run_ag
         number = await service.begin(Order(targets=("ant/library/set",)), peer=ADMIN, admin=True)
         await service.start(number, peer=ADMIN, admin=True)
         await world.origin.reached("read")
-        assert [one["number"] for one in service.running()] == [number]
+        told = service.running()[str(number)]
+        assert (told["state"], told["files"]) == ("running", 6)
+        assert "label" not in told
         await service.cancel(number, peer=ADMIN, admin=True)
         report = await done(world, service, number)
         assert (report["stopped"], report["here_files"]) == ("cancelled", 2)
