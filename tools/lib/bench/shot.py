@@ -23,14 +23,13 @@ from bench.shot_site import (
     FULL,
     PLACE,
     QUICK,
-    SHOT,
     SHOW,
     Scale,
     Site,
-    asset,
     build,
     console,
     layers,
+    shot_targets,
 )
 
 COLD, AHEAD, PREWARMED, COPIED = "cold on demand", "look-ahead", "prewarmed", "copy everything"
@@ -77,15 +76,14 @@ def prewarmed(site: Site) -> Outcome:
 
 def copied(site: Site) -> Outcome:
     """Copy the show to the disk of the node, then render from there."""
-    target = f"{PLACE}/copied"
+    target = f"{PLACE}/copy/show"
     sent_bytes = site.sent_bytes()
     os.makedirs(target)
     command = peers.rclone_copy(peers.rclone_http(site.url), target, PLACE)
-    # Else each file is asked for twice: its size and time are in the listing of no web server.
     began = time.monotonic()
     usage.run(command, log=f"{PLACE}/rclone.log", timeout_s=BEFORE_TIMEOUT_S)
     before_s = time.monotonic() - began
-    rendered = render(target, f"{PLACE}/copied-out", site.scale)
+    rendered = render(target, f"{PLACE}/copy/out", site.scale)
     return Outcome(before_s, rendered, site.sent_bytes() - sent_bytes)
 
 
@@ -95,8 +93,7 @@ def _on_a_node(site: Site, name: str, *, lookahead: bool, prewarm: bool = False)
         sent_bytes, before_s = site.sent_bytes(), 0.0
         if prewarm:
             began = time.monotonic()
-            targets = [f"{SHOW}/shots/{SHOT}", f"{SHOW}/looks"]
-            targets += [f"{SHOW}/assets/{asset(SHOT, one)}" for one in layers(site.scale)]
+            targets = shot_targets(site.scale)
             service.run(
                 "prewarm", "--config", node.config, "--json", *targets, timeout_s=BEFORE_TIMEOUT_S
             )
@@ -207,7 +204,7 @@ def main() -> int:
                     system = NAMES[name]
                     console.print(system)
                     outcomes[system] = SYSTEMS[system](site)
-                    shutil.rmtree(f"{PLACE}/{name}/cache", ignore_errors=True)
+                    shutil.rmtree(f"{PLACE}/{name}", ignore_errors=True)
             finally:
                 interrupts.ignore_from_now_on()
     except interrupts.Interrupted as interrupted:
@@ -223,7 +220,7 @@ def main() -> int:
     what = f"{scale.frames} frames x {scale.layers} layers, {scale.shot_files:,} files,"
     farm = f"a frame of a layer renders {scale.render_s:g} s (a sleep) in a process of its own,"
     results.notes += [
-        f"{what} {scale.shot_bytes / 1e6:,.0f} MB; the show has {scale.shots} times as much",
+        f"{what} {scale.shot_bytes / 1e6:,.0f} MB; the show has {scale.shots} times as many",
         f"{farm} {scale.slots} at once, frame after frame, all layers of each",
         "stall: time in opens, listings and reads of inputs, summed over all processes",
         "origin: nginx behind 20 ms and 100 MB/s; bytes moved are what it sent",

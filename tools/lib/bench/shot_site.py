@@ -89,7 +89,7 @@ class Scale:
         plates: that each layer reads for each frame, the same for all layers.
         maps, tiles: textures of the asset of each layer, and UDIM tiles of each.
         looks: colour tables that each layer reads.
-        shots: of the show, all as large as this one.
+        shots: of the show, all with as many bytes as this one.
         render_s: how long a frame of a layer renders.
         slots: how many the node renders at once.
     """
@@ -102,8 +102,8 @@ class Scale:
     tiles: int = 10
     looks: int = 34
     shots: int = 12
-    render_s: float = 0.2
-    slots: int = 4
+    render_s: float = 0.4
+    slots: int = 8
 
     @property
     def shot_files(self) -> int:
@@ -122,7 +122,7 @@ class Scale:
 
 
 FULL = Scale()
-QUICK = Scale(frames=10, layers=4, maps=3, looks=4, shots=11, render_s=0.1)
+QUICK = Scale(frames=10, layers=3, maps=3, looks=4, render_s=0.2, slots=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +192,25 @@ def build(stack: ExitStack, scale: Scale) -> Site:
 
 
 def make_show(data: str, scale: Scale) -> None:
-    """Make all files. Those of the other shots are hard links: to clients they are objects too."""
+    """Make all files.
+
+    The other shots have one large file for each frame, hard links of one: fewer files than in
+    production, so that the copy is limited by the link and not by their number.
+    """
     for number in range(scale.looks):
         _file(f"{data}/looks/look{number:02d}.cube", LOOK_BYTES)
-    for path, size_bytes in _shot_files(SHOT, scale):
+    for path, size_bytes in _shot_files(scale):
         _file(f"{data}/{path}", size_bytes)
     for layer in layers(scale):
         _write(f"{data}/shots/{SHOT}/scene/{layer}.json", _scene(layer, scale))
+    other = f"{data}/other"
+    _file(other, scale.shot_bytes // scale.frames)
     for number in range(1, scale.shots):
-        other = f"s{10 + 10 * number:03d}"
-        for path, _ in _shot_files(SHOT, scale):
-            _link(f"{data}/{path}", f"{data}/{path.replace(SHOT, other)}")
-        for layer in layers(scale):
-            path = f"shots/{SHOT}/scene/{layer}.json"
-            _link(f"{data}/{path}", f"{data}/{path.replace(SHOT, other)}")
+        for frame in frames(scale):
+            target = f"{data}/shots/s{10 + 10 * number:03d}/cache/all/sim.{frame:04d}.vdb"
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.link(other, target)
+    os.unlink(other)
 
 
 def layers(scale: Scale) -> list[str]:
@@ -218,21 +223,21 @@ def frames(scale: Scale) -> range:
     return range(FIRST_FRAME, FIRST_FRAME + scale.frames)
 
 
-def shot_targets() -> list[str]:
+def shot_targets(scale: Scale) -> list[str]:
     """Return the directories, below the mount, that hold what the shot reads and nothing else."""
-    return [f"{SHOW}/shots/{SHOT}", f"{SHOW}/looks"]
+    assets = [f"{SHOW}/assets/{_asset(layer)}" for layer in layers(scale)]
+    return [f"{SHOW}/shots/{SHOT}", f"{SHOW}/looks", *assets]
 
 
-def asset(shot: str, layer: str) -> str:
-    """Return the name of the asset that *layer* of *shot* shows."""
-    return f"{shot}-{layer}"
+def _asset(layer: str) -> str:
+    return f"{SHOT}-{layer}"
 
 
 def _scene(layer: str, scale: Scale) -> bytes:
     shot = f"shots/{SHOT}"
     sequences = [f"{shot}/cache/{layer}/sim{number}.%04d.vdb" for number in range(scale.caches)]
     sequences += [f"{shot}/plate/plate{number}.%04d.exr" for number in range(scale.plates)]
-    textures = f"assets/{asset(SHOT, layer)}"
+    textures = f"assets/{_asset(layer)}"
     return json.dumps(
         {
             "looks": [f"looks/look{number:02d}.cube" for number in range(scale.looks)],
@@ -242,22 +247,22 @@ def _scene(layer: str, scale: Scale) -> bytes:
     ).encode()
 
 
-def _shot_files(shot: str, scale: Scale) -> list[tuple[str, int]]:
-    """Return paths and sizes of the files of one shot, without scenes."""
+def _shot_files(scale: Scale) -> list[tuple[str, int]]:
+    """Return paths and sizes of the files of the shot, without scenes."""
     files = []
     for layer in layers(scale):
         files += [
-            (f"assets/{asset(shot, layer)}/map{number}.{1001 + tile}.tx", TEXTURE_BYTES)
+            (f"assets/{_asset(layer)}/map{number}.{1001 + tile}.tx", TEXTURE_BYTES)
             for number in range(scale.maps)
             for tile in range(scale.tiles)
         ]
         files += [
-            (f"shots/{shot}/cache/{layer}/sim{number}.{frame:04d}.vdb", CACHE_BYTES)
+            (f"shots/{SHOT}/cache/{layer}/sim{number}.{frame:04d}.vdb", CACHE_BYTES)
             for number in range(scale.caches)
             for frame in frames(scale)
         ]
     files += [
-        (f"shots/{shot}/plate/plate{number}.{frame:04d}.exr", PLATE_BYTES)
+        (f"shots/{SHOT}/plate/plate{number}.{frame:04d}.exr", PLATE_BYTES)
         for number in range(scale.plates)
         for frame in frames(scale)
     ]
@@ -272,8 +277,3 @@ def _write(path: str, content: bytes) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(content)
-
-
-def _link(source: str, target: str) -> None:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    os.link(source, target)
