@@ -24,6 +24,8 @@ from .failures import LocalizeFailed, TreeFull
 MARK = ".shotfs-localized"
 """Directory that says whose tree it is; locks and what is not whole yet lie in it."""
 
+BEGUN, LOCKED = "begun", "locks"
+
 REVISION = "user.shotfs.revision"
 IMMUTABLE = "user.shotfs.immutable"
 
@@ -98,7 +100,8 @@ class Tree:
             LocalizeFailed: it cannot be made, others may write to it, or it has other things.
         """
         with self._guard:
-            if self._ready:
+            # Somebody may have removed all of it meanwhile.
+            if self._ready and os.path.isdir(os.path.join(self.root, MARK, BEGUN)):
                 return
             try:
                 self._make()
@@ -124,9 +127,9 @@ class Tree:
                 f"cannot use {self.root} for localized files: it has other things in it",
                 "name a new or empty directory: its files are removed when room is needed",
             )
-        for name in ("locks", "begun"):
+        for name in (LOCKED, BEGUN):
             os.makedirs(os.path.join(mark, name), mode=0o700, exist_ok=True)
-        self._remove_left_over(os.path.join(mark, "begun"))
+        self._remove_left_over(os.path.join(mark, BEGUN))
 
     @staticmethod
     def _remove_left_over(directory: str) -> None:
@@ -219,9 +222,8 @@ class Tree:
 
     def _write(self, file: File, fill: Callable[[int], None]) -> None:
         place = self.place(file.path)
-        os.makedirs(os.path.dirname(place), exist_ok=True)
         name = f"{os.getpid()}-{threading.get_ident()}-{time.monotonic_ns()}"
-        begun = os.path.join(self.root, MARK, "begun", name)
+        begun = os.path.join(self.root, MARK, BEGUN, name)
         descriptor = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -238,7 +240,7 @@ class Tree:
                 os.utime(descriptor, ns=(time.time_ns(), file.mtime_ns))
             finally:
                 os.close(descriptor)
-            os.rename(begun, place)
+            _move(begun, place)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(begun)
@@ -248,7 +250,7 @@ class Tree:
     def _locked(self, path: str) -> Iterator[None]:
         """Be the only one who fetches *path*; after `LOCK_S` others do not count any more."""
         number = zlib.crc32(os.fsencode(path)) % LOCKS
-        lock = os.path.join(self.root, MARK, "locks", str(number))
+        lock = os.path.join(self.root, MARK, LOCKED, str(number))
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             end = time.monotonic() + LOCK_S
@@ -346,11 +348,13 @@ class Tree:
         return len(removed), sum(removed)
 
     def _remove_empty(self, place: str) -> None:
+        mark = os.path.join(self.root, MARK)
         for above, directories, _ in os.walk(place, topdown=False):
+            if above == mark or above.startswith(f"{mark}/"):
+                continue
             for name in directories:
-                if name != MARK:
-                    with contextlib.suppress(OSError):
-                        os.rmdir(os.path.join(above, name))
+                with contextlib.suppress(OSError):
+                    os.rmdir(os.path.join(above, name))
         while place != self.root:
             try:
                 os.rmdir(place)
@@ -359,6 +363,19 @@ class Tree:
             except OSError:
                 return
             place = os.path.dirname(place)
+
+
+def _move(begun: str, place: str) -> None:
+    """Put a whole file into its place; another process may be removing empty directories."""
+    for last in (False, False, True):
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        try:
+            os.rename(begun, place)
+        except FileNotFoundError:
+            if last:
+                raise
+        else:
+            return
 
 
 def _touch(place: str, status: os.stat_result) -> None:

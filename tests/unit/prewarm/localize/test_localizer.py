@@ -165,6 +165,9 @@ def test_release_removes_copies_and_empty_directories_only(
     assert os.path.exists(stay)
     assert localizer.release() == (1, 1)
     assert sorted(os.listdir(localizer.tree.root)) == [".shotfs-localized"]
+    assert localizer.fetch("ant/library/stay.txt").fetched == 1
+    shutil.rmtree(localizer.tree.root)
+    assert localizer.fetch("ant/library/stay.txt").fetched == 1, "somebody removed all of it"
 
 
 def as_application(directory: Path, script: str, *, uid: int | None = None) -> list[str]:
