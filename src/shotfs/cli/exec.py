@@ -36,6 +36,9 @@ FORWARDED = (
     signal.SIGUSR2,
 )
 
+POLL_S = 0.5
+"""How often it is looked whether the command has ended, should no signal tell."""
+
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 SIGNALLED = 128
@@ -211,11 +214,9 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
             )
             return code
         while True:
-            found = signal.sigwaitinfo(watched)
-            if found.si_signo != signal.SIGCHLD:
-                if found.si_code <= 0:
-                    os.kill(pid, found.si_signo)
-                continue
+            found = signal.sigtimedwait(watched, POLL_S)
+            if found is not None and found.si_signo != signal.SIGCHLD and found.si_code <= 0:
+                os.kill(pid, found.si_signo)
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 code = os.waitstatus_to_exitcode(status)

@@ -20,15 +20,17 @@ class FakeRecording:
 
     Attributes:
         going_on: what was started, by number: who did, what, and whether it ends with him.
+        last: what was started last.
     """
 
     def __init__(self) -> None:
         self.going_on: dict[int, tuple[int, Subject, bool]] = {}
         self.stopped: dict[int, tuple[int, bytes]] = {}
+        self.last = (0, Subject(), False)
 
     def start(self, asked: Subject, *, peer: Peer, bound: bool) -> Mapping[str, Any]:
         number = len(self.going_on) + len(self.stopped) + 1
-        self.going_on[number] = (peer.uid, asked, bound)
+        self.going_on[number] = self.last = (peer.uid, asked, bound)
         return {"number": number}
 
     async def stop(self, number: int, *, peer: Peer, admin: bool) -> Mapping[str, Any]:

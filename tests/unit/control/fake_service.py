@@ -209,6 +209,7 @@ class FakeService:
         return {
             "state": "serving",
             "mountpoint": self.mountpoint,
+            "shows": {"demo": {}},
             "pid": 1,
             "kernel": {
                 "passthrough": False,
