@@ -58,10 +58,9 @@ def entry_of(row: Any) -> Entry:
     path: Any = get("path")
     if (
         type(path) is not str
-        or not path
         or "//" in path
         or "/." in path
-        or path[0] in "./"
+        or path[:1] in "./"  # also of ""
         or path[-1] == "/"
         or "\0" in path
         or len(path) > PATH_CHARACTERS_MAX
