@@ -24,13 +24,19 @@ from shotfs.errors import ScanFailed
 from shotfs.prewarm.scanners.base import Edge, Kind, Scope
 
 SILENCE_S = 300.0
-"""A process that says nothing for so long is ended: it waits for an origin, or turns in circles."""
+"""A process that neither says nor reads nor computes anything for so long is ended."""
+
+SCAN_S_MAX = 3600.0
+"""So is one that has taken so long for one scene: it may turn in circles."""
+
+LOOK_S = 5.0
+"""How often a silent process is looked at: composing a large stage takes minutes."""
 
 ANSWER_BYTES_MAX = 1 << 20
 """Of one line of a process."""
 
-IDLE_MAX = 4
-"""Processes that are kept for the next scan."""
+WORKERS_MAX = 4
+"""Processes at a time, and kept for the next scan: each may hold a whole stage."""
 
 SEARCH_VARIABLE = "PXR_AR_DEFAULT_SEARCH_PATH"
 """Where usd-core's own resolver looks for what is not beside its layer."""
@@ -72,6 +78,10 @@ class UsdScanner:
             "all_variants": scope.all_variants,
             "search": search,
         }
+        with _places:
+            yield from self._answers(request, search)
+
+    def _answers(self, request: dict[str, object], search: list[str]) -> Iterator[Edge]:
         worker = _take()
         try:
             for edge in worker.ask(request):
@@ -98,6 +108,7 @@ class _Worker:
             cwd="/",
         )
         self._kept = b""
+        self._asked_s = 0.0
         self.idle = True
 
     def ask(self, request: dict[str, object]) -> Iterator[Edge]:
@@ -109,6 +120,7 @@ class _Worker:
         path = str(request["path"])
         assert self._process.stdin is not None, "it was started with a pipe"
         self.idle = False
+        self._asked_s = time.monotonic()
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
@@ -134,22 +146,37 @@ class _Worker:
     def _line(self, path: str) -> bytes:
         assert self._process.stdout is not None, "it was started with a pipe"
         descriptor = self._process.stdout.fileno()
-        deadline_s = time.monotonic() + SILENCE_S
+        moved_s, done = time.monotonic(), self._done()
         while b"\n" not in self._kept:
             if len(self._kept) > ANSWER_BYTES_MAX:
                 raise ScanFailed(f"{path}: it names a path of more than {ANSWER_BYTES_MAX} bytes")
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
-                raise ScanFailed(
-                    f"{path}: reading it made no progress for {SILENCE_S:.0f} s",
-                    fix="look at the origin with `shotfs why`; the files that it named still count",
-                )
+            if not select.select([descriptor], [], [], LOOK_S)[0]:
+                now_s, now_done = time.monotonic(), self._done()
+                if now_done != done:
+                    moved_s, done = now_s, now_done
+                if now_s - moved_s > SILENCE_S or now_s - self._asked_s > SCAN_S_MAX:
+                    raise ScanFailed(
+                        f"{path}: reading it made no progress for {now_s - moved_s:.0f} s, "
+                        f"and took {now_s - self._asked_s:.0f} s in all",
+                        fix="see with `shotfs why` whether an origin is slow",
+                    )
+                continue
             piece = os.read(descriptor, 65_536)
             if not piece:
                 raise self._ended(path)
             self._kept += piece
         line, _, self._kept = self._kept.partition(b"\n")
         return line
+
+    def _done(self) -> tuple[str, ...]:
+        """Return what tells that it reads or computes: other values each time it did."""
+        try:
+            with open(f"/proc/{self._process.pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+            with open(f"/proc/{self._process.pid}/io") as file:
+                return (*fields[11:13], file.readline())
+        except OSError:
+            return ()
 
     def _ended(self, path: str) -> ScanFailed:
         code = self._process.wait()
@@ -173,6 +200,7 @@ class _Worker:
 
 _idle: list[_Worker] = []
 _lock = threading.Lock()
+_places = threading.BoundedSemaphore(WORKERS_MAX)
 
 
 def _take() -> _Worker:
@@ -187,7 +215,7 @@ def _take() -> _Worker:
 
 def _put(worker: _Worker) -> None:
     with _lock:
-        if worker.alive and len(_idle) < IDLE_MAX:
+        if worker.alive and len(_idle) < WORKERS_MAX:
             _idle.append(worker)
             return
     worker.end()

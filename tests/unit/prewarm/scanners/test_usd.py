@@ -166,6 +166,19 @@ def test_a_scene_that_crashes_usd_core_costs_itself_only(stage: Stage, tmp_path:
     assert paths(scanned([stage.path], stage.directory)) == stage.read
 
 
+def test_a_scene_that_is_never_read_to_its_end_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usd, "SILENCE_S", 0.0)
+    monkeypatch.setattr(usd, "LOOK_S", 0.01)
+    pipe = tmp_path / "hangs.usda"
+    os.mkfifo(pipe)
+    scan = usd.UsdScanner().scan(str(pipe), Scope())
+    with pytest.raises(ScanFailed, match="no progress"):
+        next(scan)
+    assert usd._idle == [] or all(worker.alive for worker in usd._idle)
+
+
 def test_expressions_have_the_values_of_the_root_layer(tmp_path: Path) -> None:
     (tmp_path / "day.usda").write_text('#usda 1.0\ndef "A" {}\n')
     root = tmp_path / "root.usda"
