@@ -104,6 +104,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # each command is a process of its own, on a machine that is busy
 @pytest.mark.parametrize("name", PAGES)
 def test_tutorial_does_what_it_says(name: str, machine: Machine) -> None:
     commands = 0
