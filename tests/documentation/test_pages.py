@@ -20,6 +20,7 @@ PAGES = {
     "versions.md": 0,
     "vendors.md": 12,
     "coming-from.md": 5,
+    "manifests.md": 24,
     "../README.md": 1,
 }
 """Pages, and how many commands without a mount they show at least."""
