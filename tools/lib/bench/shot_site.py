@@ -151,7 +151,7 @@ class Site:
         os.makedirs(f"{directory}/mount")
         os.makedirs(f"{directory}/out")
         roots = {"data": self.url, "out": f"file://{directory}/out"}
-        policy = {"origin": "data", "flow": "in", "immutable": "on-close"}
+        policy = {"origin": "data", "flow": "in", "immutable": "on-close", "ttl": "1h"}
         with open(f"{directory}/spec.json", "w", encoding="utf-8") as file:
             json.dump({**SPECIFICATION, "roots": roots, "defaults": policy}, file)
         node = Mounted(

@@ -1,8 +1,9 @@
 """Fetching: from what is expected to what is here. Owns the queue of wishes and what waits behind.
 
 The nearest first: what a run that has begun will open, then the next frame, then the one after;
-within a frame in the order in which the model opened it. Wishes are answered many at a time
-(`Finder.find_many`), so that a directory of frames costs one listing. Whoever opens a file
+within a frame in the order in which the model opened it. Wishes are looked at many at a time
+(`Finder.find_many`), so that a directory of frames costs one listing; what is there and not here
+waits for its turn to be fetched, again the nearest first. Whoever opens a file
 meanwhile takes it over in its place: the fetch is the same stream. Nothing here fails: what cannot
 be fetched is left to whoever opens it.
 """
@@ -35,6 +36,10 @@ WISHES_MAX = 20_000
 """Wishes that wait; one takes about 400 bytes. Beyond it the furthest are refused."""
 
 FOUND_AT_ONCE = 256
+LOOKS_AT_ONCE = 8
+"""Directories that are looked at at the same time. One of 100,000 files takes seconds to list, and
+a server without an index of sizes is asked for each of its files."""
+
 FETCHES_AT_ONCE = 24
 """Files that come at once: behind 20 ms, 24 small ones are 1,200 a second. How many requests that
 are, the scheduler decides: three quarters of an origin's connections."""
@@ -105,17 +110,21 @@ class Fetches:
         self._budget = budget
         self._ledger = ledger
         self._metrics = metrics
-        self._queue: list[tuple[int, int, Wish]] = []
+        self._wishes: list[tuple[int, int, Wish]] = []
+        self._ready: list[tuple[int, int, Wish, Found]] = []
         self._serials = count()
         self._recent: OrderedDict[str, float] = OrderedDict()
-        self._wake = trio.Event()
-        self._looking = False
+        self._wished = trio.Event()
+        self._found = trio.Event()
+        self._looking = 0
+        self._looks = trio.CapacityLimiter(LOOKS_AT_ONCE)
         self._turns = trio.CapacityLimiter(FETCHES_AT_ONCE)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is wished, looked at or fetched."""
-        return not self._queue and not self._looking and not self._turns.borrowed_tokens
+        waiting = self._wishes or self._looking or self._ready
+        return not waiting and not self._turns.borrowed_tokens
 
     def wish(self, wish: Wish) -> None:
         """Have *wish* fetched, if it is not here, not on its way and within the budget."""
@@ -123,15 +132,15 @@ class Fetches:
         asked_s = self._recent.get(wish.path)
         if wish.path in self._ledger or (asked_s is not None and now_s - asked_s < RECENT_S):
             return
-        if len(self._queue) >= WISHES_MAX:
+        if len(self._wishes) + len(self._ready) >= WISHES_MAX:
             self._refuse("crowd")
             return
         self._recent[wish.path] = now_s
         self._recent.move_to_end(wish.path)
         if len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
-        heapq.heappush(self._queue, (wish.distance, next(self._serials), wish))
-        self._wake.set()
+        heapq.heappush(self._wishes, (wish.distance, next(self._serials), wish))
+        self._wished.set()
 
     def opened(self, path: str) -> None:
         """Note that *path* is open: it need not be fetched, and may be again when it has gone."""
@@ -143,41 +152,64 @@ class Fetches:
     async def run(self) -> None:
         """Fetch for ever."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._sweep)
-            while True:
-                await self._wake.wait()
-                self._wake = trio.Event()
-                self._looking = True
-                while self._queue:
-                    try:
-                        await self._next(nursery)
-                    except ShotfsError as error:
-                        log.debug("look-ahead cannot look", extra={"reason": error.message})
-                    except Exception:  # a guess must not end the mount
-                        log.exception("look-ahead failed unexpectedly")
-                    await trio.lowlevel.checkpoint()
-                self._looking = False
+            nursery.start_soon(self._look_for_ever, nursery)
+            nursery.start_soon(self._fetch_for_ever, nursery)
+            await self._sweep()
 
-    async def _next(self, nursery: trio.Nursery) -> None:
-        wishes: dict[str, Wish] = {}
-        while self._queue and len(wishes) < FOUND_AT_ONCE:
-            wish = heapq.heappop(self._queue)[2]
+    async def _look_for_ever(self, nursery: trio.Nursery) -> None:
+        while True:
+            await self._wished.wait()
+            self._wished = trio.Event()
+            while self._wishes:
+                for directory in self._next_wishes():
+                    self._looking += 1
+                    await self._looks.acquire_on_behalf_of(id(directory))
+                    nursery.start_soon(self._look, directory)
+                await trio.lowlevel.checkpoint()
+
+    def _next_wishes(self) -> list[dict[str, Wish]]:
+        """Return the most urgent wishes, by directory: one may have to be listed, and take long."""
+        directories: dict[str, dict[str, Wish]] = {}
+        for _ in range(min(FOUND_AT_ONCE, len(self._wishes))):
+            wish = heapq.heappop(self._wishes)[2]
             if self._wanted(wish):
-                wishes[wish.path] = wish
-        if not wishes:
-            return
-        found = [
-            one for one in await self._finder.find_many(list(wishes)) if isinstance(one, Found)
-        ]
-        here = await self._cache.known_many([one.revision for one in found])
-        for one, known in zip(found, here, strict=True):
-            # An alias on the way gives it another path; then nobody waits for its budget.
-            expected = wishes.get(one.path)
-            if known or expected is None:
-                continue
-            await self._turns.acquire_on_behalf_of(expected)
-            if not self._begin(one, expected, nursery):
-                self._turns.release_on_behalf_of(expected)
+                directories.setdefault(wish.path.rpartition("/")[0], {})[wish.path] = wish
+        return list(directories.values())
+
+    async def _look(self, wishes: dict[str, Wish]) -> None:
+        """Find out which of *wishes* exist and are not here."""
+        try:
+            answers = await self._finder.find_many(list(wishes))
+            found = [one for one in answers if isinstance(one, Found)]
+            here = await self._cache.known_many([one.revision for one in found])
+            for one, known in zip(found, here, strict=True):
+                # An alias on the way gives it another path; then nobody waits for its budget.
+                wish = None if known else wishes.get(one.path)
+                if wish is not None:
+                    entry = (wish.distance, next(self._serials), wish, one)
+                    heapq.heappush(self._ready, entry)
+            self._found.set()
+        except ShotfsError as error:
+            log.debug("look-ahead cannot look", extra={"reason": error.message})
+        except Exception:  # a guess must not end the mount
+            log.exception("look-ahead failed unexpectedly")
+        finally:
+            self._looking -= 1
+            self._looks.release_on_behalf_of(id(wishes))
+
+    async def _fetch_for_ever(self, nursery: trio.Nursery) -> None:
+        while True:
+            await self._found.wait()
+            self._found = trio.Event()
+            while self._ready:
+                turn = object()
+                await self._turns.acquire_on_behalf_of(turn)
+                _, _, wish, found = heapq.heappop(self._ready)
+                ahead = self._begin(found, wish)
+                if ahead is None:
+                    self._turns.release_on_behalf_of(turn)
+                else:
+                    nursery.start_soon(self._fetch, found, ahead, wish.asker, turn)
 
     def _wanted(self, wish: Wish) -> bool:
         resolution = self._finder.resolve(wish.path)
@@ -190,28 +222,28 @@ class Fetches:
             return False
         return True
 
-    def _begin(self, found: Found, wish: Wish, nursery: trio.Nursery) -> bool:
+    def _begin(self, found: Found, wish: Wish) -> Ahead | None:
+        """Decide to fetch *found*, within the budget; None: not any more, or not now."""
         now_s = trio.current_time()
         if wish.track.ticks > wish.due or found.path in self._ledger:
-            return False
+            return None
         refusal = self._budget.refusal(
             found, wish.track, now_s, read_whole=wish.shape in self._read_whole
         )
         if refusal:
             self._refuse(refusal)
             self._recent.pop(found.path, None)
-            return False
+            return None
         if self._cache.is_warm(found.revision):
-            return False
+            return None
         ahead = Ahead(found.path, found.revision, wish.track, wish.shape.key, wish.due, now_s)
         self._ledger.begin(ahead)
-        nursery.start_soon(self._fetch, found, ahead, wish)
-        return True
+        return ahead
 
-    async def _fetch(self, found: Found, ahead: Ahead, wish: Wish) -> None:
+    async def _fetch(self, found: Found, ahead: Ahead, asker: Asker, turn: object) -> None:
         try:
             await self._cache.fetch(
-                found.tier, found.revision, fetch_class=FetchClass.LOOKAHEAD, asker=wish.asker
+                found.tier, found.revision, fetch_class=FetchClass.LOOKAHEAD, asker=asker
             )
             ahead.here = True
         except ShotfsError as error:
@@ -224,7 +256,7 @@ class Fetches:
             self._ledger.failed(ahead)
             log.exception("look-ahead failed unexpectedly", extra={"path": found.path})
         finally:
-            self._turns.release_on_behalf_of(wish)
+            self._turns.release_on_behalf_of(turn)
 
     def _refuse(self, reason: str) -> None:
         self._metrics.lookahead_refused[reason].inc()

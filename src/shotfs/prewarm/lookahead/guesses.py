@@ -66,6 +66,8 @@ class _Process:
     purse: Purse
     track: Track
     opened: set[str] = field(default_factory=set)
+    expected: set[str] = field(default_factory=set)
+    first: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -137,16 +139,27 @@ class Guesses:
             await self._follow(process, opened, seen, process.track, asker, known=known)
 
     async def _follow(
-        self, run: object, opened: Opened, seen: Seen, track: Track, asker: Asker, *, known: bool
+        self,
+        run: Run | _Process,
+        opened: Opened,
+        seen: Seen,
+        track: Track,
+        asker: Asker,
+        *,
+        known: bool,
     ) -> None:
         """Expect what belongs to a file that *run* opened for the first time."""
         if seen.tiles is not None:
             await self._expect_tiles(opened, seen.tiles, track, asker, known=known)
-        if known:
+        if not known:
+            return
+        if run.first:
+            # The frames of one shot are no independent witnesses.
             self._bundles.opened(run, opened.path, seen)
+        if opened.path not in run.expected:
             for path, shape in self._bundles.with_it(seen):
-                if not (isinstance(run, Run) and path in run.reads):
-                    self._wish(path, shape, Reason.BUNDLE, 0, track, asker)
+                run.expected.add(path)
+                self._wish(path, shape, Reason.BUNDLE, 0, track, asker)
 
     async def _expect_tiles(
         self, opened: Opened, place: Place, track: Track, asker: Asker, *, known: bool
@@ -213,7 +226,11 @@ class Guesses:
         frames = work.frames.next(min(reach, FRAMES_MAX), told=True)
         for distance, frame in enumerate((run.frame, *frames)):
             if work.plan(frame) or not distance:
-                await self._plan_frame(work, reads, frame - model.frame, distance, learned, asker)
+                expected = await self._plan_frame(
+                    work, reads, frame - model.frame, distance, learned, asker
+                )
+                if not distance:
+                    run.expected |= expected
 
     async def _plan_frame(
         self,
@@ -223,8 +240,9 @@ class Guesses:
         distance: int,
         learned: int,
         asker: Asker,
-    ) -> None:
-        """Expect *reads* in the frame that lies *by* behind theirs."""
+    ) -> set[str]:
+        """Expect *reads* in the frame that lies *by* behind theirs; return their paths there."""
+        expected: set[str] = set()
         for number, read in enumerate(reads):
             if number % PAUSE_EVERY == 0:
                 await trio.lowlevel.checkpoint()
@@ -236,7 +254,9 @@ class Guesses:
                 continue
             moved = work.moved(read, by)
             if moved is not None:
+                expected.add(moved.path)
                 self._wish(moved.path, moved.shape, Reason.FRAME, distance, work.track, asker)
+        return expected
 
     def _expect_next_frames(self, work: Work, run: Run, read: Read, asker: Asker) -> None:
         """Expect the files of the next frames that are to them what *read* is to *run*."""
@@ -290,6 +310,7 @@ class Guesses:
         self._processes.move_to_end(reader.pid)
         if len(process.opened) >= PROCESS_FILES_MAX:
             process.opened.clear()
+            process.expected.clear()
         return process
 
     def _sequence(self, pid: int, process: _Process, shape: Shape) -> _Sequence:

@@ -53,10 +53,19 @@ class Read:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One frame of a work. `reads` are in the order in which they were opened first."""
+    """One frame of a work.
+
+    Attributes:
+        frame: its number.
+        reads: in the order in which they were opened first.
+        expected: what was foreseen of it.
+        first: no other was known when it began.
+    """
 
     frame: Number
     reads: dict[str, Read] = field(default_factory=dict)
+    expected: set[str] = field(default_factory=set)
+    first: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -118,7 +127,7 @@ class Work:
     def begin(self, frame: Number) -> Run:
         """Begin the run of *frame*; what is learned of the ones before is settled."""
         self._compare()
-        run = self._runs[frame] = Run(frame)
+        run = self._runs[frame] = Run(frame, first=not self._runs)
         self.frames.came(frame)
         self.track.ticks += 1
         if len(self._runs) > RUNS_MAX:
