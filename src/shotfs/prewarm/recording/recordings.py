@@ -21,11 +21,11 @@ from shotfs.errors import InvalidArgument, ManifestInvalid, ShotfsError, TierErr
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Flow, Specification
 from shotfs.prewarm.manifest.entry import Entry
-from shotfs.prewarm.manifest.frames import frames_text, parse_frames
+from shotfs.prewarm.manifest.frames import parse_frames
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording.codec import decode, encode
 from shotfs.prewarm.recording.generalise import generalise
-from shotfs.prewarm.recording.learning import by_path, learn, runs_in
+from shotfs.prewarm.recording.learning import by_path, learn
 from shotfs.prewarm.recording.names import (
     DIRECTORY,
     NOTHING,
@@ -40,8 +40,11 @@ from shotfs.prewarm.recording.outcome import Outcome, by_frame
 from shotfs.prewarm.recording.roles import Roles, roles_of
 from shotfs.prewarm.recording.sharing import REFUSED, Shared
 from shotfs.prewarm.recording.store import Kind, Place, Store
+from shotfs.prewarm.recording.together import Learned, Together, nearest
 from shotfs.prewarm.truth import Score, Weights
 from shotfs.tiers.base import Revision
+
+__all__ = ["TTL_S", "Learned", "Recordings", "origin_of"]
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +59,6 @@ KEPT_ENTRIES_MAX = 300_000
 
 LISTINGS_MAX = 2_000
 
-NEIGHBOURS_MAX = 5
-"""Recorded frames that are looked at for one that is not."""
-
 GROUPS_MAX = 256
 """Tasks and views of one shot that one question takes together."""
 
@@ -66,26 +66,6 @@ READS_AT_ONCE = 8
 
 REFUSED_PAUSE_S = 3600.0
 """How long an origin that may not be written is left alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What is known of a piece of work.
-
-    Attributes:
-        subject: what was asked for.
-        entries: in the order in which the files are opened (`Use.first_s`); `Entry.frames` says
-            for which of the frames.
-        frames: those of the frames asked for that were recorded themselves, as text.
-        concluded: those for which others had to speak, as text.
-        runs: the most runs that some file was seen in.
-    """
-
-    subject: Subject
-    entries: tuple[Entry, ...] = ()
-    frames: str = ""
-    concluded: str = ""
-    runs: int = 0
 
 
 class _Listing(NamedTuple):
@@ -213,14 +193,14 @@ class Recordings:
                 fix="name the show and the shot of which something was recorded",
             )
         origin = origin_of(spec)
-        together = _Together()
+        together = Together()
         for group in await self._groups(origin, subject):
             await self._add_group(together, spec, origin, group, subject)
         return together.learned(subject)
 
     async def _add_group(
         self,
-        together: _Together,
+        together: Together,
         spec: Specification,
         origin: str | None,
         group: str,
@@ -232,7 +212,7 @@ class Recordings:
         wanted = parse_frames(subject.frame) or frozenset(recorded)
         exact = wanted.intersection(recorded)
         others = wanted.difference(recorded)
-        near = sorted({one for frame in others for one in _nearest(frame, recorded)})
+        near = sorted({one for frame in others for one in nearest(frame, recorded)})
         needed = sorted(exact.union(near))
         documents: dict[str, dict[str, Entry]] = {}
 
@@ -252,7 +232,7 @@ class Recordings:
         roles = self.roles_of(subject.show)
         for frame in sorted(others):
             recordings = {
-                one: list(documents[str(one)].values()) for one in _nearest(frame, recorded)
+                one: list(documents[str(one)].values()) for one in nearest(frame, recorded)
             }
             if recordings:
                 concluded = await trio.to_thread.run_sync(
@@ -482,53 +462,9 @@ class Recordings:
         self._store.write(kind, place, encode(said, entries, self._node))
 
 
-class _Together:
-    """Entries of several manifests, joined by path."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
-        self._frames: dict[str, set[int]] = {}
-        self.exact: set[int] = set()
-        self.concluded: set[int] = set()
-
-    def add(self, frame: str, entries: Iterable[Entry]) -> None:
-        """Add what *frame* needs; "": all frames."""
-        number = int(frame) if frame else None
-        for entry in entries:
-            path = entry.path
-            known = self._entries.get(path)
-            if known is None or known.confidence < entry.confidence:
-                self._entries[path] = entry
-            if number is None:
-                self._frames[path] = set()
-            elif known is None:
-                self._frames[path] = {number}
-            elif self._frames[path]:
-                self._frames[path].add(number)
-
-    def learned(self, subject: Subject) -> Learned:
-        """Return the whole."""
-        entries = [
-            replace(entry, frames=frames_text(self._frames[path]))
-            for path, entry in self._entries.items()
-        ]
-        entries.sort(key=lambda one: (0.0 if one.use is None else one.use.first_s, one.path))
-        return Learned(
-            subject,
-            tuple(entries),
-            frames_text(self.exact),
-            frames_text(self.concluded),
-            runs_in(self._entries),
-        )
-
-
 def _weights_place(show: str) -> Place:
     # Beside the groups of shots, which have three elements.
     return Place(show, "scanners", "weights.json")
-
-
-def _nearest(frame: int, recorded: list[int]) -> list[int]:
-    return sorted(recorded, key=lambda one: (abs(one - frame), one))[:NEIGHBOURS_MAX]
 
 
 def _subject_of(place: Place) -> Subject:
