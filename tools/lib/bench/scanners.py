@@ -1,7 +1,7 @@
 """tools/bench/scanners: precision and recall against what POV-Ray opens, and speed.
 
-A file counts as read when POV-Ray opened it for reading and neither it nor the scene wrote it
-before. Scenes that POV-Ray cannot render, or not within their time, say nothing and are left out.
+A file counts as read when POV-Ray opened it for reading, and never for writing. Scenes that POV-Ray
+cannot render, or not within their time, say nothing and are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -32,7 +31,7 @@ SCENE_TIMEOUT_S = 20.0
 LIKELY = 0.5
 """What a claim must count to be prewarmed first."""
 
-_OPENED = re.compile(r'openat\(AT_FDCWD, "((?:[^"\\]|\\.)*)", ([A-Z_|]+)[^)]*\) = [0-9]')
+_OPENED = re.compile(r'openat\(AT_FDCWD, "((?:[^"\\]|\\.)*)", ([A-Z_|]+)[^)]*\)\s+= [0-9]')
 _NUMBERS = "0 1 -2.5e-3 4.25 "
 console = Console(highlight=False)
 
@@ -127,18 +126,24 @@ def _one(scene: str, tally: Tally, *, verbose: bool) -> None:
     tally.likely_right += len(read & likely)
     tally.unresolved += len(closure.unresolved)
     if verbose:
-        for path in sorted(read - claims.keys()):
-            console.print(f"missed: {path} of {os.path.relpath(scene, PLACE)}")
+        for path in sorted(read - likely):
+            console.print(
+                f"missed: {path} ({claims.get(path, 0.0)}) of {os.path.relpath(scene, PLACE)}"
+            )
         for path in sorted(likely - read):
             console.print(f"not read: {path} of {os.path.relpath(scene, PLACE)}")
 
 
 def _rendered(scene: str) -> set[str] | None:
     """Return what POV-Ray opens of the examples and its library; None: it could not render."""
-    log = os.path.join(PLACE, "opened")
+    logs = os.path.join(PLACE, "opened")
+    shutil.rmtree(logs, ignore_errors=True)
+    os.mkdir(logs)
     directory = os.path.dirname(scene)
     render = ["povray", f"+I{os.path.basename(scene)}", "+W8", "+H6", "-D", "-A", "-O/dev/null"]
-    command = ["strace", "-f", "-qq", "-e", "trace=openat", "-o", log, *render]
+    # A file for each thread (-ff): in one, calls of several threads are cut in two lines.
+    trace = ["strace", "-ff", "-qq", "-e", "trace=openat", "-o", os.path.join(logs, "thread")]
+    command = [*trace, *render]
     with subprocess.Popen(
         command,
         cwd=directory,
@@ -155,19 +160,15 @@ def _rendered(scene: str) -> set[str] | None:
             return None
     if code:
         return None
-    with open(log, encoding="utf-8", errors="replace") as file:
-        return set(_opened(file.read(), directory))
-
-
-def _opened(log: str, directory: str) -> Iterator[str]:
-    """Yield the files in *log* that were opened for reading, and not written before."""
+    read: set[str] = set()
     written: set[str] = set()
-    for name, flags in _OPENED.findall(log):
-        path = os.path.realpath(os.path.join(directory, name))
-        if "O_WRONLY" in flags or "O_RDWR" in flags:
-            written.add(path)
-        elif path not in written and path.startswith((f"{PLACE}/", f"{LIBRARY}/")):
-            yield path
+    for log in os.listdir(logs):
+        with open(os.path.join(logs, log), encoding="utf-8", errors="replace") as file:
+            for name, flags in _OPENED.findall(file.read()):
+                path = os.path.normpath(os.path.join(directory, name))
+                (read if flags.startswith("O_RDONLY") else written).add(path)
+    # What the scene writes itself, and POV-Ray's settings and fonts of its own, are no inputs.
+    return {path for path in read - written if path.startswith((f"{PLACE}/", f"{LIBRARY}/"))}
 
 
 def _speed(results: Results, *, megabytes: int) -> None:

@@ -23,7 +23,7 @@ _LINE_STOP = re.compile(r"\n")
 _COMMENT = re.compile(r"//|/\*")
 _COMMENT_STOP = re.compile(r"[*/]")
 _QUOTED_STOP = re.compile(r'["\\]')
-_DULL = re.compile(r'[^#"/A-Za-z_]+')
+_DULL = re.compile(r'(?:[^#"/A-Za-z_]+|(?<=[0-9.])[eE](?=[-+0-9]))+')
 
 
 class Sort(Enum):
