@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -94,11 +96,15 @@ def export(
         # An entry that is the directory itself has no path relative to it.
         entries = (one for one in wanted.of(manifest) if wanted.contains(one.path))
         if to == STANDARD:
-            count, size_bytes = write(sys.stdout.buffer, manifest.name, entries)
+            # Half of it would look whole to whoever reads the pipe.
+            with tempfile.TemporaryFile() as whole:
+                count, size_bytes = write(whole, manifest.name, entries)
+                whole.seek(0)
+                shutil.copyfileobj(whole, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
-            with replacing(to) as stream:
-                count, size_bytes = write(stream, manifest.name, entries)
+            with replacing(to) as target:
+                count, size_bytes = write(target, manifest.name, entries)
     emit_written(to, Written(count, size_bytes), as_json=as_json)
 
 

@@ -275,6 +275,8 @@ def test_a_list_becomes_a_manifest_and_an_asset_manifest_and_comes_back(
     assert lacking.exit_code == 3
     assert "2 files have no digest, size or time" in lacking.stderr
     assert not os.path.exists(theirs), "half an asset manifest is worse than none"
+    printed = shotfs("manifest", "export", ours, "-f", "deadline", "-o", "-", "--below", "ant")
+    assert (printed.exit_code, printed.stdout) == (3, "")
     answer("export", ours, "-f", "deadline", "-o", theirs, "--below", "ant", "--root", str(tree))
     document = json.loads(Path(theirs).read_text())
     assert [one["path"] for one in document["paths"]] == ["scene.blend", "tex/wood.1001.exr"]
