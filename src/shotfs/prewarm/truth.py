@@ -4,26 +4,22 @@ A recording is the truth as far as it goes: it knows nothing of frames that nobo
 comparison speaks of the frames that were recorded. Precision is the share of what was claimed that
 was read, recall the share of what was read that was claimed. Prewarm takes the union of both, each
 file with how likely it is read: what was recorded with its share of the runs, what a scanner claims
-with that scanner's precision, as far as it has been measured.
+with that scanner's precision, as far as it has been measured (`Weights`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shotfs.prewarm.manifest.entry import Entry
-from shotfs.prewarm.manifest.frames import meets
-from shotfs.prewarm.manifest.merging import merged_entry
+from shotfs.prewarm.manifest.frames import frames_text, meets, parse_frames
 
 PRECISION_UNKNOWN = 0.8
 """Of a scanner that was never measured."""
 
 MEASURED_MIN = 20.0
 """How many claimed files the unknown precision weighs, so that a few files decide nothing."""
-
-RUNS_AGAINST_MAX = 8
-"""How many runs that did not read a file may speak against a scanner's claim."""
 
 TemplateOf = Callable[[str], str]
 """From a mount-relative path to the name of its template; "" for none."""
@@ -117,6 +113,12 @@ def compare(
     )
 
 
+def recorded_frames(recorded: Iterable[Entry]) -> str:
+    """Return the frames that recordings tell of, like ``1001-1010``; "" where they name none."""
+    named = {one.frames for one in recorded if one.frames}
+    return frames_text(frozenset().union(*map(parse_frames, named)))
+
+
 def _score(name: str, claimed: Mapping[str, Entry], read: Mapping[str, Entry]) -> Score:
     return Score(
         name,
@@ -155,37 +157,3 @@ class Weights:
             claimed, right = measured.get(score.name, (0.0, 0.0))
             measured[score.name] = (claimed + score.claimed, right + score.right)
         return Weights(measured)
-
-
-NO_WEIGHTS = Weights({})
-
-
-def weighted_union(
-    recorded: Iterable[Entry],
-    scanned: Iterable[Entry],
-    weights: Weights = NO_WEIGHTS,
-    *,
-    runs: int = 0,
-) -> dict[str, Entry]:
-    """Return all files of both, by path; `Entry.confidence` is how likely each is read.
-
-    Args:
-        recorded: what was learned, with the shares of the runs as confidence.
-        scanned: what scanners claim.
-        weights: what their claims are worth.
-        runs: how many runs of just these frames were recorded: what none of them read is believed
-            the less, whoever claims it. 0: none, as with frames that were never rendered.
-    """
-    union = {entry.path: entry for entry in recorded}
-    against = 1 + min(runs, RUNS_AGAINST_MAX)
-    for entry in scanned:
-        worth = max((weights.precision(name) for name in entry.scanners), default=1.0)
-        claim = entry.confidence * worth
-        known = union.get(entry.path)
-        if known is None:
-            union[entry.path] = replace(entry, confidence=round(claim / against, 4))
-            continue
-        # Two who say so independently of each other.
-        both = 1 - (1 - known.confidence) * (1 - claim)
-        union[entry.path] = replace(merged_entry(entry, known), confidence=round(both, 4))
-    return union

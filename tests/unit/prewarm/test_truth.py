@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shotfs.prewarm.manifest.entry import Entry, Source, Use
-from shotfs.prewarm.truth import PRECISION_UNKNOWN, Weights, compare, weighted_union
+from shotfs.prewarm.truth import PRECISION_UNKNOWN, Weights, compare
 
 
 def read(path: str, frames: str = "", size: int = 10) -> Entry:
@@ -50,28 +50,15 @@ def test_only_frames_that_are_asked_for_are_compared() -> None:
     assert (found.total.precision, found.total.recall) == (1.0, 1.0)
 
 
+def test_the_frames_of_recordings_are_those_that_they_name() -> None:
+    recorded = [read("a"), read("b", "1001"), read("c", "1002-1003,1001")]
+    assert recorded_frames(recorded) == "1001-1003"
+    assert recorded_frames([read("a")]) == ""
+
+
 def test_of_nothing_there_is_no_share() -> None:
     total = compare([], []).total
     assert (total.precision, total.recall) == (None, None)
-
-
-def test_the_union_believes_recordings_by_runs_and_scanners_by_what_they_were_worth() -> None:
-    weights = Weights({"usd": (1000, 1000), "nuke": (1000, 0)})
-    recorded = [read("ant/a"), Entry("ant/b", confidence=0.5, sources=(Source.RECORDED,))]
-    scanned = [claimed("ant/b", "usd"), claimed("ant/x", "nuke"), claimed("ant/y", "maya")]
-    union = weighted_union(recorded, scanned, weights)
-    assert union["ant/a"].confidence == 1.0
-    assert union["ant/b"].confidence > 0.99
-    assert union["ant/x"].confidence < 0.02
-    assert union["ant/y"].confidence == PRECISION_UNKNOWN
-    assert union["ant/b"].sources == (Source.RECORDED, Source.SCANNED)
-
-
-def test_what_no_run_of_these_frames_read_is_believed_the_less() -> None:
-    (never,) = weighted_union([], [claimed("ant/x", "usd")]).values()
-    (often,) = weighted_union([], [claimed("ant/x", "usd")], runs=100).values()
-    assert never.confidence == PRECISION_UNKNOWN
-    assert 0 < often.confidence < 0.1
 
 
 def test_weights_follow_what_is_measured_and_forget_what_was() -> None:
