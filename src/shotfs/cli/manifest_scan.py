@@ -117,7 +117,7 @@ def scan(
     if out != STANDARD:
         answer = _answer(found, top, out)
         output.emit(answer, as_json, lambda: _shown(found, answer, whole=unresolved))
-    unread = {trouble.path for trouble in found.troubles} & set(starts)
+    unread = any(trouble.path in found.starts for trouble in found.troubles)
     lacking = found.counts.unresolved + found.counts.missing + found.counts.troubles
     if unread or (strict and lacking):
         raise typer.Exit(int(output.ExitCode.NOT_IN_ORDER))

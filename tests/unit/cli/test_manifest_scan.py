@@ -90,7 +90,7 @@ def test_scan_is_strict_when_asked(shows: Path) -> None:
 
 def test_scan_ends_with_1_if_a_scene_cannot_be_read(shows: Path) -> None:
     (shows / "ant/b.mtlx").write_text("<materialx>")
-    for name in ("b.mtlx", "none.usd", "wood.1001.exr"):
+    for name in ("b.mtlx", "none.usd", "wood.1001.exr", "none.####.usd"):
         arguments = (f"{shows}/ant/a.mtlx", f"{shows}/ant/{name}", "--root", str(shows))
         done = shotfs("manifest", "scan", *arguments)
         assert done.exit_code == 1

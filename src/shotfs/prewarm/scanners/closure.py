@@ -108,7 +108,8 @@ def close_over(
     """Return what the scenes *starts* need.
 
     Args:
-        starts: absolute paths.
+        starts: absolute paths; one with tokens (``shot.####.ass``) stands for its files, each
+            needed for its frame.
         files: says what lies where.
         root: the directory that paths of the manifest are relative to: the mount.
         scope: what will be rendered.
@@ -147,34 +148,41 @@ class _Walk:
         self._limits = limits
         self._told = told
         self._scenes: dict[str, _Scene] = {}
+        self._begun: list[str] = []
+        self._starts: dict[str, tuple[Frames, Views]] = {}
         self._findings = Findings(root, self._listings, self._limits.files)
 
     def run(self, starts: Sequence[str]) -> Closure:
         for path in starts:
             self._begin(path)
         self._scan_all()
-        self._carry(starts)
+        self._carry()
         for path, scene in self._scenes.items():
-            if scene.depth == 0:
-                self._findings.file(path, None, None, 1.0, scene.scanner)
+            if path in self._starts:
+                self._findings.file(path, *self._starts[path], 1.0, scene.scanner)
             self._note(scene)
-        return self._findings.closure({path: scene.scanner for path, scene in self._scenes.items()})
+        scenes = {path: scene.scanner for path, scene in self._scenes.items()}
+        return self._findings.closure(frozenset((*starts, *self._begun)), scenes)
 
     def _begin(self, path: str) -> None:
         try:
-            there = self._listings.facts(path) is not None
-            scanner = self._scanner_for(path) if there else None
+            matches = expand(self._listings, path, self._frames, self._scope.views)
+            for match in matches:
+                self._begun.append(match.path)
+                scanner = self._scanner_for(match.path)
+                if scanner is None:
+                    self._findings.trouble(
+                        match.path, "no scanner reads such a file; --scanner quoted reads any text"
+                    )
+                    continue
+                self._scenes[match.path] = _Scene(match.path, scanner, self._scope, 0)
+                frames = None if match.number is None else one_frame(match.number)
+                self._starts[match.path] = frames, self._views_of(match, None)
         except (ShotfsError, OSError) as exc:
             self._findings.trouble(path, _said(exc))
             return
-        if not there:
+        if not matches:
             self._findings.trouble(path, "there is no such file")
-        elif scanner is None:
-            self._findings.trouble(
-                path, "no scanner reads such a file; name one with --scanner, such as generic"
-            )
-        else:
-            self._scenes[path] = _Scene(path, scanner, self._scope, 0)
 
     def _scanner_for(self, path: str) -> str | None:
         with open(self._files.local(path), "rb") as file:
@@ -350,12 +358,12 @@ class _Walk:
 
     # --- what each is needed for -----------------------------------------------------------------
 
-    def _carry(self, starts: Sequence[str]) -> None:
+    def _carry(self) -> None:
         """Carry frames, views and confidence from the start files along all edges."""
-        changed = {path for path in starts if path in self._scenes}
-        for path in changed:
+        for path, (frames, views) in self._starts.items():
             scene = self._scenes[path]
-            scene.confidence, scene.frames, scene.views = 1.0, None, None
+            scene.confidence, scene.frames, scene.views = 1.0, frames, views
+        changed = set(self._starts)
         while changed:
             # All that changed in a round comes before what it leads to: 1,000 clips that share a
             # model are carried into it in one go.
@@ -399,11 +407,15 @@ class _Walk:
                 frames = one_frame(match.number)
             elif match.number in link.paired:
                 frames = one_frame(link.paired[match.number])
-        views: Views = frozenset(link.edge.views) if link.edge.views else None
-        if match.view:
-            known = [one for one in self._scope.views if one.startswith(match.view)]
-            views = common(views, frozenset(known or (match.view,)))
+        views = self._views_of(match, frozenset(link.edge.views) if link.edge.views else None)
         return common(scene.frames, frames), common(scene.views, views)
+
+    def _views_of(self, match: Match, views: Views) -> Views:
+        """Return which of *views* the file *match* is for."""
+        if not match.view:
+            return views
+        known = [one for one in self._scope.views if one.startswith(match.view)]
+        return common(views, frozenset(known or (match.view,)))
 
 
 def _is_needed(frames: Frames, views: Views) -> bool:

@@ -102,6 +102,7 @@ class Closure:
 
     Attributes:
         entries: files that are there, sorted by path, which is relative to the root.
+        starts: what the scan began with, absolute: as given, and the files of what has tokens.
         scenes: those that were read, by absolute path, and the scanner of each.
         unresolved: what nobody can know from the scene alone.
         missing: what is not there.
@@ -111,6 +112,7 @@ class Closure:
     """
 
     entries: tuple[Entry, ...]
+    starts: frozenset[str]
     scenes: Mapping[str, str]
     unresolved: tuple[Unresolved, ...]
     missing: tuple[Missing, ...]
@@ -205,7 +207,7 @@ class Findings:
         if scanner not in known.scanners:
             known.scanners = tuple(sorted((*known.scanners, scanner)))
 
-    def closure(self, scenes: Mapping[str, str]) -> Closure:
+    def closure(self, starts: frozenset[str], scenes: Mapping[str, str]) -> Closure:
         """Return everything that was noted."""
         entries: list[Entry] = []
         outside: list[str] = []
@@ -221,6 +223,7 @@ class Findings:
                         outside.append(path)
         return Closure(
             entries=tuple(entries),
+            starts=starts,
             scenes=scenes,
             unresolved=tuple(self._unresolved),
             missing=tuple(self._missing.values()),

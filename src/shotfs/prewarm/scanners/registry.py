@@ -26,7 +26,7 @@ class Line(NamedTuple):
         module: below `shotfs.prewarm.scanners`.
         scanner: its class there.
         suffixes: as the class has them, so that listing them imports nothing.
-        asked_only: reads a file only when it is named (`--scanner generic`).
+        asked_only: reads a file only when it is named (`--scanner quoted`).
     """
 
     module: str

@@ -124,7 +124,7 @@ class _Reading:
         self._path = path
         self._asked = asked
         self._variables = variables
-        self._specs: dict[tuple[str, str], _Spec] = {}
+        self._specs: dict[tuple[str, Any], _Spec] = {}
         self._yielded: set[Edge] = set()
         self.used: frozenset[str] = frozenset()
 
@@ -165,7 +165,7 @@ class _Reading:
             sure: confidence of what it names.
         """
         layer = spec.layer
-        key = (layer.identifier, str(spec.path))
+        key = (layer.identifier, spec.path)
         found = self._specs.get(key)
         if found is None:
             found = self._specs[key] = _read(spec)

@@ -140,7 +140,7 @@ def test_a_start_that_is_no_scene_is_told(tmp_path: Path) -> None:
     files(tmp_path, "a.exr")
     found = closed(tmp_path, str(tmp_path / "a.exr"), str(tmp_path / "b.usd"), str(tmp_path))
     reasons = [trouble.reason for trouble in found.troubles]
-    assert "--scanner" in reasons[0]
+    assert "--scanner quoted" in reasons[0]
     assert reasons[1:] == ["there is no such file"] * 2
 
 
@@ -161,6 +161,21 @@ def test_limits_end_a_scan_and_say_so(tmp_path: Path, limits: Limits, reason: st
     found = closed(tmp_path, str(tmp_path / "0.mtlx"), limits=limits)
     assert any(reason in trouble.reason for trouble in found.troubles), found.troubles
     assert 0 < len(found.entries) < 12
+
+
+def test_a_start_with_tokens_is_a_scene_for_each_frame(tmp_path: Path) -> None:
+    for frame in range(1001, 1005):
+        images = ("shared.exr", f"only.{frame}.exr", "p.%04d.exr")
+        material(tmp_path / f"s.{frame}.mtlx", images=images)
+        files(tmp_path, f"only.{frame}.exr", f"p.{frame}.exr")
+    files(tmp_path, "shared.exr")
+    found = closed(tmp_path, f"{tmp_path}/s.####.mtlx", scope=Scope(frames="1002-1003"))
+    frames = {entry.path: entry.frames for entry in found.entries}
+    assert frames == {
+        "shared.exr": "1002-1003",
+        **{f"{name}.{n}.exr": str(n) for n in (1002, 1003) for name in ("only", "p")},
+        **{f"s.{n}.mtlx": str(n) for n in (1002, 1003)},
+    }
 
 
 def test_data_is_not_opened_to_see_whether_it_is_a_scene(tmp_path: Path) -> None:
