@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
-from shotfs.errors import InvalidArgument, ShotfsError
+from shotfs.errors import ShotfsError
 from shotfs.pathspec.sequences import find_tokens
 from shotfs.prewarm.manifest.frames import frames_text, parse_frames
 from shotfs.prewarm.scanners import registry
@@ -268,7 +268,7 @@ class _Walk:
             seen.add(edge)
             try:
                 self._resolve(scene, edge, found)
-            except (InvalidArgument, OSError, ShotfsError) as exc:
+            except (ShotfsError, OSError) as exc:
                 self._findings.unresolved(scene.path, scene.scanner, edge, _said(exc))
 
     def _resolve(self, scene: _Scene, edge: Edge, found: _Scanned) -> None:
