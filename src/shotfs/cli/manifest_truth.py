@@ -41,7 +41,10 @@ TaskOption = Annotated[
     str, typer.Option("--task", metavar="TASK", help="With --recorded: of this task.")
 ]
 FrameOption = Annotated[
-    str, typer.Option("--frames", metavar="FRAMES", help="With --recorded: of these.")
+    str,
+    typer.Option(
+        "--frames", metavar="FRAMES", help="With --recorded: of these; else of those recorded."
+    ),
 ]
 RememberOption = Annotated[
     bool,
@@ -75,9 +78,11 @@ def truth(
     asked: Question, template_of: Callable[[str], str], config: str | None, *, as_json: bool
 ) -> None:
     """Compare, print, and end with exit code 1 if something was read that nobody claimed."""
-    from shotfs.prewarm.truth import compare
+    from shotfs.prewarm.truth import compare, recorded_frames
 
     recorded = _recorded(asked, config)
+    # What frames need that nobody has rendered, nobody has seen.
+    frames = asked.frames or recorded_frames(recorded)
     scenes: list[str] = []
     if asked.claimed is not None:
         with open_named(asked.claimed) as manifest:
@@ -85,9 +90,13 @@ def truth(
     else:
         mountpoint = _mountpoint(config)
         scenes = [os.path.abspath(one) for one in asked.scenes] or [_first(recorded, mountpoint)]
-        claimed = list(_scanned(scenes, mountpoint, asked.frames))
-    found = compare(recorded, claimed, template_of=template_of, frames=asked.frames)
-    report = report_of(found, asked.limit) | {"shot": asked.shot, "scenes": scenes}
+        claimed = list(_scanned(scenes, mountpoint, frames))
+    found = compare(recorded, claimed, template_of=template_of, frames=frames)
+    report = report_of(found, asked.limit) | {
+        "shot": asked.shot,
+        "frames": frames,
+        "scenes": scenes,
+    }
     if asked.remember:
         _remember(recorded, found, config)
     output.emit(report, as_json, lambda: _shown(report))
@@ -200,6 +209,7 @@ def _shown(report: Mapping[str, Any]) -> RenderableType:
 
     total = report["total"]
     parts: list[RenderableType] = [
+        Text(f"of frames {report['frames']}" if report["frames"] else "of all frames"),
         _table("scanner", [*report["scanners"], {**total, "name": "all together"}]),
         Text(""),
         _table("template", report["templates"]),

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from shotfs.prewarm.manifest.entry import Entry, Source, Use
-from shotfs.prewarm.truth import PRECISION_UNKNOWN, Weights, compare
+from shotfs.prewarm.truth import (
+    PRECISION_UNKNOWN,
+    Weights,
+    compare,
+    recorded_frames,
+)
 
 
 def read(path: str, frames: str = "", size: int = 10) -> Entry:
