@@ -299,7 +299,8 @@ class Batches:
         try:
             while self._unrecorded > UNRECORDED_MAX:
                 await self._recordings[0].wait()
-            missing = await self._find(batch)
+            # Not for whom has left meanwhile; a reader who waits for the batch goes his own way.
+            missing = [one for one in await self._find(batch) if one.callers]
             if missing:
                 await self._bring(reader, queue, batch, missing)
         except ShotfsError as error:

@@ -105,6 +105,16 @@ class BlobStore:
             OSError: *source* is still there, the blob is as it was.
         """
         target = self.path(digest)
+        # Of two files of the same content that come at once, both stay named. Not while a disk is
+        # waited for: of large files the same name is forgotten seldom, and costs nothing.
+        with contextlib.nullcontext() if sync else self._origins_lock:
+            self._describe_and_rename(source, target, revision, sync=sync, descriptor=descriptor)
+        if sync:
+            fsync_directory(os.path.dirname(target))
+
+    def _describe_and_rename(
+        self, source: str, target: str, revision: Revision, *, sync: bool, descriptor: int | None
+    ) -> None:
         if descriptor is not None:
             self._describe(descriptor, target, revision, sync=sync)
         else:
@@ -121,8 +131,6 @@ class BlobStore:
             with contextlib.suppress(FileExistsError):  # another thread was faster
                 os.mkdir(os.path.dirname(target), 0o700)
             os.rename(source, target)
-        if sync:
-            fsync_directory(os.path.dirname(target))
 
     def make_unnamed(self, digest: Digest) -> int | None:
         """Make a file that may become the blob *digest* and has no name; return its descriptor.
