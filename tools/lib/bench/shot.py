@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -11,18 +12,19 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
-from rich.table import Table
 from running import interrupts, processes, service
 
-from bench import peers, shot_chart, usage
+from bench import peers, shot_chart, shot_report, usage
 from bench.results import Results, met
 from bench.shot_farm import Rendered, RenderFailed, render
 from bench.shot_site import (
     FULL,
     PLACE,
     QUICK,
+    ROOT,
     SHOW,
     Scale,
     Site,
@@ -34,6 +36,8 @@ from bench.shot_site import (
 
 COLD, AHEAD, PREWARMED, COPIED = "cold on demand", "look-ahead", "prewarmed", "copy everything"
 BEFORE_TIMEOUT_S = 300.0
+PAGE = os.path.join(ROOT, "docs", "performance.md")
+CHART = os.path.join(ROOT, "docs", "shot.png")
 
 
 @dataclass(slots=True)
@@ -143,42 +147,27 @@ def report(results: Results, outcomes: dict[str, Outcome], scale: Scale) -> None
         results.add_value("bytes_vs_copy_everything", [share], "<= 0.1")
 
 
-def show(outcomes: dict[str, Outcome]) -> None:
-    """Print the table that people want to see."""
-    table = Table(title="one shot, one node")
-    table.add_column("")
-    for heading in ("makespan", "of it before", "stall", "from frame 2 on", "moved"):
-        table.add_column(heading, justify="right")
-    for system, one in outcomes.items():
-        second = one.rendered.stall_s(after_first=True)
-        table.add_row(
-            system,
-            f"{one.makespan_s:.1f} s",
-            f"{one.before_s:.1f} s",
-            f"{one.rendered.stall_s():.1f} s",
-            f"{second:.1f} s",
-            f"{one.moved_bytes / 1e6:,.0f} MB",
-        )
-    console.print(table)
-
-
-def chart(path: str, outcomes: dict[str, Outcome], scale: Scale, what: str) -> None:
-    """Draw makespans and stalls into *path*."""
-    drawn = [
-        shot_chart.Drawn(
-            system,
-            one.before_s,
-            one.rendered.seconds,
-            one.moved_bytes / 1e6,
-            one.rendered.by_frame(),
-        )
+def told(outcomes: dict[str, Outcome], scale: Scale) -> dict[str, Any]:
+    """Return what the table, the chart and the page are made of."""
+    caption = (
+        f"{scale.frames} frames x {scale.layers} layers, {scale.shot_files:,} files,"
+        f" {scale.shot_bytes / 1e6:,.0f} MB, behind 20 ms and 100 MB/s; each frame of a layer"
+        f" renders {scale.render_s:g} s, {scale.slots} at once; the show has {scale.shots} times"
+        " as many bytes."
+    )
+    systems = [
+        {
+            "name": system,
+            "before_s": one.before_s,
+            "seconds": one.rendered.seconds,
+            "stall_s": one.rendered.stall_s(),
+            "stall_second_s": one.rendered.stall_s(after_first=True),
+            "moved_mb": one.moved_bytes / 1e6,
+            "stalls": list(one.rendered.by_frame().items()),
+        }
         for system, one in outcomes.items()
     ]
-    caption = (
-        f"{what}, behind 20 ms and 100 MB/s; each frame of a layer renders {scale.render_s:g} s,"
-        f" {scale.slots} at once. The show has {scale.shots} times as much."
-    )
-    shot_chart.draw(path, drawn, caption)
+    return {"caption": caption, "systems": systems}
 
 
 def main() -> int:
@@ -191,7 +180,12 @@ def main() -> int:
         "--only", metavar="SYSTEM", nargs="+", choices=NAMES, default=list(NAMES),
         help=f"some of: {', '.join(NAMES)}",
     )  # fmt: skip
+    parser.add_argument("--doc", action="store_true", help=f"write the figures into {PAGE}")
+    parser.add_argument("--from", metavar="FILE", dest="source", help="take the figures of FILE")
     arguments = parser.parse_args()
+    if arguments.source:
+        with open(arguments.source, encoding="utf-8") as file:
+            return publish(json.load(file), arguments)
     interrupts.install()
     scale = QUICK if arguments.quick else FULL
     results = Results()
@@ -228,13 +222,29 @@ def main() -> int:
         "copy everything: rclone copy of the whole show, 32 transfers; then a local directory",
         "runs of stall_removed_by_lookahead are the layers",
     ]
-    show(outcomes)
     results.show(console)
+    document = results.as_json() | {"shot": told(outcomes, scale)}
     if arguments.json:
-        results.write(arguments.json)
-    if arguments.chart:
-        chart(arguments.chart, outcomes, scale, f"{what} {scale.shot_bytes / 1e6:,.0f} MB")
-    return 0 if all(met(one["value"], one["target"]) for one in results.ratios.values()) else 1
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.write("\n")
+    return publish(document, arguments)
+
+
+def publish(document: dict[str, Any], arguments: argparse.Namespace) -> int:
+    """Show the figures, draw them, put them into the page; return the exit code."""
+    shot_report.show(console, document["shot"])
+    chart = arguments.chart or (CHART if arguments.doc else None)
+    if chart is not None:
+        shot_chart.draw(chart, document["shot"])
+    if arguments.doc:
+        try:
+            shot_report.write_page(PAGE, document)
+        except shot_report.BadPage as problem:
+            console.print(str(problem), style="red", markup=False)
+            return 1
+    ratios = document["ratios"].values()
+    return 0 if all(met(one["value"], one["target"]) for one in ratios) else 1
 
 
 if __name__ == "__main__":

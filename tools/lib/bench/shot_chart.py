@@ -57,14 +57,16 @@ class _Pen:
         return float(self.draw.textlength(text, font=font))
 
 
-def draw(path: str, systems: list[Drawn], caption: str) -> None:
-    """Write the chart to *path* (PNG).
-
-    Args:
-        path: of the file.
-        systems: in the order in which they are drawn.
-        caption: what was rendered, in one line.
-    """
+def draw(path: str, shot: Mapping[str, Any]) -> None:
+    """Write the chart of what `bench.shot` told to *path* (PNG)."""
+    caption = shot["caption"]
+    systems = [
+        Drawn(
+            one["name"], one["before_s"], one["seconds"], one["moved_mb"],
+            {int(frame): seconds for frame, seconds in one["stalls"]},
+        )
+        for one in shot["systems"]
+    ]  # fmt: skip
     image = Image.new("RGB", (WIDTH, HEIGHT), "white")
     pen = _Pen(image)
     pen.write(24, 18, "One shot on one node: where its files come from", 24, INK, "la")

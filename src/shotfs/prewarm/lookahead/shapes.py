@@ -26,7 +26,7 @@ SHAPES_MAX = 16_384
 
 FRAME_MARK = "<frame>"
 
-_WRITTEN = re.compile(r"(?:^|[._-])([0-9]{3,8})(?=(?:\.[A-Za-z][A-Za-z0-9]{0,9}){1,2}$)", re.ASCII)
+_WRITTEN = re.compile(r"(?:^|[/._-])([0-9]{3,8})(?=(?:\.[A-Za-z][A-Za-z0-9]{0,9}){1,2}$)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +132,7 @@ def _tiles(spec: Specification, resolution: Resolution) -> tuple[str, str] | Non
 
 
 def _by_writing(path: str, tiles: tuple[str, str] | None) -> Seen:
-    found = _WRITTEN.search(path, path.rfind("/") + 1)
+    found = _WRITTEN.search(path, max(0, path.rfind("/")))
     if found is None:
         return Seen(Shape(path, None), None, tiles)
     before, text, behind = path[: found.start(1)], found[1], path[found.end(1) :]
