@@ -55,6 +55,9 @@ KEPT = 64
 COLLECTING_S = 120.0
 """A prewarm that got nothing for so long before its start is given up: its command is gone."""
 
+READY_S = 5.0
+"""How long a prewarm waits for a service that has just come up."""
+
 DIRECTORIES_MAX = 10_000
 """Directories of which one prewarm remembers whether they may be seen."""
 
@@ -114,6 +117,7 @@ class NodePrewarming:
         self._numbers = itertools.count(1)
         self._turns = trio.CapacityLimiter(RUNNING_MAX)
         self._disk = trio.CapacityLimiter(1)
+        self._ready = trio.Event()
         self._running: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -123,6 +127,7 @@ class NodePrewarming:
         try:
             async with trio.open_nursery() as nursery:
                 self._running = nursery
+                self._ready.set()
                 while True:
                     await trio.sleep(COLLECTING_S / 4)
                     self._give_up()
@@ -142,6 +147,8 @@ class NodePrewarming:
                 fix="leave --pin out; or use sudo, or join the group of control.admin_group",
             )
         self._check_tier(order.tier)
+        with trio.move_on_after(READY_S):
+            await self._ready.wait()
         if self._running is None:
             raise CacheBusy("the service is not ready, or ends", fix="try again")
         self._check_count(peer, admin=admin)
