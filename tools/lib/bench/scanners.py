@@ -27,7 +27,7 @@ PLACE = os.path.join(ROOT, ".bench", "scanners")
 EXAMPLES = "/usr/share/doc/povray/examples"
 LIBRARY = "/usr/share/povray-3.7/include"
 SCENES_QUICK = 40
-SCENE_TIMEOUT_S = 20.0
+SCENE_TIMEOUT_S = 10.0
 LIKELY = 0.5
 """What a claim must count to be prewarmed first."""
 

@@ -48,10 +48,14 @@ class Scene:
         source: of the file.
         scope: what is asked.
         search: where files are looked for.
+        uncalled: how likely a macro is called that nobody calls in this file.
     """
 
-    def __init__(self, source: Source, scope: Scope, search: tuple[str, ...]) -> None:
+    def __init__(
+        self, source: Source, scope: Scope, search: tuple[str, ...], *, uncalled: float
+    ) -> None:
         self._source = source
+        self._uncalled = uncalled
         self._scope = scope
         self._naming = Naming(scope, search)
         self._feed = Feed(source)
@@ -75,7 +79,7 @@ class Scene:
                     parameter: Unknown(f"a parameter of the macro {name[:80]}")
                     for parameter in macro.parameters
                 }
-                for edge in self._replay(macro.body, 0.3, unknown):
+                for edge in self._replay(macro.body, self._uncalled, unknown):
                     # Of a name that only the caller knows there is nothing to say.
                     if not edge.unresolved:
                         yield edge
