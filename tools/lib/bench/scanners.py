@@ -10,6 +10,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -150,14 +151,16 @@ def _rendered(scene: str) -> set[str] | None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as process:
         try:
             code = process.wait(SCENE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            # strace ends its children with it.
-            process.terminate()
+        except BaseException as exc:
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return None
+            if isinstance(exc, subprocess.TimeoutExpired):
+                return None
+            raise
     if code:
         return None
     read: set[str] = set()
