@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from shotfs.errors import ShotfsError
@@ -23,8 +23,9 @@ REPORTS_MAX = 10_000
 """Of each kind of report that many are kept; all are counted."""
 
 THREADS = 8
-CHUNK = 4096
-"""Files whose facts are asked for at once."""
+CHUNK = 64
+CHUNKS = 64
+"""Files whose facts a thread asks for in one go, and how often before they become entries."""
 
 Frames = frozenset[int] | None
 Views = frozenset[str] | None
@@ -213,8 +214,9 @@ class Findings:
         outside: list[str] = []
         paths = iter(sorted(self._files))
         with ThreadPoolExecutor(THREADS, "shotfs-scan") as pool:
-            while chunk := list(islice(paths, CHUNK)):
-                for path, facts in zip(chunk, pool.map(self._facts, chunk), strict=True):
+            while chunks := [one for _ in range(CHUNKS) if (one := list(islice(paths, CHUNK)))]:
+                found = chain.from_iterable(pool.map(self._facts_of, chunks))
+                for path, facts in zip(chain.from_iterable(chunks), found, strict=True):
                     if facts is None:
                         continue  # a directory that is named like a file, or it went meanwhile
                     if path.startswith(self._prefix):
@@ -239,6 +241,9 @@ class Findings:
             ),
         )
 
+    def _facts_of(self, paths: list[str]) -> list[Facts | None]:
+        return [self._facts(path) for path in paths]
+
     def _facts(self, path: str) -> Facts | None:
         try:
             return self._listings.facts(path)
@@ -251,12 +256,18 @@ class Findings:
             path=path[len(self._prefix) :],
             size_bytes=facts.size_bytes,
             mtime_ns=facts.mtime_ns,
-            frames="" if needed.frames is None else frames_text(needed.frames),
+            frames=_text(needed.frames),
             views=() if needed.views is None else tuple(sorted(needed.views)),
             sources=(Source.SCANNED,),
             scanners=needed.scanners,
             confidence=round(needed.confidence, 4),
         )
+
+
+def _text(frames: Frames) -> str:
+    if frames is None:
+        return ""
+    return str(*frames) if len(frames) == 1 else frames_text(frames)
 
 
 def united(one: frozenset[V] | None, other: frozenset[V] | None) -> frozenset[V] | None:
