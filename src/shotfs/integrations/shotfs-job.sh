@@ -18,31 +18,28 @@ SAFE_PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 
 say() { printf 'shotfs: %s\n' "$*" >&2; }
 
-# As root nothing that a user could have put into the environment names programs or files.
+# read_settings own: of a script that runs as the job's own user.
+# read_settings others: of a script that runs for other users, as root or as the service's user. What
+# they put into the environment names no program and no file then; only what to prewarm.
 read_settings() {
-    if [ "$(id -u)" -eq 0 ]; then
-        targets=${SHOTFS_PREWARM:-}
-        unset SHOTFS_COMMAND SHOTFS_CONFIG SHOTFS_SHOWS SHOTFS_PREWARM_S SHOTFS_PREWARM_REQUIRED
+    whose=$1
+    if [ "$whose" = others ]; then
+        unset SHOTFS_COMMAND SHOTFS_CONFIG SHOTFS_SHOWS SHOTFS_PREWARM_S SHOTFS_WARM
         PATH=$SAFE_PATH
-        cd / || return
-        if [ -r "$SHOTFS_JOB_CONF" ]; then
-            # shellcheck source=/dev/null
-            . "$SHOTFS_JOB_CONF"
-        fi
-        SHOTFS_PREWARM=${targets:-${SHOTFS_PREWARM:-}}
-    else
-        PATH=${PATH:-$SAFE_PATH}
-        if [ -r "$SHOTFS_JOB_CONF" ]; then
-            while IFS='=' read -r key value; do
-                case $key in *[!A-Z_]*) continue ;; esac
-                case $key in
-                SHOTFS_[A-Z]*)
-                    eval "known=\${$key:-}" # letters only: see above
-                    [ -n "$known" ] || export "$key=$value"
-                    ;;
-                esac
-            done <"$SHOTFS_JOB_CONF"
-        fi
+        HOME=/
+        cd -- "$(dirname -- "$0")" || return # relative names mean nothing here
+    fi
+    if [ -r "$SHOTFS_JOB_CONF" ]; then
+        while IFS='=' read -r key value; do
+            case $key in '' | *[!A-Z_]*) continue ;; esac
+            case $key in
+            SHOTFS_[A-Z]*)
+                eval "known=\${$key:-}" # capital letters only: see above
+                value=${value#\"}
+                [ -n "$known" ] || export "$key=${value%\"}"
+                ;;
+            esac
+        done <"$SHOTFS_JOB_CONF"
     fi
     : "${SHOTFS_COMMAND:=shotfs}" "${SHOTFS_PREWARM_S:=90}" "${SHOTFS_PREWARM_REQUIRED:=0}"
     : "${SHOTFS_SHOWS:=/shows}"
@@ -59,18 +56,19 @@ run_shotfs() {
     shift
     set -- "$SHOTFS_COMMAND" "$@"
     [ -z "${SHOTFS_CONFIG:-}" ] || set -- "SHOTFS_CONFIG=$SHOTFS_CONFIG" "$@"
-    env -i "PATH=$PATH" "HOME=${HOME:-/}" LC_ALL=C.UTF-8 \
+    env -i "PATH=$PATH" "HOME=${HOME:-/}" LC_ALL=C.UTF-8 PYTHONNOUSERSITE=1 \
         timeout --kill-after=5 "$limit_s" env "$@" >&2
 }
 
-# is_target TARGET: whether it may be handed on. As root local files are nobody's targets: what they
-# hold could be read in a message.
+# is_target TARGET: whether it may be handed on. For other users local files are no targets: what
+# they hold could be read in a message.
 is_target() {
+    case $1 in -*) return 1 ;; esac
+    [ "$whose" = others ] || return 0
+    case /$1/ in */../* | */./*) return 1 ;; esac
     case $1 in
-    -*) return 1 ;;
     "$SHOTFS_SHOWS"/*) return 0 ;;
-    /* | . | ./* | ../* | *://*) [ "$(id -u)" -ne 0 ] ;;
-    *) return 0 ;;
+    /* | *://*) return 1 ;;
     esac
 }
 
