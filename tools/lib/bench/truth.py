@@ -124,8 +124,8 @@ def _measure(stack: ExitStack, results: Results, *, quick: bool) -> None:
         results.add("files read", scanner, total.read, "")
         results.add("files claimed", scanner, total.claimed, "")
         if total.claimed and total.read:
-            results.add("precision", scanner, total.right / total.claimed, "")
-            results.add("recall", scanner, total.right / total.read, "")
+            results.add_value(f"{scanner}_precision", [total.right / total.claimed], ">= 0.9")
+            results.add_value(f"{scanner}_recall", [total.right / total.read], ">= 0.95")
         results.notes += total.notes[:NOTES_MAX]
         if total.failed:
             results.notes.append(f"{scanner}: {total.failed} scenes did not render: left out")
