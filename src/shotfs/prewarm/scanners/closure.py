@@ -30,7 +30,7 @@ from shotfs.prewarm.scanners.findings import (
     one_frame,
     united,
 )
-from shotfs.prewarm.scanners.places import MapRule, directories, place
+from shotfs.prewarm.scanners.places import MapRule, directories, of_kernel, place
 
 THREADS = 8
 """Scenes that are read at once: most of the time they wait for an origin."""
@@ -325,7 +325,9 @@ class _Walk:
         self, matches: Iterable[Match], search: tuple[str, ...]
     ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for match in matches:
-            if match.path in self._scenes or not registry.may_be_scene(match.path):
+            if match.path in self._scenes or of_kernel(match.path):
+                continue
+            if not registry.may_be_scene(match.path):
                 continue
             try:
                 name = self._scanner_for(match.path)

@@ -39,6 +39,7 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]", re.ASCII)
 _UNC = re.compile(r"(?:\\\\|//)[^\\/]+[\\/]", re.ASCII)
 _UNPAIRED = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile(r"(?:%[2-9A-Fa-f][0-9A-Fa-f])+")
+_OF_KERNEL = ("/proc/", "/sys/", "/dev/")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
 
 
@@ -165,15 +166,21 @@ def place(
     if why:
         return Placed(unresolved=why)
     if plain.startswith("/"):
-        return Placed((_normal(plain),))
-    if plain.startswith(("./", "../")):
-        return Placed((_normal(posixpath.join(directory, plain)),))
-    found: dict[str, None] = {}
-    for place_of in search or ("",):
-        above, why = _here(place_of.strip(), variables, rules) if place_of else ("", "")
-        if not why:
-            found[_normal(posixpath.join(directory, above, plain))] = None
-    return Placed(tuple(found)) if found else Placed(unresolved=why)
+        paths = [_normal(plain)]
+    elif plain.startswith(("./", "../")):
+        paths = [_normal(posixpath.join(directory, plain))]
+    else:
+        paths = [
+            _normal(posixpath.join(above, plain))
+            for above in directories(search or ("",), directory, variables, rules)
+        ]
+    found = tuple(dict.fromkeys(path for path in paths if not of_kernel(path)))
+    return Placed(found) if found else Placed(unresolved="no path of a disk")
+
+
+def of_kernel(path: str) -> bool:
+    """Whether *path* is none of a disk; reading it may never end (``/proc/kmsg``)."""
+    return path.startswith(_OF_KERNEL)
 
 
 def directories(

@@ -67,6 +67,8 @@ def test_a_text_means_one_path(text: str, path: str) -> None:
         ("https://example.org/a.exr", "no path of a file system"),
         ("file://filer/a.exr", "host"),
         ("~/a.exr", "home"),
+        ("/proc/kmsg", "of a disk"),
+        ("../../../x/../dev/zero", "of a disk"),
     ],
 )
 def test_what_cannot_be_known_is_told_with_its_reason(text: str, why: str) -> None:
