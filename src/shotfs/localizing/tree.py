@@ -231,7 +231,8 @@ class Tree:
                 size_bytes = os.fstat(descriptor).st_size
                 if size_bytes != file.size_bytes:
                     raise LocalizeFailed(
-                        f"{file.path}: {size_bytes} of {file.size_bytes} bytes came"
+                        f"{file.path}: {size_bytes} of {file.size_bytes} bytes came",
+                        "try again; the log of the service tells why it broke off",
                     )
                 _set_attribute(descriptor, REVISION, file.revision)
                 if file.immutable:
