@@ -74,6 +74,9 @@ def _references(top: Any) -> Iterator[tuple[Any, float]]:
     import opentimelineio as otio
 
     waiting = [top]
+    # An object may stand in itself, by reference. Those that were seen are kept: an id is only
+    # theirs while they live.
+    seen = {id(top): top}
     while waiting:
         one = waiting.pop()
         if isinstance(one, otio.schema.Timeline):
@@ -84,15 +87,10 @@ def _references(top: Any) -> Iterator[tuple[Any, float]]:
                 yield reference, 1.0 if key == shown else OTHER_MEDIA
         elif isinstance(one, otio.core.MediaReference):
             yield one, 1.0
-        elif isinstance(one, otio.core.Composition | otio.core.SerializableObject):
-            waiting += reversed(list(_children(one)))
-
-
-def _children(one: Any) -> Iterator[Any]:
-    import opentimelineio as otio
-
-    if isinstance(one, otio.core.Composition | otio.schema.SerializableCollection):
-        yield from one
+        elif isinstance(one, otio.core.Composition | otio.schema.SerializableCollection):
+            children = [child for child in one if id(child) not in seen]
+            seen.update((id(child), child) for child in children)
+            waiting += reversed(children)
 
 
 def _edges(reference: Any, confidence: float) -> Iterator[Edge]:

@@ -105,6 +105,16 @@ def test_what_is_no_timeline_is_refused(tmp_path: Path, content: bytes) -> None:
         scanned(path)
 
 
+def test_a_collection_that_holds_itself_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.otio"
+    path.write_text(
+        '{"OTIO_SCHEMA": "SerializableCollection.1", "OTIO_REF_ID": "a", "children": ['
+        '{"OTIO_SCHEMA": "SerializableObjectRef.1", "id": "a"}, '
+        '{"OTIO_SCHEMA": "ExternalReference.1", "target_url": "a.mov"}]}'
+    )
+    assert scanned(path) == [Edge("a.mov")]
+
+
 def test_a_timeline_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "a.otio", "wb") as file:
         file.truncate(1 << 40)
