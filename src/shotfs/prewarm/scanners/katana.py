@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +21,9 @@ from shotfs.prewarm.scanners.base import Edge, Kind, Scope
 from shotfs.prewarm.scanners.text import TEXT_BYTES_MAX, leads_to, named
 
 PIECE_BYTES = 1 << 16
+
+_BLOCK_BYTES = 512
+"""Of a tar."""
 
 STALLED_BYTES_MAX = 1 << 22
 """The longest tag; a longer one is no scene."""
@@ -68,7 +70,7 @@ class KatanaScanner:
         try:
             with open(path, "rb") as raw:
                 yield from _unpacked(raw, path)
-        except (OSError, EOFError, zlib.error, tarfile.TarError) as exc:
+        except (OSError, EOFError, zlib.error) as exc:
             raise ScanFailed(f"{path}: cannot be read: {exc}") from exc
 
 
@@ -82,16 +84,50 @@ def _unpacked(raw: IO[bytes], path: str) -> Iterator[Edge]:
         yield from _Reader(path).read(stream)
         return
     found = False
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
-        for count, member in enumerate(tar):
-            if count >= MEMBERS_MAX:
-                raise ScanFailed(f"{path}: has more than {MEMBERS_MAX} files")
-            inner = tar.extractfile(member) if member.isfile() else None
-            if inner is not None and not member.name.endswith((".py", ".png", ".jpg", ".json")):
-                found = True
-                yield from _Reader(path).read(inner)
+    for name, member in _members(stream, path):
+        if not name.endswith((b".py", b".png", b".jpg", b".json")):
+            found = True
+            yield from _Reader(path).read(member)
     if not found:
         raise ScanFailed(f"{path}: has no scene in it", fix="save it again in Katana")
+
+
+class _Member:
+    """A file in a tar, while the tar stands there."""
+
+    def __init__(self, stream: IO[bytes], size_bytes: int) -> None:
+        self._stream = stream
+        self.left = size_bytes
+
+    def read(self, count: int) -> bytes:
+        """Return the next bytes, *count* at the most, and none at its end."""
+        data = self._stream.read(min(count, self.left))
+        self.left -= len(data)
+        if not data and self.left:
+            raise EOFError("it ends within a file of the tar")
+        return data
+
+
+def _members(stream: IO[bytes], path: str) -> Iterator[tuple[bytes, _Member]]:
+    """Yield the name and the content of each file in a tar.
+
+    Not by `tarfile`, which takes a header of any size that it claims into memory.
+    """
+    for _ in range(MEMBERS_MAX):
+        header = stream.read(_BLOCK_BYTES)
+        if len(header) < _BLOCK_BYTES or not header[0]:
+            return
+        size = header[124:136].strip(b"\0 ")
+        if not re.fullmatch(rb"[0-7]{0,11}", size):
+            raise ScanFailed(f"{path}: a damaged tar")
+        member = _Member(stream, int(size or b"0", 8))
+        padding = -member.left % _BLOCK_BYTES
+        if header[156:157] in (b"0", b"\0"):
+            yield header[:100].rstrip(b"\0"), member
+        while member.left:
+            member.read(PIECE_BYTES)
+        stream.read(padding)
+    raise ScanFailed(f"{path}: has more than {MEMBERS_MAX} files")
 
 
 @dataclass(slots=True)
@@ -117,7 +153,7 @@ class _Reader:
         self._parser.EndElementHandler = self._end
         self._parser.EntityDeclHandler = self._entity
 
-    def read(self, stream: IO[bytes]) -> Iterator[Edge]:
+    def read(self, stream: IO[bytes] | _Member) -> Iterator[Edge]:
         given = 0
         try:
             while piece := stream.read(PIECE_BYTES):

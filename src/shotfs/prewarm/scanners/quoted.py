@@ -70,9 +70,10 @@ class QuotedScanner:
                     if source.peek() != "\\" or len(text) > 4096:
                         break
                     text += source.next() + source.next()
-                if source.peek() == mark:
+                closed = kept is not None and source.peek() == mark
+                if closed:
                     source.next()
-                edge = None if kept is None else _edge(_ESCAPED.sub(r"\1", text), line)
+                edge = _edge(_ESCAPED.sub(r"\1", text), line) if closed else None
                 if edge is not None:
                     count += 1
                     if count > EDGES_MAX:

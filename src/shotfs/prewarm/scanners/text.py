@@ -170,7 +170,7 @@ def open_text(path: str, *, binary: str = "") -> Iterator[Source]:
             stream: IO[bytes] = raw
             if packed:
                 stream = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=raw)))
-            text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline=None)
+            text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline=None)
             source = Source(path, text)
             if binary and "\0" in head(source):
                 raise ScanFailed(f"{path}: it is binary", fix=binary)

@@ -71,3 +71,11 @@ def test_every_input_of_a_gaffer_script_is_found_and_nothing_else() -> None:
     }
     assert outputs(found) == {"/shows/dog/030/light/v004/beauty.####.exr"}
     assert "${job:unknown}" in one(found, "unknown").unresolved
+
+
+def test_a_tar_that_ends_within_a_file_says_so(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        tar.add(KATANA, "scene.katana")
+    with pytest.raises(ScanFailed, match="ends within a file of the tar"):
+        of_text("katana", tmp_path, gzip.compress(content.getvalue()[:2000]))

@@ -19,7 +19,6 @@ def test_only_what_looks_like_a_path_is_found_and_it_counts_little(tmp_path: Pat
     assert inputs(of_text("quoted", tmp_path, TEXT)) == {
         "/shows/dog/a.%04d.exr": 0.3,
         "tex/b.<UDIM>.tx": 0.2,
-        "/shows/dog/open.exr": 0.3,
     }
 
 
