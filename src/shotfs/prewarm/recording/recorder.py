@@ -15,7 +15,7 @@ from enum import StrEnum
 from shotfs.errors import InvalidArgument
 from shotfs.observe.metrics import Metrics
 from shotfs.prewarm.manifest.subject import Subject
-from shotfs.prewarm.recording.run import FileNotes, RolesOf, Run
+from shotfs.prewarm.recording.run import FileNotes, RolesOf, Room, Run
 from shotfs.prewarm.watching import Created, Opened
 
 RUNS_MAX = 256
@@ -98,6 +98,7 @@ class Recorder:
         self._clock = clock
         self._alive = alive or process_alive
         self._runs: dict[Subject, Run] = {}
+        self._room = Room(FILES_TOTAL_MAX)
         self._started: dict[int, Started] = {}
         self._numbers = 0
         self._wants = jobs is Jobs.ALL
@@ -134,14 +135,14 @@ class Recorder:
         """Return a new run of *subject*; None if it is not recorded, or there is no room."""
         if not (subject.job and self._jobs is Jobs.ALL) and not self._is_asked_for(subject):
             return None
-        room = FILES_TOTAL_MAX - sum(len(run.files) for run in self._runs.values())
-        if len(self._runs) >= RUNS_MAX or room <= 0:
+        if len(self._runs) >= RUNS_MAX:
             self._metrics.recorded_missed.inc()
             return None
         run = self._runs[subject] = Run(
             subject,
             self._clock(),
-            files_max=min(self._files_max, room),
+            files_max=self._files_max,
+            room=self._room,
             roles_of=self._roles_of,
         )
         return run
@@ -170,8 +171,7 @@ class Recorder:
         for run in [one for one in self._runs.values() if fits(asked, one.subject)]:
             # What was read before belongs to another run, unless somebody records that too.
             if not self._is_asked_for(run.subject):
-                del self._runs[run.subject]
-                self._ended(run)
+                self._ended(self._taken(run))
         self._numbers += 1
         started = Started(self._numbers, asked, self._clock(), uid, pid)
         self._started[started.number] = started
@@ -191,9 +191,7 @@ class Recorder:
             )
         self._wants = self._jobs is Jobs.ALL or bool(self._started)
         runs = [run for subject, run in self._runs.items() if fits(started.asked, subject)]
-        for run in runs:
-            del self._runs[run.subject]
-        return runs
+        return [self._taken(run) for run in runs]
 
     def started(self) -> list[Started]:
         """Return what was started by hand, the oldest first."""
@@ -215,8 +213,7 @@ class Recorder:
         now_s = self._clock()
         for run in list(self._runs.values()):
             if self._is_over(run, now_s):
-                del self._runs[run.subject]
-                self._ended(run)
+                self._ended(self._taken(run))
 
     def _is_over(self, run: Run, now_s: float) -> bool:
         idle_s = now_s - run.last_s
@@ -229,9 +226,14 @@ class Recorder:
 
     def end_all(self) -> None:
         """Hand on every run: the service ends."""
-        runs, self._runs = list(self._runs.values()), {}
-        for run in runs:
-            self._ended(run)
+        for run in list(self._runs.values()):
+            self._ended(self._taken(run))
+
+    def _taken(self, run: Run) -> Run:
+        """Take *run* away: it has ended."""
+        del self._runs[run.subject]
+        self._room.files += len(run.files)
+        return run
 
 
 def fits(asked: Subject, subject: Subject) -> bool:

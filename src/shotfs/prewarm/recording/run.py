@@ -64,6 +64,19 @@ class FileNotes:
         """Nothing depends on it."""
 
 
+class Room:
+    """How many files all runs together may still note.
+
+    Attributes:
+        files: so many.
+    """
+
+    __slots__ = ("files",)
+
+    def __init__(self, files: int) -> None:
+        self.files = files
+
+
 class Run:
     """One piece of work while it runs.
 
@@ -71,6 +84,7 @@ class Run:
         subject: what its processes say that they work on.
         began_s: on the event loop's clock, in seconds.
         files_max: files that are noted.
+        room: for files of all runs; whoever takes the run away gives its files back.
         roles_of: what fields mean.
 
     Attributes:
@@ -82,7 +96,13 @@ class Run:
     """
 
     def __init__(
-        self, subject: Subject, began_s: float, *, files_max: int, roles_of: RolesOf
+        self,
+        subject: Subject,
+        began_s: float,
+        *,
+        files_max: int,
+        room: Room,
+        roles_of: RolesOf,
     ) -> None:
         self.subject = subject
         self.began_s = began_s
@@ -94,6 +114,7 @@ class Run:
         self.written = Names()
         self.read = Names()
         self._files_max = files_max
+        self._room = room
         self._roles_of = roles_of
 
     @property
@@ -107,7 +128,7 @@ class Run:
         self.last_s = opened.at_s
         notes = self.files.get(opened.path)
         if notes is None:
-            if len(self.files) >= self._files_max:
+            if len(self.files) >= self._files_max or self._room.files <= 0:
                 self.missed += 1
                 return None
             notes = self._first(opened)
@@ -135,6 +156,7 @@ class Run:
         fields = opened.resolution.fields
         notes = FileNotes(opened, max(opened.at_s - self.began_s, 0.0), frame_of(fields, roles))
         self.files[opened.path] = notes
+        self._room.files -= 1
         self.read.note(show, opened.resolution, roles)
         return notes
 

@@ -268,6 +268,19 @@ def test_s10_files_runs_and_ranges_are_bounded() -> None:
     assert (ranges.all()[0][0], ranges.all()[-1][1]) == (0, 9990 + 1 + 999 % 7)
 
 
+def test_s10_the_files_of_all_runs_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "FILES_TOTAL_MAX", 5)
+    desk = Desk()
+    for number in range(4):
+        for job in ("j1", "j2"):
+            desk.open(f"library/{number}.tx", Subject(job=job))
+    assert [len(run.files) for run in desk.recorder.runs()] == [3, 2]
+    desk.recorder.end_all()
+    for number in range(9):
+        desk.open(f"library/{number}.tx")
+    assert [len(run.files) for run in desk.recorder.runs()] == [5]
+
+
 def test_ranges_are_joined_where_they_touch_in_any_order() -> None:
     ranges = Ranges()
     for start, stop in ((10, 20), (30, 40), (0, 5), (20, 30), (39, 45), (5, 5), (2, 3)):
