@@ -91,6 +91,8 @@ class TierProperties:
         preconditions: `put` decides create-only and replace atomically at the store.
         listable: `list` works (a plain HTTP server may have no index pages).
         lists_checksums: revisions from `list` carry all checksums that `stat` gives.
+        lists_one_by_one: `list` has to ask for each object (the index page of a plain HTTP server
+            has names only): for a few of many files, `stat` costs less.
         history: `stat_at` and `list_at` work, for what the root has kept (`keeps_versions`).
         needs_pin: a revision that is not the newest any more is read by its `pin`, which only
             `stat_at` and `list_at` give.
@@ -100,6 +102,7 @@ class TierProperties:
     preconditions: bool
     listable: bool
     lists_checksums: bool = True
+    lists_one_by_one: bool = False
     history: bool = False
     needs_pin: bool = False
 

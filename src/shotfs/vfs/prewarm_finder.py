@@ -283,7 +283,7 @@ class _Search:
         return real
 
     async def _ask(self, directory: str, files: list[tuple[int, str]]) -> None:
-        if len(files) >= LISTED_FROM:
+        if len(files) >= LISTED_FROM and await self._lists_well(files[0][1]):
             async with self._at_once:
                 known = await self._learn(directory, [path for _, path in files])
             # One after another: nothing has to be asked for these any more.
@@ -300,6 +300,17 @@ class _Search:
                 await self._settle(place, await self._finder.find(path))
             except ShotfsError as error:
                 self._answers[place] = Absent(path, Absence.FAILED, error.message)
+
+    async def _lists_well(self, path: str) -> bool:
+        """Whether a listing beside *path* costs less than questions for a few of its files."""
+        resolution = self._finder.resolve(path)
+        if resolution is None:
+            return False
+        try:
+            tier = await self._owner.reader(resolution)
+        except ShotfsError:
+            return False  # asked one by one, each says what is wrong
+        return not tier.properties.lists_one_by_one
 
     async def _learn(self, directory: str, wanted: list[str]) -> Collection[str]:
         """List *directory*, so that the catalog knows what is wanted of it; return what it knows.

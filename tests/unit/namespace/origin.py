@@ -49,6 +49,7 @@ class Origin:
     fault: Callable[[str, str], None] = lambda _operation, _key: None
     page_entries: int = 1000
     listable: bool = True
+    one_by_one: bool = False
     checksummed: bool = True
     closed: bool = False
     generation: int = 0
@@ -126,7 +127,11 @@ class Origin:
     @property
     def properties(self) -> TierProperties:
         return TierProperties(
-            writable=True, preconditions=True, listable=self.listable, history=self.versioned
+            writable=True,
+            preconditions=True,
+            listable=self.listable,
+            lists_one_by_one=self.one_by_one,
+            history=self.versioned,
         )
 
     async def stat(self, key: str) -> Revision:

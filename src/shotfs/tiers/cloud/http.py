@@ -62,7 +62,12 @@ class HttpTier(Unversioned):
     @property
     def properties(self) -> TierProperties:
         """As `Tier.properties`; listable until the server says otherwise (`check`, `list`)."""
-        return TierProperties(writable=False, preconditions=False, listable=self._listable)
+        return TierProperties(
+            writable=False,
+            preconditions=False,
+            listable=self._listable,
+            lists_one_by_one=True,
+        )
 
     @property
     def engine(self) -> str:

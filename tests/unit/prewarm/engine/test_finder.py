@@ -26,6 +26,15 @@ async def test_many_files_of_one_directory_cost_one_listing_and_no_stat(world: W
     assert len(world.origin.asked) == 1
 
 
+async def test_an_origin_that_lists_one_by_one_is_asked_for_what_is_wanted(world: World) -> None:
+    paths = add(world, 40)
+    world.origin.one_by_one = True
+    world.origin.asked.clear()
+    answers = await world.fs.prewarm_finder.find_many(paths[:6])
+    assert [one.path for one in answers] == paths[:6]
+    assert (world.origin.count("stat"), world.origin.count("list", "library/set")) == (6, 0)
+
+
 async def test_a_single_file_costs_no_listing_of_its_directory(world: World) -> None:
     path = add(world, 40)[7]
     world.origin.asked.clear()
