@@ -32,6 +32,9 @@ def copy(source: int, target: int, size_bytes: int) -> str:
         pass  # it says that it cannot in many ways, and the copy fails where something is wrong
     else:
         return "clone"
+    if not hasattr(os, "copy_file_range"):  # a Python that was built against glibc before 2.27
+        _read_and_write(source, target, size_bytes)
+        return "copy"
     done = 0
     while done < size_bytes:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shotfs import localizing
 from shotfs.localizing import LocalizeFailed, TreeFull
 from shotfs.localizing.copying import copy, write_all
 from shotfs.localizing.localizer import _setting
@@ -158,6 +160,19 @@ def test_between_file_systems_without_a_copy_of_the_kernel_bytes_are_read_and_wr
         source.flush()
         assert copy(source.fileno(), target.fileno(), 5) == "copy"
     assert (tmp_path / "t").read_bytes() == b"bytes"
+    monkeypatch.delattr("shotfs.localizing.copying.os.copy_file_range")
+    with open(tmp_path / "s", "rb") as source, open(tmp_path / "u", "w+b") as target:
+        assert copy(source.fileno(), target.fileno(), 5) == "copy"
+    assert (tmp_path / "u").read_bytes() == b"bytes"
+
+
+def test_applications_with_python_3_9_can_read_the_client() -> None:
+    package = Path(localizing.__file__).parent
+    filters = package.parent / "integrations" / "nuke"
+    sources = [*package.glob("*.py"), *filters.glob("*.py")]
+    assert len(sources) >= 8
+    for source in sources:
+        ast.parse(source.read_text(), str(source), feature_version=(3, 9))
 
 
 @pytest.mark.parametrize(
