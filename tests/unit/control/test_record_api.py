@@ -11,8 +11,18 @@ from shotfs.control.client import Client
 from shotfs.errors import InvalidArgument, PathNotFound, ShotfsError
 from shotfs.prewarm.manifest.reading import decode
 from shotfs.prewarm.manifest.subject import Subject
+from tests.unit.control import test_server
 from tests.unit.control.fake_service import FakeService, Settings
-from tests.unit.control.test_server import asked, running
+from tests.unit.control.test_server import (
+    NOBODY,
+    answers_to_nobody,
+    asked,
+    needs_root,
+    public_path,
+    running,
+)
+
+__all__ = ["public_path"]
 
 
 @pytest.fixture
@@ -79,3 +89,23 @@ async def test_what_is_no_score_is_refused(socket_path: str, scanners: object) -
 
     async with running(FakeService(), Settings(socket_path)):
         await asked(socket_path, ask)
+
+
+@needs_root
+async def test_s12_a_user_of_the_mount_records_jobs_and_not_what_everybody_opens(
+    public_path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoints = [
+        ("GET", "/v1/record"),
+        ("POST", "/v1/record/start"),
+        ("POST", "/v1/record/publish"),
+        ("POST", "/v1/record/remember"),
+    ]
+    monkeypatch.setattr(test_server, "EVERY_ENDPOINT", endpoints)
+    service = FakeService()
+    async with running(service, Settings(public_path), lambda uid, *_: uid == NOBODY):
+        answers = await answers_to_nobody(public_path)
+    assert [status for status, _ in answers] == [200, 403, 403, 403]
+    assert "name a job" in answers[1][1]
+    assert service.recording.going_on == {}
