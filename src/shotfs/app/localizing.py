@@ -61,6 +61,8 @@ class NodeLocalizing:
         """Return which files *path* stands for."""
         asked = parse_frames(frames)
         caller = _caller(peer)
+        # First: who may not look into a directory is not told what is in it either.
+        self._files.path_reports.check_way(path, may(peer, SEARCH, admin=admin))
         sequence = Sequence.of(path)
         missing: frozenset[int] = frozenset()
         found: dict[str, Attributes] = {}

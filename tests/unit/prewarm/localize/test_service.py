@@ -13,6 +13,7 @@ from shotfs.control.access import Peer
 from shotfs.control.localize_service import Content
 from shotfs.digest import Checksums, digest_bytes
 from shotfs.errors import DigestMismatch, InvalidArgument, NotPermitted, PathNotFound, Stale
+from shotfs.vfs import Caller
 from tests.unit.namespace.spec import FRAME, SHOT
 from tests.unit.vfs.conftest import site, world
 from tests.unit.vfs.versioned import LATEST, VersionNode, open_version_node
@@ -114,6 +115,8 @@ async def test_s12_who_may_not_read_a_file_gets_neither_its_name_nor_its_bytes(
     world: World,
 ) -> None:
     world.second.add("plates/a.mov", b"movie")
+    private = await world.fs.make_directory("ant/notes/private", 0o700, Caller(1000, 1001, 7))
+    assert private.mode == 0o700
     desk = NodeLocalizing(world.node)
     revision = await revision_of(desk, "ant/plates/a.mov")
     with pytest.raises(NotPermitted):
@@ -124,6 +127,8 @@ async def test_s12_who_may_not_read_a_file_gets_neither_its_name_nor_its_bytes(
         await desk.blob("ant/plates/a.mov", revision, peer=ARTIST)
     content = await desk.content("ant/plates/a.mov", revision, peer=ARTIST, admin=True)
     assert await all_of(content) == b"movie"
+    with pytest.raises(NotPermitted, match="may not search"):
+        await desk.files("ant/notes/private/a", frames="", limit=1, peer=ARTIST, admin=False)
 
 
 async def test_the_blob_is_told_to_who_may_read_the_cache(world: World) -> None:
