@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from shotfs.digest import Digest
 from shotfs.errors import ManifestInvalid
-from shotfs.prewarm.manifest import Entry, Source
+from shotfs.prewarm.manifest import Entry, Source, json_stream
 from shotfs.prewarm.manifest.deadline import read_deadline, write_deadline
 from shotfs.prewarm.manifest.verifying import Verdict, verified
 from tests.unit.prewarm.manifest.strategies import manifests
@@ -164,6 +164,22 @@ def test_damage_is_noticed_wherever_it_is() -> None:
     refused(b'{"a":"\xff"}')
     refused(b'{"a":"' + b"x" * 2_000_000 + b'"}')
     refused(json.dumps({f"k{number}": 1 for number in range(200)}).encode())
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 7, 64])
+def test_it_does_not_matter_how_a_document_falls_into_blocks(
+    block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_stream, "BLOCK_BYTES", block_bytes)
+    entries = [
+        Entry(name, DIGEST, 10**9 + len(name), 123_000) for name in ("a", "z", "é\U0001f3ac")
+    ]
+    spread = json.dumps(json.loads(written(entries)), indent=1, ensure_ascii=False)
+    assert read(spread.encode()) == entries
+    wrong = spread.replace('"z"', '"/z"').encode()
+    # The line in which its entry begins.
+    line = spread[: spread.index('"z"')].rpartition("{")[0].count("\n") + 1
+    assert refused(wrong).startswith(f"d.json:{line}: '/z' is absolute")
 
 
 def test_an_export_says_which_files_lack_something() -> None:
