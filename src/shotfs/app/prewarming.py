@@ -152,9 +152,8 @@ class NodePrewarming:
         if self._running is None:
             raise CacheBusy("the service is not ready, or ends", fix="try again")
         self._check_count(peer, admin=admin)
-        targets = tuple(
-            target for text in order.targets for target in parse_target(text, self._node.shows)
-        )
+        # In a thread: a shot's name is compared with each directory of a specification.
+        targets = await trio.to_thread.run_sync(self._parsed, order.targets, limiter=self._disk)
         number = next(self._numbers)
         path = os.path.join(self._directory, f"{number}.sqlite")
         plan = await trio.to_thread.run_sync(Plan, path, limiter=self._disk)
@@ -205,6 +204,9 @@ class NodePrewarming:
             for one in self._jobs.values()
             if one.state in (State.WAITING, State.RUNNING)
         }
+
+    def _parsed(self, texts: Sequence[str]) -> tuple[Target, ...]:
+        return tuple(target for text in texts for target in parse_target(text, self._node.shows))
 
     # --- limits and rights -----------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from shotfs.prewarm.finding import Finder, Visible
 from shotfs.prewarm.manifest import Entry, Source, Subject
 from shotfs.prewarm.manifest.frames import meets, parse_frames
 from shotfs.prewarm.recording.recordings import Learned
-from shotfs.prewarm.recording.roles import roles_of
+from shotfs.prewarm.recording.roles import Roles, roles_of
 from shotfs.prewarm.selection import Selection, files_of, in_frames, parts_of, select
 from shotfs.prewarm.truth import Weights
 
@@ -271,6 +271,7 @@ class Sources:
         self._finder = finder
         self._shows = shows
         self._recordings = recordings
+        self._roles: dict[str, tuple[Specification, Roles]] = {}
 
     async def entries(
         self, target: Target, wanted: Wanted, visible: Visible | None = None
@@ -351,11 +352,18 @@ class Sources:
         found = None if place is None else place[0].spec.resolve(place[1])
         if place is None or found is None:
             return True
-        return _fits(place[0].spec, found.fields, entry, wanted)
+        return _fits(self._roles_of(place[0]), place[0].spec, found.fields, entry, wanted)
+
+    def _roles_of(self, show: Show) -> Roles:
+        known = self._roles.get(show.name)
+        if known is None or known[0] is not show.spec:
+            known = self._roles[show.name] = (show.spec, roles_of(show.spec))
+        return known[1]
 
 
-def _fits(spec: Specification, fields: Mapping[str, str], entry: Entry, wanted: Wanted) -> bool:
-    roles = roles_of(spec)
+def _fits(
+    roles: Roles, spec: Specification, fields: Mapping[str, str], entry: Entry, wanted: Wanted
+) -> bool:
     if wanted.frames and not entry.frames:
         numbers = parse_frames(wanted.frames)
         if any(name in fields and not in_frames(fields[name], numbers) for name in roles.frame):
