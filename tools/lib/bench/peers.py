@@ -92,6 +92,11 @@ def mount_bindfs(stack: ExitStack, data: str, place: str) -> Peer:
 
 def start_moto(stack: ExitStack, place: str) -> str:
     """Start an S3 server that keeps everything in memory; *stack* ends it. Return its URL."""
+    return start_moto_process(stack, place)[0]
+
+
+def start_moto_process(stack: ExitStack, place: str) -> tuple[str, int]:
+    """As `start_moto`; return also the id of its process, which is one and all Python."""
     port = processes.free_port()
     log = f"{place}/moto.log"
     process = processes.start(
@@ -102,7 +107,7 @@ def start_moto(stack: ExitStack, place: str) -> str:
         environment={"AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_KEY},
     )
     processes.wait_for_port(process, port, name="moto", log=log)
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{port}", process.pid
 
 
 def rclone_http(url: str) -> list[str]:
