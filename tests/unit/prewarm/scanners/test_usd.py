@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from pxr import Sdf, Usd, UsdUtils
 
 from shotfs.errors import ScanFailed
 from shotfs.prewarm.scanners import usd
-from shotfs.prewarm.scanners.base import Scope
+from shotfs.prewarm.scanners.base import Edge, Scope
 from shotfs.prewarm.scanners.closure import close_over
 from shotfs.prewarm.scanners.findings import Closure
 from shotfs.prewarm.scanners.local_files import LocalFiles
@@ -136,34 +135,24 @@ def test_one_broken_layer_loses_only_itself(stage: Stage, tmp_path: Path) -> Non
     assert trouble.path.endswith("look_oak.usda")
 
 
-def test_a_scene_that_crashes_usd_core_costs_itself_only(stage: Stage, tmp_path: Path) -> None:
-    usd.end_workers()
-    pipe = tmp_path / "hangs.usda"
-    os.mkfifo(pipe)
-    failures: list[ScanFailed] = []
+def test_a_scene_that_crashes_usd_core_costs_itself_only(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly = tmp_path / "deadly.usda"
+    deadly.write_text("#usda 1.0\n")
+    ask = usd._Worker.ask
 
-    def scan() -> None:
-        try:
-            list(usd.UsdScanner().scan(str(pipe), Scope()))
-        except ScanFailed as exc:
-            failures.append(exc)
+    def dies(self: usd._Worker, request: dict[str, object]) -> Iterator[Edge]:
+        if request["path"] == str(deadly):
+            self._process.kill()
+        return ask(self, request)
 
-    thread = threading.Thread(target=scan)
-    started = usd._Worker.ask
-    asked: list[usd._Worker] = []
-
-    def noted(self: usd._Worker, request: dict[str, object]) -> object:
-        asked.append(self)
-        return started(self, request)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(usd._Worker, "ask", noted)
-        thread.start()
-        with open(pipe, "wb"):  # opens once usd-core reads the other end
-            asked[0]._process.kill()
-            thread.join(60)
-    assert "crashed usd-core (signal SIGKILL)" in str(failures[0])
-    assert paths(scanned([stage.path], stage.directory)) == stage.read
+    monkeypatch.setattr(usd._Worker, "ask", dies)
+    found = scanned([str(deadly), stage.path], stage.directory)
+    (trouble,) = found.troubles
+    assert trouble.path == str(deadly)
+    assert "crashed usd-core (signal SIGKILL)" in trouble.reason
+    assert paths(found) == stage.read
 
 
 def test_a_scene_that_is_never_read_to_its_end_is_given_up(
