@@ -189,7 +189,7 @@ class Site:
             raise service.ServiceFailed(f"{size_bytes} bytes were read and not kept: {cache}")
 
 
-def settle() -> None:
+def settle(memory_bytes: int = MEMORY_BYTES) -> None:
     """Let each run begin alike: nothing is left to be written, and memory is at hand.
 
     A virtual machine may have given its free pages back to the host, and who touches them first
@@ -198,7 +198,7 @@ def settle() -> None:
     os.sync()
     number = os.memfd_create("memory at hand")
     try:
-        for _ in range(MEMORY_BYTES // MIB):
+        for _ in range(memory_bytes // MIB):
             os.write(number, bytes(MIB))
     finally:
         os.close(number)

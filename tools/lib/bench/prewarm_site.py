@@ -29,6 +29,8 @@ LOOP_TIMEOUT_S = 300.0
 MIB = 1 << 20
 SMALL_BYTES = 32 * 1024
 TEXTURE_BYTES = 4 * MIB
+MEMORY_BYTES = 1536 * MIB
+"""What the large files of one run take, on their way and in the page cache."""
 
 console = Console(highlight=False)
 
@@ -146,7 +148,7 @@ class Site:
         """
         costs = []
         for fetch in (False, True):
-            cold_site.settle()
+            cold_site.settle(MEMORY_BYTES)
             told = self.node.tell(
                 do="prewarm", names=f"{PLACE}/{names}", below=f"{show}/{group}", fetch=fetch
             )
@@ -158,7 +160,7 @@ class Site:
 
 def loop(*arguments: str, script: str, python: str = sys.executable) -> dict[str, Any]:
     """Run a measuring program in a process of its own; return what it printed."""
-    cold_site.settle()
+    cold_site.settle(MEMORY_BYTES)
     done = subprocess.run(
         [python, f"{HERE}/{script}", *arguments],
         check=True,
