@@ -272,8 +272,8 @@ class NodePrewarming:
             return read(self._finder.file_attributes(found))
 
         async def pin(found: Sequence[Found]) -> None:
-            for one in found:
-                await self._node.cache.pin(one.revision, order.pin, None)
+            revisions = [one.revision for one in found]
+            await self._node.cache.pin_all(revisions, order.pin, None)
 
         async def evict(found: Sequence[Found]) -> None:
             dropped = await self._node.filesystem.cached_paths.drop(one.revision for one in found)

@@ -404,6 +404,12 @@ class Cache:
         """Have *revision* stay once it is here; see `pins.Pins.add`."""
         await self._pins.add(revision, owner, until_s)
 
+    async def pin_all(
+        self, revisions: Sequence[Revision], owner: str, until_s: float | None
+    ) -> None:
+        """Have some hundred *revisions* stay, all or none; else as `pin`."""
+        await self._pins.add_all(revisions, owner, until_s)
+
     async def unpin(self, pinned: Revision | Pin, owner: str) -> bool:
         """Remove a pin; False: there is none."""
         return await self._pins.remove(pinned, owner)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -98,16 +98,22 @@ class Pins:
             CacheError: the owner cannot be one.
             IndexUnavailable: it could not be recorded.
         """
+        await self.add_all([revision], owner, until_s)
+
+    async def add_all(
+        self, revisions: Sequence[Revision], owner: str, until_s: float | None
+    ) -> None:
+        """Pin some hundred *revisions* at once, all or none; else as `add`."""
         if not owner.isprintable() or not 0 < len(owner) <= OWNER_LENGTH_MAX:
             raise CacheError(
                 f"{owner!r} cannot own a pin",
                 fix=f"name the owner with 1 to {OWNER_LENGTH_MAX} printable signs",
             )
-        pin = Pin(
-            identity_of(revision), revision.tier, revision.key, revision.size_bytes, owner,
-            until_s, cached=False,
-        )  # fmt: skip
-        totals = await self._database.call(Index.pin, pin)
+        pins = [
+            Pin(identity_of(one), one.tier, one.key, one.size_bytes, owner, until_s, cached=False)
+            for one in revisions
+        ]
+        totals = await self._database.call(_pin_all, pins)
         self._on_totals(totals)
         self._warn(totals)
 
@@ -153,3 +159,10 @@ class Pins:
                 extra={"pinned_bytes": totals.pins_bytes, "bytes_max": self._room.bytes_max},
             )
         self._too_many = too_many
+
+
+def _pin_all(index: Index, pins: Sequence[Pin]) -> Totals:
+    with index.together():
+        for pin in pins:
+            index.pin(pin)
+    return index.current()
