@@ -42,8 +42,8 @@ FRAMES_LEARNED = 2
 because frames differ in how long they take. As many more as the node works on at once."""
 
 FRAMES_MAX = 64
-PROCESSES_MAX = 512
-PROCESS_FILES_MAX = 16_384
+PROCESSES_MAX = 128
+PROCESS_FILES_MAX = 2_048
 SEQUENCES_MAX = 4_096
 
 LISTING_S = 5.0
@@ -179,7 +179,8 @@ class Guesses:
 
     def trim(self) -> None:
         """Forget what is too much to remember."""
-        self._works.trim()
+        for forgotten in self._works.trim():
+            self._ledger.ended(forgotten.track, trio.current_time())
 
     # --- frames of a work ------------------------------------------------------------------------
 

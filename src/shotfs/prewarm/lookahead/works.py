@@ -5,7 +5,7 @@ runs read, with the frames in the names moved, is what the next one reads: in pr
 of a shot differ in little else. Which files move with the frame and which stay is seen when two
 runs are compared; until then all that carry a number are expected to move.
 
-Pure. Bounded: `READS_MAX` over all works.
+Pure. Bounded: `READS_MAX` over all works, and one run more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ RUNS_MAX = 8
 """Runs of one work that are remembered: as many as may be under way at once, on most machines."""
 
 READS_MAX = 100_000
-"""Files over all runs of all works; one takes about 150 bytes besides its path."""
+"""Files over all runs of all works, in whatever table; one takes 100 to 200 bytes, and its path as
+much.
+"""
 
 PLANNED_MAX = 64
 RECENT_MAX = 32
@@ -102,9 +104,10 @@ class Work:
 
     @property
     def count(self) -> int:
-        """How many reads are remembered."""
+        """How many files are remembered, whatever of them."""
         recorded = 0 if self._recorded is None else len(self._recorded.reads)
-        return recorded + sum(len(run.reads) for run in self._runs.values())
+        runs = sum(len(run.reads) + len(run.expected) for run in self._runs.values())
+        return recorded + runs + len(self._sways)
 
     @property
     def at_once(self) -> int:
@@ -183,15 +186,12 @@ class Work:
         path = read.shape.at(to)
         return None if path is None else Read(path, read.shape, to, read.ahead)
 
-    def forget_oldest(self) -> bool:
-        """Forget one run; False if there is one at most."""
-        if self._recorded is not None:
-            self._recorded = None
-            return True
-        if len(self._runs) < 2:
-            return False
-        self._runs.popitem(last=False)
-        return True
+    def forget(self) -> None:
+        """Forget all but the run that began last."""
+        self._recorded = None
+        self._sways.clear()
+        while len(self._runs) > 1:
+            self._runs.popitem(last=False)
 
     def _compare(self) -> None:
         """See of the last run, and the one before it, which sequences moved."""
@@ -239,16 +239,18 @@ class Works:
         self._works.move_to_end(name)
         return work, forgotten
 
-    def trim(self) -> None:
-        """Forget the oldest runs beyond `READS_MAX`."""
-        counts = [work.count for work in self._works.values()]
-        over = sum(counts) - READS_MAX
-        for work in tuple(self._works.values()):
-            while over > 0:
-                before = work.count
-                if not work.forget_oldest():
-                    break
-                over -= before - work.count
+    def trim(self) -> list[Work]:
+        """Forget the works that were used least lately beyond `READS_MAX`; return them."""
+        over = sum(work.count for work in self._works.values()) - READS_MAX
+        forgotten = []
+        while over > 0 and len(self._works) > 1:
+            _, work = self._works.popitem(last=False)
+            over -= work.count
+            forgotten.append(work)
+        if over > 0:
+            for work in self._works.values():
+                work.forget()
+        return forgotten
 
 
 def name_of(subject: Subject) -> str:
