@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from shotfs.app.prewarming import UNFINISHED_PER_USER_MAX, NodePrewarming
+from shotfs.app.prewarming import COLLECTING_S, UNFINISHED_PER_USER_MAX, NodePrewarming
 from shotfs.control.access import Peer
 from shotfs.control.prewarm_service import Mode, Order
 from shotfs.errors import CacheBusy, InvalidArgument, NotPermitted, PathNotFound, Unsupported
@@ -197,3 +197,18 @@ async def test_a_read_of_a_job_is_not_queued_behind_a_large_prewarm(world: World
         assert read == [b"urgent"]
         report = await done(world, service, number)
         assert report["done_files"] == 300
+
+
+async def test_a_prewarm_whose_command_went_away_before_the_start_is_given_up(
+    world: World,
+) -> None:
+    async with prewarming(world) as service:
+        number = await service.begin(Order(), peer=USER, admin=False)
+        service._give_up()
+        assert service._jobs[number].state == "collecting"
+        service._jobs[number].touched_s -= COLLECTING_S + 1
+        service._give_up()
+        report = await service.show(number, peer=USER, admin=False)
+        assert (report["state"], report["stopped"]) == ("ended", "cancelled")
+        with pytest.raises(InvalidArgument):
+            await service.start(number, peer=USER, admin=False)
