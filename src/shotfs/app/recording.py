@@ -25,6 +25,7 @@ from shotfs.namespace import ShowSet, TierPool
 from shotfs.namespace.beside import beside_the_event_loop
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Specification
+from shotfs.prewarm.manifest.entry import Entry
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording.codec import encode
 from shotfs.prewarm.recording.learning import by_path
@@ -165,7 +166,7 @@ class NodeRecording:
             outcome = replace(outcome, entries=await self._with_digests(run, outcome))
             return outcome, await self.recordings.add(outcome)
 
-    async def _with_digests(self, run: Run, outcome: Outcome) -> Any:
+    async def _with_digests(self, run: Run, outcome: Outcome) -> tuple[Entry, ...]:
         """Return the entries of *outcome*, with the digests that the cache knows."""
         found: dict[str, Digest] = {}
         unknown = [entry.path for entry in outcome.entries if entry.digest is None]
@@ -322,6 +323,6 @@ def _manifest(outcomes: Sequence[Outcome], started: Started, node: str) -> tuple
         return len(entries), size_bytes, encode(subject, entries, node)
 
 
-def _encode(subject: Subject, entries: Mapping[str, Any], node: str) -> bytes:
+def _encode(subject: Subject, entries: Mapping[str, Entry], node: str) -> bytes:
     with beside_the_event_loop():
         return encode(subject, entries, node)

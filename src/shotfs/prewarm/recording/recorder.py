@@ -222,7 +222,8 @@ class Recorder:
         pids = run.pids
         if not pids:
             return idle_s >= IDLE_UNKNOWN_S
-        return idle_s >= IDLE_S or not any(map(self._alive, pids))
+        # The newest first, which most likely lives: one look for most runs.
+        return idle_s >= IDLE_S or not any(map(self._alive, reversed(pids)))
 
     def end_all(self) -> None:
         """Hand on every run: the service ends."""
