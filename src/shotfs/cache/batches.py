@@ -54,8 +54,9 @@ the origin answers at once: threads that wait for each other and not for the net
 they bring (2026-11-21, `tools/bench/cold`, 2,000 files from nginx on loopback: 4 lanes of 32 files
 4,096 files/s, 12 lanes of 16 2,595)."""
 
-UNRECORDED_MAX = 512
-"""Files whose rows are being written; with more than that, lanes wait for the index."""
+UNRECORDED_MAX = 256
+"""Files whose rows are being written; with more than that, lanes wait for the index. They may be
+one transaction, behind which a reader's look-up waits: 5 ms."""
 
 LANE_LATENCY_S = 0.001
 """One lane for each of these that a file takes to come, within the limits."""
@@ -229,7 +230,7 @@ class Batches:
         queue = self._queues.get(origin)
         if queue is None:
             return
-        useful = min(self._lanes_of_use(origin), queue.lanes - queue.busy + len(queue.waiting))
+        useful = min(self._lanes_of_use(origin), queue.busy + len(queue.waiting))
         while queue.lanes < useful:
             queue.lanes += 1
             scope = trio.CancelScope()
