@@ -139,7 +139,7 @@ def _sum(report: Mapping[str, Any]) -> str:
     if report["mode"] in ("dry-run", "check"):
         here = f"{report['here_files']} are here ({percent_here(report):.1f} % of the bytes)"
         text = f"{files}: {here}; {size(report['missing_bytes'])} would be fetched"
-        return text if report["cost"] is None else f"{text}, cost {report['cost']:.2f}"
+        return text if not report["cost"] else f"{text}, cost {report['cost']:.2f}"
     text = f"{files}: {here}, {report['fetched_files']} fetched"
     if report["fetched_bytes"] and report["seconds"]:
         text += f" ({size(report['fetched_bytes'])} in {duration(report['seconds'])})"
