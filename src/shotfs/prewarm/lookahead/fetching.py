@@ -114,6 +114,7 @@ class Fetches:
         self._ready: list[tuple[int, int, Wish, Found]] = []
         self._serials = count()
         self._recent: OrderedDict[str, float] = OrderedDict()
+        self._opened: OrderedDict[str, float] = OrderedDict()
         self._wished = trio.Event()
         self._found = trio.Event()
         self._looking = 0
@@ -129,8 +130,8 @@ class Fetches:
     def wish(self, wish: Wish) -> None:
         """Have *wish* fetched, if it is not here, not on its way and within the budget."""
         now_s = trio.current_time()
-        asked_s = self._recent.get(wish.path)
-        if wish.path in self._ledger or (asked_s is not None and now_s - asked_s < RECENT_S):
+        asked_s = self._recent.get(wish.path, float("-inf"))
+        if wish.path in self._ledger or now_s - asked_s < RECENT_S or self._is_open(wish.path):
             return
         if len(self._wishes) + len(self._ready) >= WISHES_MAX:
             self._refuse("crowd")
@@ -143,11 +144,11 @@ class Fetches:
         self._wished.set()
 
     def opened(self, path: str) -> None:
-        """Note that *path* is open: it need not be fetched, and may be again when it has gone."""
-        self._recent[path] = trio.current_time()
-        self._recent.move_to_end(path)
-        if len(self._recent) > RECENT_MAX:
-            self._recent.popitem(last=False)
+        """Note that *path* is open: whoever reads it brings it here."""
+        self._opened[path] = trio.current_time()
+        self._opened.move_to_end(path)
+        if len(self._opened) > RECENT_MAX:
+            self._opened.popitem(last=False)
 
     async def run(self) -> None:
         """Fetch for ever."""
@@ -211,6 +212,11 @@ class Fetches:
                 else:
                     nursery.start_soon(self._fetch, found, ahead, wish.asker, turn)
 
+    def _is_open(self, path: str) -> bool:
+        """Whether *path* was opened lately."""
+        opened_s = self._opened.get(path)
+        return opened_s is not None and trio.current_time() - opened_s < RECENT_S
+
     def _wanted(self, wish: Wish) -> bool:
         resolution = self._finder.resolve(wish.path)
         if resolution is None or not _allowed(wish, resolution):
@@ -227,6 +233,8 @@ class Fetches:
         now_s = trio.current_time()
         if wish.track.ticks > wish.due or found.path in self._ledger:
             return None
+        if self._is_open(found.path):
+            return None  # its reader was faster; nobody will open it once more to prove us right
         refusal = self._budget.refusal(
             found, wish.track, now_s, read_whole=wish.shape in self._read_whole
         )

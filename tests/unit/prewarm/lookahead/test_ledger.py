@@ -5,6 +5,7 @@ from __future__ import annotations
 from shotfs.observe.metrics import Metrics
 from shotfs.prewarm.lookahead import ledger as limits
 from shotfs.prewarm.lookahead.ledger import Ahead, Ledger, Track
+from shotfs.prewarm.watching import Opened, Reader
 from shotfs.tiers.base import Revision
 from tests.unit.prewarm.lookahead.conftest import LookAheadWorld
 
@@ -127,3 +128,18 @@ async def test_frames_that_the_node_never_gets_are_not_guessed_for_long(
     before = len(await ahead.here())
     await ahead.frame(1047).opens("030/plate/bg.1047.exr")
     assert len(await ahead.here()) <= before
+
+
+async def test_what_its_reader_opens_before_it_is_fetched_is_left_to_him(
+    ahead: LookAheadWorld,
+) -> None:
+    plates = [f"030/plate/bg.{frame}.exr" for frame in range(1001, 1011)]
+    ahead.add(*plates)
+    job = ahead.frame(1001)
+    reader = Reader(job.pid, job.name, job.subject)
+    for path in plates[:2]:
+        found = await ahead.found(path)
+        told = Opened(found.path, found.revision, found.resolution, reader, 0.0, warm=False)
+        ahead.lookahead.opened(told)
+    await ahead.comes(*plates[2:5])
+    assert (ahead.report.waiting_files, ahead.report.useful_files) == (3, 0)
