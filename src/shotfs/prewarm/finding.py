@@ -5,13 +5,17 @@ The file system (`vfs`) lies above this layer, so it comes as a `Finder` to whoe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from shotfs.pathspec import Resolution
 from shotfs.tiers.base import Revision, Tier
+
+Visible = Callable[[str], bool]
+"""Whether who asks may see what lies directly in a directory (mount-relative), and read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,39 @@ class Found:
     resolution: Resolution
 
 
+class Absence(StrEnum):
+    """Why a path is no published file."""
+
+    OUTSIDE = "outside"
+    """No template can produce it, or it lies in no show of this mount."""
+    MISSING = "missing"
+    """Its origin has no such object."""
+    RETRACTED = "retracted"
+    """Its version was taken back."""
+    DIRECTORY = "directory"
+    OUTPUT = "output"
+    """This node wrote it: it is here, and not yet in its origin."""
+    FORBIDDEN = "forbidden"
+    """Who asks may not see it."""
+    FAILED = "failed"
+    """Its origin had to be asked and could not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A path that is no published file.
+
+    Attributes:
+        path: mount-relative, as it was asked for.
+        absence: why.
+        reason: the same as a sentence for people.
+    """
+
+    path: str
+    absence: Absence
+    reason: str
+
+
 class Finder(Protocol):
     """Says what lies under a path of the mount. Event loop only."""
 
@@ -41,12 +78,30 @@ class Finder(Protocol):
     async def find(self, path: str) -> Found | None:
         """Return the published file *path*; None: there is none, it is a directory or an output.
 
+        Version aliases in *path* are followed; what is returned has the path without them.
+
         Raises:
             TierError: its origin had to be asked and could not answer.
         """
         ...
 
-    def below(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[Found]]:
+    async def find_many(
+        self, paths: Sequence[str], visible: Visible | None = None
+    ) -> list[Found | Absent]:
+        """Return what each of *paths* is, in their order; raises nothing of single paths.
+
+        Asks as seldom as it can: the catalog once for all of them, an origin for a listing where
+        several lie in one directory.
+
+        Args:
+            paths: a few thousand at most.
+            visible: what who asks may see; None: everything.
+        """
+        ...
+
+    def below(
+        self, path: str, visible: Visible | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Found]]:
         """Iterate over *path*, if it is a published file, or all those below it.
 
         Raises:
