@@ -30,13 +30,6 @@ struct file {
     int held; /* how many of the buffers are ours */
 };
 
-static int open_unnamed(const char *directory) {
-    int number = open(directory, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-    if (number >= 0 || errno != ENOENT) return number;
-    if (mkdir(directory, 0700) != 0 && errno != EEXIST) return -1;
-    return open(directory, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-}
-
 /* 0, or an errno. */
 static int write_all(int number, const char *bytes, size_t length) {
     size_t done = 0;
@@ -64,9 +57,20 @@ static int is_unsupported(int error) {
     return error == ENOTSUP || error == E2BIG || error == ERANGE;
 }
 
+/* 0, or an errno. The directory is made if it is not there. */
+static int name(int number, const struct file *file) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", number);
+    if (linkat(AT_FDCWD, link, AT_FDCWD, file->target, AT_SYMLINK_FOLLOW) == 0) return 0;
+    if (errno != ENOENT) return errno;
+    if (mkdir(file->directory, 0700) != 0 && errno != EEXIST) return errno;
+    return linkat(AT_FDCWD, link, AT_FDCWD, file->target, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
 /* 0, DIFFERS, or an errno: EEXIST if a file of that name is there. */
-static int land_one(const struct file *file, const char *attribute, char *room, int *plain) {
-    int number = open_unnamed(file->directory);
+static int land_one(const struct file *file, const char *attribute, const char *place, char *room,
+                    int *plain) {
+    int number = open(place, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     if (number < 0) return errno;
     size_t length = (size_t)file->content.len;
     int error = write_all(number, file->content.buf, length);
@@ -79,20 +83,16 @@ static int land_one(const struct file *file, const char *attribute, char *room, 
             error = errno;
     }
     if (error == 0 && fchmod(number, 0400) != 0) error = errno;
-    if (error == 0) {
-        char link[64];
-        snprintf(link, sizeof link, "/proc/self/fd/%d", number);
-        if (linkat(AT_FDCWD, link, AT_FDCWD, file->target, AT_SYMLINK_FOLLOW) != 0) error = errno;
-    }
+    if (error == 0) error = name(number, file);
     close(number);
     return error;
 }
 
 /* Lands files up to the first that the disk does not take; returns how many were tried. */
 static Py_ssize_t land_files(const struct file *files, Py_ssize_t count, const char *attribute,
-                             char *room, int *results, int *plain) {
+                             const char *place, char *room, int *results, int *plain) {
     for (Py_ssize_t i = 0; i < count; i++) {
-        results[i] = land_one(&files[i], attribute, room, plain);
+        results[i] = land_one(&files[i], attribute, place, room, plain);
         if (results[i] > 0 && results[i] != EEXIST) return i + 1;
     }
     return count;
@@ -123,9 +123,10 @@ static PyObject *answer(const int *results, Py_ssize_t tried, int plain) {
 }
 
 static PyObject *land(PyObject *Py_UNUSED(module), PyObject *arguments) {
-    const char *attribute;
+    const char *attribute, *place;
     PyObject *items;
-    if (!PyArg_ParseTuple(arguments, "yO!", &attribute, &PyTuple_Type, &items)) return NULL;
+    if (!PyArg_ParseTuple(arguments, "yyO!", &attribute, &place, &PyTuple_Type, &items))
+        return NULL;
     Py_ssize_t count = PyTuple_Size(items), taken = 0, tried = 0;
     size_t largest = 1;
     PyObject *made = NULL;
@@ -150,7 +151,7 @@ static PyObject *land(PyObject *Py_UNUSED(module), PyObject *arguments) {
         goto end;
     }
     Py_BEGIN_ALLOW_THREADS
-    tried = land_files(files, count, attribute, room, results, &plain);
+    tried = land_files(files, count, attribute, place, room, results, &plain);
     Py_END_ALLOW_THREADS
     made = answer(results, tried, plain);
 end:
@@ -166,8 +167,9 @@ end:
 
 static PyMethodDef methods[] = {
     {"land", land, METH_VARARGS,
-     "land(attribute, files) -> (results, plain)\n\n"
-     "Make files of (directory, path, content, origins), in a tuple. A result is 0, EEXIST,\n"
+     "land(attribute, place, files) -> (results, plain)\n\n"
+     "Make files of (directory, path, content, origins), in a tuple, without names in the\n"
+     "directory *place* until they are right. A result is 0, EEXIST,\n"
      "-1 if the disk gave other bytes, or the errno of the file that was tried last."},
     {NULL, NULL, 0, NULL},
 };

@@ -63,10 +63,13 @@ class BlobStore:
 
     Attributes:
         unnamed: this disk has files without names, as far as is known.
+        place: where these are made. One directory for all: a file system keeps the inodes of one
+            side by side, and looks for free ones there (ext4, after many deletions, 2026-11-21:
+            40 us a file, 170 to 230 in the directories of their digests).
     """
 
     def __init__(self, directory: str) -> None:
-        self._directory = directory
+        self._directory = self.place = directory
         self._told = False
         self.unnamed = True
         self._origins_lock = threading.Lock()
@@ -132,21 +135,15 @@ class BlobStore:
                 os.mkdir(os.path.dirname(target), 0o700)
             os.rename(source, target)
 
-    def make_unnamed(self, digest: Digest) -> int | None:
-        """Make a file that may become the blob *digest* and has no name; return its descriptor.
+    def make_unnamed(self) -> int | None:
+        """Make a file that may become a blob and has no name; return its descriptor.
 
         Closed without `name`, it is gone, also after a crash. None: this disk has no such files.
         """
         if not self.unnamed:
             return None
-        directory = self.directory(digest)
         try:
-            try:
-                return os.open(directory, _UNNAMED, 0o600)
-            except FileNotFoundError:
-                with contextlib.suppress(FileExistsError):  # another thread was faster
-                    os.mkdir(directory, 0o700)
-                return os.open(directory, _UNNAMED, 0o600)
+            return os.open(self.place, _UNNAMED, 0o600)
         except OSError as error:
             if error.errno not in NOT_UNNAMED:
                 raise
@@ -165,14 +162,12 @@ class BlobStore:
         self._set_origins(descriptor, (revision,))
         os.fchmod(descriptor, 0o400)
         try:
-            # Python has the kernel follow the link in /proc only if it is given a directory, too;
-            # the path is absolute, so any descriptor will do.
-            os.link(
-                f"/proc/self/fd/{descriptor}",
-                self.path(digest),
-                src_dir_fd=descriptor,
-                follow_symlinks=True,
-            )
+            try:
+                self._link(descriptor, digest)
+            except FileNotFoundError:
+                with contextlib.suppress(FileExistsError):  # another thread was faster
+                    os.mkdir(self.directory(digest), 0o700)
+                self._link(descriptor, digest)
         except FileExistsError:
             return False
         except OSError as error:
@@ -181,6 +176,16 @@ class BlobStore:
             self.unnamed = False
             return False
         return True
+
+    def _link(self, descriptor: int, digest: Digest) -> None:
+        # Python has the kernel follow the link in /proc only if it is given a directory, too;
+        # the path is absolute, so any descriptor will do.
+        os.link(
+            f"/proc/self/fd/{descriptor}",
+            self.path(digest),
+            src_dir_fd=descriptor,
+            follow_symlinks=True,
+        )
 
     def remove(self, digest: Digest) -> bool:
         """Unlink a blob; False: it was not there."""

@@ -116,6 +116,7 @@ def _land_natively(
     right = [(one, found) for one in files if (found := _right(one)) is not None]
     results, plain = native.land(
         ORIGINS_ATTRIBUTE.encode(),
+        os.fsencode(blobs.place),
         tuple(
             (
                 os.fsencode(blobs.directory(one.digest)),
@@ -158,7 +159,7 @@ def _right(one: SmallFile) -> Checksums | None:
 
 def _land_unnamed(blobs: BlobStore, one: SmallFile) -> Checksums | None:
     """Make a blob as `_land_natively` does; None: the file needs a name, or is not right."""
-    number = blobs.make_unnamed(one.digest)
+    number = blobs.make_unnamed()
     if number is None:
         return None
     try:

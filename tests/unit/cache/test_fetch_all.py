@@ -341,16 +341,16 @@ from shotfs.cache import landing
 from tests.unit.cache.fakes import cache_in
 from tests.unit.cache.test_batches import SmallTier
 
-directory, left = sys.argv[1], 7
+directory, named = sys.argv[1], 0
 landing.NATIVE = None
 link = os.link
 
 def link_some(*args, **options):
-    global left
-    left -= 1
-    if not left:
+    global named
+    if named == 6:
         os.kill(os.getpid(), signal.SIGKILL)
     link(*args, **options)
+    named += 1
 
 os.link = link_some
 
