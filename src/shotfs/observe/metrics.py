@@ -169,8 +169,8 @@ class Metrics:
         )
         self.lookahead_files = self._counters(
             "shotfs_lookahead_files",
-            "Files that look-ahead fetched: useful, those that were opened later; wasted, those that"
-            " left the cache unopened or that their job has gone past.",
+            "Files that look-ahead fetched: useful, those that were opened later; wasted, those"
+            " that left the cache unopened or that their job has gone past.",
             "outcome",
         )
         self.lookahead_bytes = self._counters(

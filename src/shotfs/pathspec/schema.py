@@ -124,8 +124,8 @@ _POLICY: dict[str, dict[str, Any]] = {
         "description": "What moves first; higher goes first.",
     },
     "prewarm": _counts(
-        "How many following frames and tiles to fetch when a file is opened; 0 for none. What is not"
-        " said is learned of each job.",
+        "How many following frames and tiles to fetch when a file is opened; 0 for none. What is"
+        " not said is learned of each job.",
         frames={"type": "integer", "minimum": 0, "maximum": PREWARM_MAX},
         udims={"type": "integer", "minimum": 0, "maximum": PREWARM_MAX},
     ),
