@@ -47,12 +47,11 @@ BATCH_FILES_MAX = 64
 PASSED_MAX = 64
 """How many files of other jobs are passed over to fill a batch. They keep their places."""
 
-LANES_MIN = 4
+LANES_MIN = 6
 LANES_MAX = 12
-"""Batches of one origin at once: at most what prewarms may have of 16 connections. Far fewer where
-the origin answers at once: threads that wait for each other and not for the network cost more than
-they bring (2026-11-21, `tools/bench/cold`, 2,000 files from nginx on loopback: 4 lanes of 32 files
-4,096 files/s, 12 lanes of 16 2,595)."""
+"""Batches of one origin at once: at most what prewarms may have of 16 connections. Fewer where the
+origin answers at once: threads wait for each other there, and not for the network. From nginx on
+loopback, two cores (2026-11-21): 3 to 8 lanes cost the same, 170 us of CPU a file."""
 
 UNRECORDED_MAX = 256
 """Files whose rows are being written; with more than that, lanes wait for the index. They may be
