@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,14 +67,27 @@ class Rendered:
 def render(root: str, output: str, scale: Scale) -> Rendered:
     """Render the shot from the show's directory *root* into *output*.
 
+    The second frame begins when the first has ended: else its processes would wait for what the
+    first one reads of files that all frames share.
+
     Raises:
         RenderFailed: a renderer ended with an error or took too long.
     """
+    first, *others = frames(scale)
+    rendered = Rendered()
+    for part in ([first], others):
+        _render_frames(part, root, output, scale, rendered)
+    return rendered
+
+
+def _render_frames(
+    numbers: Sequence[int], root: str, output: str, scale: Scale, rendered: Rendered
+) -> None:
+    """Render *numbers* and add what became of them to *rendered*."""
     waiting: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
-    for frame in frames(scale):
+    for frame in numbers:
         for layer in layers(scale):
             waiting.put((layer, frame))
-    rendered = Rendered()
     failures: list[str] = []
     lock = threading.Lock()
     running: set[subprocess.Popen[bytes]] = set()
@@ -121,8 +134,7 @@ def render(root: str, output: str, scale: Scale) -> Rendered:
         _join(slots)
     if failures:
         raise RenderFailed(failures[0])
-    rendered.seconds = time.monotonic() - began
-    return rendered
+    rendered.seconds += time.monotonic() - began
 
 
 def _join(threads: Iterable[threading.Thread]) -> None:
