@@ -124,7 +124,7 @@ SYSTEMS: dict[str, Callable[[Site], Outcome]] = {
 NAMES = {"cold": COLD, "lookahead": AHEAD, "prewarmed": PREWARMED, "copy": COPIED}
 
 
-def report(results: Results, outcomes: dict[str, Outcome], scale: Scale) -> None:
+def report(results: Results, outcomes: dict[str, Outcome]) -> None:
     """Note the figures of all *outcomes*."""
     for system, outcome in outcomes.items():
         results.add("makespan", system, outcome.makespan_s, "s")
@@ -212,7 +212,7 @@ def main() -> int:
     ) as failure:  # fmt: skip
         console.print(f"tools/bench/shot failed: {failure}", style="red", markup=False)
         return 1
-    report(results, outcomes, scale)
+    report(results, outcomes)
     what = f"{scale.frames} frames x {scale.layers} layers, {scale.shot_files:,} files,"
     farm = f"a frame of a layer renders {scale.render_s:g} s (a sleep) in a process of its own,"
     results.notes += [
