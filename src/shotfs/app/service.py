@@ -152,7 +152,7 @@ class NodeService:
     def metrics_text(self) -> str:
         """Return all metrics in the Prometheus text format."""
         if self._mount is not None:
-            self._mount.operations.front.count_opens()
+            self._mount.count_opens()
         self._node_cache.refresh_gauges()
         self._publishing.refresh_gauges()
         return self._node.metrics.text()

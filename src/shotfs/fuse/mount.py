@@ -107,6 +107,10 @@ class Mount:
             **self.operations.front.report(),
         }
 
+    def count_opens(self) -> None:
+        """Bring the opens that the native thread answered to the metrics."""
+        self.operations.front.count_opens()
+
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Mount, answer requests until somebody unmounts or `stop` is called, and clean up.
 

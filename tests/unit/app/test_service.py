@@ -33,6 +33,9 @@ class FakeMount:
     def features(self) -> Mapping[str, Any]:
         return {"passthrough": False, "passthrough_problem": "mount.passthrough is off"}
 
+    def count_opens(self) -> None:
+        """There is no native thread."""
+
     class operations:  # noqa: N801 - stands for an attribute
         inode_count = 17
         open_count = 3
