@@ -35,6 +35,7 @@ from shotfs.errors import (
     Unsupported,
 )
 from shotfs.prewarm.engine import PAGE_ENTRIES, Prewarmer, Progress, Stop, Terms
+from shotfs.prewarm.feed import Feed
 from shotfs.prewarm.finding import Found, Visible
 from shotfs.prewarm.manifest import Entry
 from shotfs.prewarm.plan import Plan
@@ -57,6 +58,9 @@ COLLECTING_S = 120.0
 
 READY_S = 5.0
 """How long a prewarm waits for a service that has just come up."""
+
+FEED_ENTRIES = 1_000
+"""Entries that are looked at together where nothing is fetched: one question to the catalog."""
 
 DIRECTORIES_MAX = 10_000
 """Directories of which one prewarm remembers whether they may be seen."""
@@ -97,6 +101,8 @@ class _Job:
     evicted: dict[str, int] = field(default_factory=dict)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     adding: trio.Lock = field(default_factory=trio.Lock)
+    feed: Feed | None = None
+    """Of entries that come in order: they are looked at as they come."""
 
 
 class NodePrewarming:
@@ -147,6 +153,8 @@ class NodePrewarming:
                 fix="leave --pin out; or use sudo, or join the group of control.admin_group",
             )
         self._check_tier(order.tier)
+        if order.in_order:
+            _check_in_order(order)
         with trio.move_on_after(READY_S):
             await self._ready.wait()
         if self._running is None:
@@ -157,7 +165,10 @@ class NodePrewarming:
         number = next(self._numbers)
         path = os.path.join(self._directory, f"{number}.sqlite")
         plan = await trio.to_thread.run_sync(Plan, path, limiter=self._disk)
-        self._jobs[number] = _Job(number, order, peer, admin, targets, plan)
+        job = self._jobs[number] = _Job(number, order, peer, admin, targets, plan)
+        if order.in_order:
+            job.feed = Feed()
+            self._running.start_soon(self._run, job)
         self._forget_oldest()
         return number
 
@@ -167,15 +178,22 @@ class NodePrewarming:
         async with job.adding:
             self._collecting(number, peer, admin=admin)
             job.touched_s = trio.current_time()
-            await self._want(job, entries)
+            if job.feed is None:
+                await self._want(job, entries)
+            else:
+                await job.feed.add(entries)
 
     async def start(self, number: int, *, peer: Peer, admin: bool) -> None:
         """See `control.prewarm_service.PrewarmService.start`."""
         job = self._collecting(number, peer, admin=admin)
         if self._running is None:
             raise CacheBusy("the service ends", fix="try again when it runs")
-        job.state = State.WAITING
-        self._running.start_soon(self._run, job)
+        if job.feed is None:
+            job.state = State.WAITING
+            self._running.start_soon(self._run, job)
+            return
+        job.state, job.wanted = State.RUNNING, job.feed.count
+        job.feed.end()
 
     async def show(self, number: int, *, peer: Peer, admin: bool) -> Mapping[str, Any]:
         """See `control.prewarm_service.PrewarmService.show`."""
@@ -189,10 +207,10 @@ class NodePrewarming:
     async def cancel(self, number: int, *, peer: Peer, admin: bool) -> Mapping[str, Any]:
         """See `control.prewarm_service.PrewarmService.cancel`."""
         job = self._job(number, peer, admin=admin)
+        job.scope.cancel()
         if job.state is State.COLLECTING:
             async with job.adding:
                 self._end(job, Stop.CANCELLED)
-        job.scope.cancel()
         return self._report(job)
 
     def running(self) -> Mapping[str, Any]:
@@ -291,6 +309,7 @@ class NodePrewarming:
             fetch=order.mode is Mode.FETCH,
             found=evict if order.mode is Mode.EVICT else pin if order.pin else None,
             pins=bool(order.pin),
+            in_any_order=order.in_order,
         )
 
     # --- running ---------------------------------------------------------------------------------
@@ -298,6 +317,10 @@ class NodePrewarming:
     async def _run(self, job: _Job) -> None:
         try:
             with job.scope:
+                if job.feed is not None:
+                    # Takes nobody's turn: it may have to wait for who sends.
+                    await self._count(job, job.feed)
+                    return
                 async with self._turns:
                     job.state = State.RUNNING
                     job.started_s = trio.current_time()
@@ -309,6 +332,8 @@ class NodePrewarming:
             log.exception("prewarm %d failed unexpectedly", job.number)
             job.error = ShotfsError(f"the service failed: {type(error).__name__}; its log says why")
         finally:
+            if job.feed is not None:
+                job.feed.close()
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(job.plan.close, limiter=self._disk)
             self._end(job, Stop.CANCELLED if job.scope.cancelled_caught else None)
@@ -332,6 +357,10 @@ class NodePrewarming:
             return
         job.wanted = await trio.to_thread.run_sync(job.plan.count, limiter=self._disk)
         await self._engine.run(self._pages(job), terms, job.progress)
+
+    async def _count(self, job: _Job, feed: Feed) -> None:
+        job.started_s = trio.current_time()
+        await self._engine.run(feed.pages(FEED_ENTRIES), self._terms(job), job.progress)
 
     async def _pages(self, job: _Job) -> AsyncGenerator[Sequence[Entry], None]:
         pages = job.plan.pages(PAGE_ENTRIES)
@@ -368,6 +397,7 @@ class NodePrewarming:
         for job in list(self._jobs.values()):
             idle = now_s - job.touched_s > COLLECTING_S and not job.adding.locked()
             if job.state is State.COLLECTING and idle:
+                job.scope.cancel()
                 self._end(job, Stop.CANCELLED)
 
     def _forget_oldest(self) -> None:
@@ -435,6 +465,15 @@ class NodePrewarming:
                 return None
             cost += size_bytes / GIB * price
         return cost
+
+
+def _check_in_order(order: Order) -> None:
+    plain = Order(mode=order.mode, tier=order.tier, label=order.label, in_order=True)
+    if order != plain or order.mode not in (Mode.CHECK, Mode.DRY_RUN):
+        raise InvalidArgument(
+            "'in_order' is for a check or a dry run of entries alone, of all of them",
+            fix="leave it out: then entries are planned first",
+        )
 
 
 def _remove_tree(directory: str) -> None:

@@ -119,6 +119,7 @@ def prewarm(
             views=tuple(view or ()), tier=tier, bytes_max=bytes_max, files_max=files_max,
             deadline_s=deadline_s, pin=pin, label=", ".join(targets)[:200],
         )  # fmt: skip
+        order = _in_order(order)
         number = _begin(client, order, found, mountpoint, below)
         if not wait:
             told = {"number": number, "state": "waiting"}
@@ -179,18 +180,34 @@ def _deadline(text: str) -> float:
     return left
 
 
+def _in_order(order: Order) -> Order:
+    """Return *order* without a plan where it needs none: all of some manifests is only counted."""
+    from dataclasses import replace
+
+    from shotfs.control.prewarm_service import Mode, Order
+
+    plain = Order(mode=order.mode, tier=order.tier, label=order.label)
+    counts = order.mode in (Mode.CHECK, Mode.DRY_RUN)
+    return replace(order, in_order=True) if counts and order == plain else order
+
+
 def _begin(client: Client, order: Order, found: Sorted, mountpoint: str | None, below: str) -> int:
     """Hand everything to the service and let it run; return the number of the prewarm."""
-    from shotfs.cli.prewarm_targets import entries_of, scanned
+    from shotfs.cli.prewarm_targets import entries_of, in_order, scanned
 
     # Before anything begins: a scan may take minutes, and may fail.
     scenes = scanned(found.scenes, mountpoint, order.frames, order.views) if found.scenes else ()
     number = client.prewarm.begin(order)
     try:
-        client.prewarm.add(number, scenes)
-        for manifest in found.manifests:
-            entries = entries_of(manifest, mountpoint=mountpoint, below=below.strip("/"))
-            client.prewarm.add(number, entries)
+        manifests = [
+            entries_of(manifest, mountpoint=mountpoint, below=below.strip("/"))
+            for manifest in found.manifests
+        ]
+        if order.in_order:
+            client.prewarm.add_files(number, in_order(scenes, manifests))
+        else:
+            for entries in (scenes, *manifests):
+                client.prewarm.add(number, entries)
         client.prewarm.start(number)
     except BaseException:
         client.prewarm.cancel(number)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -128,6 +128,18 @@ def entries_of(manifest: str, *, mountpoint: str | None, below: str) -> Iterator
     finally:
         if manifest != STANDARD:
             raw.close()
+
+
+def in_order(scenes: Sequence[Entry], manifests: Sequence[Iterable[Entry]]) -> Iterable[Entry]:
+    """Return the files of *scenes* and *manifests* sorted by path, each once.
+
+    Of one that several name, the first says what it is.
+    """
+    from shotfs.prewarm.manifest.merging import by_path, merged
+
+    if not scenes and len(manifests) == 1:
+        return manifests[0]
+    return merged([*reversed(manifests), sorted(scenes, key=by_path)])
 
 
 def _head_of(stream: BinaryIO) -> bytes:

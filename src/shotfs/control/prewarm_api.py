@@ -4,6 +4,7 @@
 |----------------------------------------|-------|-------------------------------------------------|
 | POST /v1/prewarm {mode, targets, ...}  | read  | {number}: it waits for entries and its start    |
 | POST /v1/prewarm/entries?number=       | read  | {}; the body is lines as a manifest has them    |
+| POST /v1/prewarm/files?number=         | read  | {}; three columns: {paths, digests, sizes}      |
 | POST /v1/prewarm/start {number}        | read  | {}                                              |
 | GET /v1/prewarm?number=                | read  | `PrewarmService.show`                           |
 | GET /v1/prewarms                       | read  | {prewarms: `PrewarmService.list`}               |
@@ -41,7 +42,7 @@ from shotfs.control.requests import (
 )
 from shotfs.errors import InvalidArgument
 from shotfs.prewarm.manifest import Entry
-from shotfs.prewarm.manifest.checking import Mistake, entry_of
+from shotfs.prewarm.manifest.checking import Mistake, entry_of, file_of
 from shotfs.prewarm.manifest.frames import check_frames
 
 LINES_BYTES_MAX = 2 * 1024 * 1024
@@ -69,6 +70,7 @@ def routes(service: PrewarmService) -> list[Route]:
         route("POST", "/v1/prewarm", Right.READ, endpoints.begin),
         route("GET", "/v1/prewarm", Right.READ, endpoints.show),
         route("POST", "/v1/prewarm/entries", Right.READ, endpoints.add),
+        route("POST", "/v1/prewarm/files", Right.READ, endpoints.add_files),
         route("POST", "/v1/prewarm/start", Right.READ, endpoints.start),
         route("POST", "/v1/prewarm/cancel", Right.READ, endpoints.cancel),
         route("GET", "/v1/prewarms", Right.READ, endpoints.list),
@@ -89,6 +91,13 @@ class _Endpoints:
         number = _number(query_of(request).get("number"))
         body = await _read_lines(request)
         entries = await trio.to_thread.run_sync(_entries, body, limiter=_parsing)
+        await self._service.add(number, entries, **_who(request))
+        return answer({})
+
+    async def add_files(self, request: Request) -> Response:
+        number = _number(query_of(request).get("number"))
+        body = await _read_lines(request)
+        entries = await trio.to_thread.run_sync(_files, body, limiter=_parsing)
         await self._service.add(number, entries, **_who(request))
         return answer({})
 
@@ -139,6 +148,7 @@ def _order(body: Mapping[str, Any]) -> Order:
         deadline_s=_deadline(body),
         pin=text_of("pin", body.get("pin"), default=""),
         label=text_of("label", body.get("label"), default=""),
+        in_order=body.get("in_order") is True,
     )
 
 
@@ -192,3 +202,25 @@ def _entries(body: bytes) -> list[Entry]:
         raise InvalidArgument(mistake.message, fix=mistake.fix) from None
     except (ValueError, RecursionError) as exc:
         raise InvalidArgument(f"the body is not lines of JSON: {exc}") from exc
+
+
+def _files(body: bytes) -> list[Entry]:
+    """Return the entries of a body of columns: a quarter of the work that lines take.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    try:
+        columns = json.loads(body)
+        return [
+            file_of(path, digest, size_bytes)
+            for path, digest, size_bytes in zip(
+                columns["paths"], columns["digests"], columns["sizes"], strict=True
+            )
+        ]
+    except Mistake as mistake:
+        raise InvalidArgument(mistake.message, fix=mistake.fix) from None
+    except (ValueError, TypeError, KeyError, RecursionError) as exc:
+        raise InvalidArgument(
+            f"the body is not columns of one length: {exc}", fix="paths, digests and sizes, as JSON"
+        ) from exc

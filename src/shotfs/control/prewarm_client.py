@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from shotfs.control.prewarm_service import Order
@@ -15,6 +17,9 @@ Send = Callable[[str, bytes], None]
 
 BODY_BYTES = 1024 * 1024
 """Entries that are sent together: about 5,000."""
+
+BODY_FILES = 2_000
+"""Files that are sent together as columns: the service looks at them while the next are read."""
 
 TARGET_TIMEOUT_S = 60.0
 """How long the service may take to say what targets are."""
@@ -43,6 +48,15 @@ class PrewarmClient:
         for lines in _bodies(entries):
             self._send(f"/v1/prewarm/entries?number={number}", b"\n".join(lines))
             count += len(lines)
+        return count
+
+    def add_files(self, number: int, entries: Iterable[Entry]) -> int:
+        """Send path, digest and size of *entries*, some thousands at a time; return their count."""
+        count, waiting = 0, iter(entries)
+        while page := list(islice(waiting, BODY_FILES)):
+            for body in _columns(page):
+                self._send(f"/v1/prewarm/files?number={number}", body)
+            count += len(page)
         return count
 
     def start(self, number: int) -> None:
@@ -74,3 +88,19 @@ def _bodies(entries: Iterable[Entry]) -> Iterator[list[bytes]]:
             lines, size_bytes = [], 0
     if lines:
         yield lines
+
+
+def _columns(page: Sequence[Entry]) -> Iterator[bytes]:
+    """Yield *page* as columns: one body, or more where its paths are very long."""
+    columns = {
+        "paths": [one.path for one in page],
+        "digests": [one.digest for one in page],
+        "sizes": [one.size_bytes for one in page],
+    }
+    body = json.dumps(columns, separators=(",", ":")).encode("ascii")
+    if len(body) <= BODY_BYTES or len(page) == 1:
+        yield body
+        return
+    half = len(page) // 2
+    yield from _columns(page[:half])
+    yield from _columns(page[half:])

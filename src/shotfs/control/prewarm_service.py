@@ -38,6 +38,8 @@ class Order:
         deadline_s: how long it may take from its start, in seconds; None: as long as it needs.
         pin: owner of a pin of each file; "": none.
         label: what people call it, for lists.
+        in_order: entries come sorted by path, each once, and are looked at as they come: nothing
+            is kept of them. For `CHECK` and `DRY_RUN` of manifests alone, without limits.
     """
 
     mode: Mode = Mode.FETCH
@@ -51,6 +53,7 @@ class Order:
     deadline_s: float | None = None
     pin: str = ""
     label: str = ""
+    in_order: bool = False
 
 
 class PrewarmService(Protocol):
@@ -72,7 +75,7 @@ class PrewarmService(Protocol):
 
         Raises:
             PathNotFound: there is no such prewarm of this user.
-            InvalidArgument: it was started already, or wants too much.
+            InvalidArgument: it was started already, or wants too much; they are not in order.
         """
         ...
 

@@ -1,9 +1,8 @@
 """Lookup: what the origins have under a path, asked as seldom as the policy allows.
 
-Owns the catalog's use, negative entries, and listings. Refuses to decide what an application may do
-with an answer: that is `vfs`. One event loop; every question that goes out is asked once, however
-many callers wait for it. An answer that this node has overtaken by publishing or deleting while the
-question was under way is corrected before anybody sees it.
+Owns the catalog's use, negative entries, and listings; what an application may do with an answer
+decides `vfs`. One event loop; every question that goes out is asked once, however many wait. An
+answer that this node has overtaken by publishing or deleting meanwhile is corrected first.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import trio
@@ -101,8 +100,7 @@ class Namespace:
     def respecified(self, show: str) -> None:
         """Note that another specification is in force for *show*.
 
-        Forgets what was believed about names under the one before. Revisions stay known: they are
-        of a tier and a key, whatever the specification says.
+        Forgets what was believed about names. Revisions stay known: they are of a tier and a key.
         """
         self._generation += 1
         self._changes.note_all()
@@ -132,6 +130,11 @@ class Namespace:
         """As `known`, of what is in memory."""
         entry = self._catalog.peek(path)
         return entry if entry is not None and self._fresh(entry, policy) else None
+
+    async def glance(self, wanted: Mapping[str, Policy]) -> dict[str, Entry]:
+        """Return what `known` does of each path that has it, and keep nothing of it in memory."""
+        found = await self._catalog.look(list(wanted))
+        return {path: one for path, one in found.items() if self._fresh(one, wanted[path])}
 
     def known_missing(self, path: str) -> bool:
         """Whether the origin had nothing under *path*, and that counts: nor has the catalog."""
@@ -254,10 +257,7 @@ class Namespace:
     def published(self, path: str, revision: Revision, *, identity: int) -> None:
         """Note that this node put *revision* under *path*; its directories exist now.
 
-        Args:
-            path: mount-relative.
-            revision: what the `put` returned.
-            identity: see `Entry.identity`.
+        *revision* is what the `put` returned; for *identity* see `Entry.identity`.
         """
         self._catalog.put(path, Entry(revision, self._wall_s(), identity))
         self._missing.pop(path, None)

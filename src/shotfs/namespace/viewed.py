@@ -7,7 +7,7 @@ decides which of them is asked, and puts the listings of directories together th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -43,6 +43,10 @@ class Lookup(Protocol):
 
     def recalled(self, path: str, policy: Policy) -> Entry | None:
         """As `Namespace.recalled`."""
+        ...
+
+    async def glance(self, wanted: Mapping[str, Policy]) -> dict[str, Entry]:
+        """As `Namespace.glance`."""
         ...
 
     def known_missing(self, path: str) -> bool:
@@ -193,6 +197,11 @@ class ViewedNamespace:
         if self._view.mode_of(policy) is Mode.LIVE:
             return self._live.recalled(path, policy)
         return self._past.recalled(path, _steady_policy(policy))
+
+    async def glance(self, wanted: Mapping[str, Policy]) -> dict[str, Entry]:
+        """As `Namespace.glance`, of each path from its side."""
+        found = {path: await self.known(path, policy) for path, policy in wanted.items()}
+        return {path: entry for path, entry in found.items() if entry is not None}
 
     def known_missing(self, path: str) -> bool:
         """As `Namespace.known_missing`."""

@@ -132,6 +132,7 @@ class Terms:
         fetch: bring what is missing; else it is only counted.
         found: awaited with the published files of each page before what is missing is fetched.
         pins: *found* pins them.
+        in_any_order: nothing is fetched and nothing is limited, so no page waits for another.
     """
 
     asker: Asker
@@ -143,6 +144,7 @@ class Terms:
     fetch: bool = True
     found: Callable[[Sequence[Found]], Awaitable[None]] | None = None
     pins: bool = False
+    in_any_order: bool = False
 
 
 Outcome = Callable[[Found, Digest | ShotfsError], None]
@@ -193,7 +195,8 @@ class Prewarmer:
                 trio.CancelScope(deadline=terms.deadline_s) as scope,
                 self._cache.sparing() as kept,
             ):
-                await _Run(self._cache, self._finder, terms, progress, kept).work(pages)
+                run = _Run(self._cache, self._finder, terms, progress, kept)
+                await (run.count(pages) if terms.in_any_order else run.work(pages))
             if scope.cancelled_caught:
                 progress.stopped = Stop.DEADLINE
             whole = True
@@ -235,6 +238,21 @@ class _Run:
                         await give.send(missing)
                     if self._progress.stopped is not None:
                         break
+
+    async def count(self, pages: AsyncGenerator[Sequence[Entry], None]) -> None:
+        """Resolve some pages at the same time, and fetch nothing: no order, no limits."""
+        give, take = trio.open_memory_channel[Sequence[Entry]](0)
+        async with trio.open_nursery() as nursery, give, aclosing(pages):
+            for _ in range(PAGES_AT_ONCE):
+                nursery.start_soon(self._count, take.clone())
+            take.close()
+            async for page in pages:
+                await give.send(page)
+
+    async def _count(self, pages: trio.MemoryReceiveChannel[Sequence[Entry]]) -> None:
+        async with pages:
+            async for page in pages:
+                await self._missing(page)
 
     async def _missing(self, page: Sequence[Entry]) -> list[Found]:
         """Return the files of *page* that are to be fetched, as many as the limits allow."""

@@ -7,15 +7,15 @@ files are wanted instead of being asked for each.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import trio
 
 from shotfs.errors import NotADirectory, PathNotFound, ShotfsError
-from shotfs.namespace import Entry, Listing, TierPool
+from shotfs.namespace import Entry, Listing, Show, TierPool
 from shotfs.namespace.listing import KEPT_ENTRIES_MAX
-from shotfs.pathspec import Resolution
+from shotfs.pathspec import Policy, Resolution
 from shotfs.prewarm.finding import Absence, Absent, Found, Visible
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool
@@ -36,9 +36,6 @@ RECALLED_AT_ONCE = 1_000
 
 ASKED_AT_ONCE = 32
 """Questions about single files, and listings, that are under way at the same time."""
-
-_ANY = ""
-"""No file has it as its name."""
 
 ALIASES_MAX = 8
 """Version aliases in one path, one after another."""
@@ -179,7 +176,11 @@ class PrewarmFinder:
     async def reader(self, resolution: Resolution) -> Tier:
         """Return where the bytes of a file are read."""
         policy = resolution.template.policy
-        return self._tiers.opened_reader(policy) or await self._tiers.reader(policy)
+        return self.opened_reader(policy) or await self._tiers.reader(policy)
+
+    def opened_reader(self, policy: Policy) -> Tier | None:
+        """As `reader`, if that was opened before."""
+        return self._tiers.opened_reader(policy)
 
 
 class _Search:
@@ -199,19 +200,21 @@ class _Search:
         self._wanted = wanted
         self._visible = visible
         self._answers: list[Found | Absent | None] = [None] * len(wanted)
-        self._plain: dict[str, frozenset[str]] = {}
+        self._plain: dict[str, tuple[Show | None, frozenset[str]]] = {}
         self._at_once = trio.CapacityLimiter(ASKED_AT_ONCE)
 
     async def run(self) -> list[Found | Absent]:
         unknown: dict[str, list[tuple[int, str]]] = {}
         for start in range(0, len(self._wanted), RECALLED_AT_ONCE):
             places = range(start, min(start + RECALLED_AT_ONCE, len(self._wanted)))
-            real = await self._real_paths(places)
-            await self._finder.namespace.recall(real.values())
+            real = await self._settle_plain(await self._real_paths(places))
+            # Others are not asked for: a name that is no UTF-8 is none to a database, either.
+            known = [path for path in real.values() if self._finder.resolve(path) is not None]
+            await self._finder.namespace.recall(known)
             for count, (place, path) in enumerate(real.items()):
                 if count % PREPARED_ENTRIES == 0:
                     await trio.lowlevel.checkpoint()
-                node = self._known(path) or self._finder.find_now(path)
+                node = self._finder.find_now(path)
                 if node is None:
                     unknown.setdefault(paths.parent(path), []).append((place, path))
                 else:
@@ -223,39 +226,65 @@ class _Search:
         assert all(one is not None for one in self._answers)
         return [one for one in self._answers if one is not None]
 
-    def _known(self, path: str) -> Published | None:
-        """Return the file *path* if the catalog knows it and nothing could stand before it.
+    async def _settle_plain(self, real: Mapping[int, str]) -> dict[int, str]:
+        """Settle the files that the catalog knows and nothing could stand before; return the rest.
 
-        What `NodeFinder.find_now` returns of most files of a manifest, in a third of the time; of
-        the others it says None, and they are looked up in full.
+        Says what `NodeFinder.find_now` says of most files of a manifest, in a third of the time.
         """
-        finder, spool = self._finder, self._spool
+        finder, generation = self._finder, self._finder.shows.generation
+        resolutions: dict[str, Resolution] = {}
+        for count, path in enumerate(real.values()):
+            if count % PREPARED_ENTRIES == 0:
+                await trio.lowlevel.checkpoint()
+            resolution = self._plain_file(path)
+            if resolution is not None:
+                resolutions[path] = resolution
+        policies = {path: one.template.policy for path, one in resolutions.items()}
+        entries = await finder.namespace.glance(policies) if policies else {}
+        if finder.shows.generation != generation:
+            return dict(real)  # these are what another specification says
+        spool, knows_directory = self._spool, finder.namespace.knows_directory
+        written, opened = len(spool) > 0, self._owner.opened_reader
+        rest: dict[int, str] = {}
+        for place, path in real.items():
+            entry = entries.get(path)
+            tier = None if entry is None else opened(policies[path])
+            if (
+                entry is None
+                or tier is None
+                or (written and (spool.get(path) is not None or spool.has_children(path)))
+                or knows_directory(path)
+                or finder.hides(path, entry.revision)
+            ):
+                rest[place] = path
+            else:
+                self._answers[place] = Found(path, entry.revision, tier, resolutions[path])
+        return rest
+
+    def _plain_file(self, path: str) -> Resolution | None:
+        """Return what *path* is, if it is nothing but a file that is published by itself."""
         directory, _, name = path.rpartition("/")
-        plain = self._plain.get(directory)
-        if plain is None:
-            plain = self._plain[directory] = self._names_that_are_not_plain(directory)
-        place = finder.shows.split(path)
-        if place is None or name in plain or _ANY in plain:
+        known = self._plain.get(directory)
+        if known is None:
+            known = self._plain[directory] = self._plain_directory(directory)
+        show, names = known
+        if show is None or name in names:
             return None
-        resolution = place[0].spec.resolve(place[1])
+        resolution = show.spec.resolve(path[len(show.name) + 1 :])
         if resolution is None or resolution.scratch or resolution.version_depth is not None:
             return None
-        if spool.get(path) is not None or spool.has_children(path):
-            return None
-        if finder.namespace.knows_directory(path):
-            return None
-        entry = finder.namespace.recalled(path, resolution.template.policy)
-        if entry is None or finder.hides(path, entry.revision):
-            return None
-        return Published(path, entry, resolution)
+        return resolution
 
-    def _names_that_are_not_plain(self, directory: str) -> frozenset[str]:
-        """Return the names in *directory* that may be more than files; `_ANY`: all of them."""
+    def _plain_directory(self, directory: str) -> tuple[Show | None, frozenset[str]]:
+        """Return the show of *directory*, and the names in it that may be more than files.
+
+        No show: any name there may be.
+        """
         finder, place = self._finder, self._finder.shows.split(directory)
         match = finder.match(directory)
         if place is None or match is None or match.aliases or not finder.view.live:
-            return frozenset((_ANY,))
-        return frozenset(place[0].spec.implied_children(place[1]))
+            return None, frozenset()
+        return place[0], frozenset(place[0].spec.implied_children(place[1]))
 
     async def _real_paths(self, places: Iterable[int]) -> dict[int, str]:
         """Return the paths at *places* without aliases; those that nobody may see are settled."""
@@ -270,7 +299,7 @@ class _Search:
             if isinstance(found, Absent):
                 self._answers[place] = Absent(path, found.absence, found.reason)
             else:
-                real[place] = paths.join(found, name)
+                real[place] = path if found == directory else paths.join(found, name)
         return real
 
     async def _real_directory(self, directory: str) -> str | Absent:

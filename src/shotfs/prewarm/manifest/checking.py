@@ -109,6 +109,32 @@ def entry_of(row: Any) -> Entry:
         raise _no_lists(path, row) from None
 
 
+def file_of(path: Any, digest: Any, size_bytes: Any) -> Entry:
+    """Return the entry of which only this is said.
+
+    Raises:
+        Mistake: as `entry_of`.
+    """
+    if (
+        type(path) is not str
+        or "//" in path
+        or "/." in path
+        or path[:1] in "./"
+        or path[-1] == "/"
+        or "\0" in path
+        or len(path) > PATH_CHARACTERS_MAX
+        or (digest is not None and (type(digest) is not str or _is_digest(digest) is None))
+        or (
+            size_bytes is not None
+            and (type(size_bytes) is not int or not 0 <= size_bytes <= NUMBER_MAX)
+        )
+    ):
+        # Says what is wrong with it.
+        row = {"path": path, "digest": digest, "size_bytes": size_bytes, "sources": ["hand"]}
+        return entry_of(row)
+    return Entry(path, cast("Digest | None", digest), size_bytes)
+
+
 def check_path(path: Any) -> None:
     """Refuse what is no path of a manifest: one that leaves the mount, or has two spellings.
 
