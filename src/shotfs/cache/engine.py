@@ -7,7 +7,7 @@ policies. Runs in the event loop; disk, hash and index work go to threads.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -18,8 +18,7 @@ from shotfs.cache.admission import Admission, AdmissionParts
 from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.batches import Batches, BatchParts
 from shotfs.cache.blobs import BlobStore, FoundBlob
-from shotfs.cache.descriptor import Descriptor
-from shotfs.cache.direct import DirectReader, WindowBudget
+from shotfs.cache.direct import WindowBudget
 from shotfs.cache.directory import CacheDirectory, boot_identity
 from shotfs.cache.eviction import POLICIES
 from shotfs.cache.evictor import EvictionResult, Evictor, EvictorParts
@@ -29,6 +28,7 @@ from shotfs.cache.holdings import Holdings
 from shotfs.cache.index import Entry, EntryOrder, Index, Pin, identity_of
 from shotfs.cache.inspect import Inspector
 from shotfs.cache.keeper import Fetching
+from shotfs.cache.lending import Lending, LendingParts
 from shotfs.cache.pages import Page, Told
 from shotfs.cache.partials import Partials
 from shotfs.cache.phase import ENDED
@@ -58,7 +58,7 @@ from shotfs.config.storage_models import CacheSettings
 from shotfs.digest import Digest
 from shotfs.errors import ShotfsError
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import Revision, Span, Tier
+from shotfs.tiers.base import Revision, Tier
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,7 @@ class Cache:
         self._streams = Streams(Fetching(self._scheduler, deadline_s), nursery)
         self._partials = Partials(directory.partials, self._room, self._disk, boot_identity())
         self.uploads = UploadTurns(self._scheduler, network.upload_part_bytes)
-        self._windows = WindowBudget(network.memory_bytes_max // 4)
-        self._hits = self._misses = self._opens_seen = 0
+        self._opens_seen = 0
         self._evictor = Evictor(
             EvictorParts(
                 policy=POLICIES[settings.eviction], database=self._holdings.database,
@@ -153,9 +152,16 @@ class Cache:
             )
         )  # fmt: skip
         self._on_damaged = on_damaged
-        self._open_files: set[CachedFile] = set()
+        self._lending = Lending(
+            LendingParts(
+                blobs=self._blobs, holdings=self._holdings, evictor=self._evictor,
+                streams=self._streams, admission=self._admission, scheduler=self._scheduler,
+                windows=WindowBudget(network.memory_bytes_max // 4), disk=self._disk,
+                nursery=nursery, metrics=metrics, deadline_s=deadline_s,
+            )
+        )  # fmt: skip
         self.inspector = Inspector(
-            self._streams, self._scheduler, self._askers_of, self._blobs, self._disk
+            self._streams, self._scheduler, self._lending.askers_of, self._blobs, self._disk
         )
         self._settings = settings
         self.verifier = Verifier(
@@ -239,15 +245,8 @@ class Cache:
         if row is not None and not row.proven:
             row = await self._proofs.prove(identity, row)
         # Nothing is awaited from here to the lease.
-        file = CachedFile(self, tier, revision, reader)
-        self._open_files.add(file)
-        if row is not None and not self._evictor.condemned(row.digest):
-            self._lend_blob(file, row.digest)
-        else:
-            self._misses += 1
-            self._metrics.cache_misses.inc()
-            self._lend_stream(file, identity)
-        return file
+        digest = None if row is None or self._evictor.condemned(row.digest) else row.digest
+        return self._lending.lend(tier, revision, reader, digest)
 
     async def fetch(
         self,
@@ -380,6 +379,10 @@ class Cache:
             return False
         return await self._admission.adopt(path, digest, revision)
 
+    def blob_path(self, digest: Digest) -> str:
+        """Return where the blob is; it stays there while a file of it is open."""
+        return self._blobs.path(digest)
+
     def scan(self) -> AsyncGenerator[list[FoundBlob], None]:
         """Yield what the blobs on the disk say of themselves; see `rebuild.scan_blobs`."""
         return scan_blobs(self._blobs, self._disk)
@@ -444,8 +447,8 @@ class Cache:
             open_blobs=len(self._holdings.leases),
             disk_free_bytes=room.free_bytes(),
             disk_free_bytes_min=room.free_bytes_min,
-            hits=self._hits,
-            misses=self._misses,
+            hits=self._lending.hits,
+            misses=self._lending.misses,
             unkept=self._admission.unkept,
             evictions=self._evictor.evicted_files,
             verify_failures=self._admission.verify_failures,
@@ -456,85 +459,13 @@ class Cache:
             pins_bytes=totals.pins_bytes,
         )
 
-    def _askers_of(self, revision: Revision) -> Iterator[Asker]:
-        """Yield who has *revision* open; once for each open file."""
-        return (one.asker for one in self._open_files if one.revision.identity == revision.identity)
-
-    # --- what open files need (files.Lender) -----------------------------------------------------
-
-    def blob_path(self, digest: Digest) -> str:
-        """Return where the blob is."""
-        return self._blobs.path(digest)
-
-    def direct(self, file: CachedFile) -> DirectReader:
-        """Return a reader of what *file* is that keeps nothing."""
-        return DirectReader(
-            file.tier, file.revision, self._scheduler, self._windows, self._deadline_s, file.asker
-        )
-
-    async def read_blob(self, descriptor: Descriptor, span: Span) -> bytearray:
-        """Read in a disk thread."""
-        with descriptor.using():
-            return await trio.to_thread.run_sync(descriptor.read, span, limiter=self._disk)
-
-    async def lost(self, file: CachedFile) -> None:
-        """Stream a file again whose blob is not on the disk any more."""
-        digest = file.blob
-        assert digest is not None
-        if not self._evictor.condemned(digest):
-            if self._blobs.exists(digest):
-                return  # another reader of the same content has brought it back
-            log.warning("a blob is gone; it is fetched again", extra={"digest": digest})
-            await self._evictor.remove([digest])
-        await self._evictor.wait_gone(digest)
-        # Two reads of one file may come here; the first has done it.
-        if file.blob is not None:
-            self._holdings.leases.remove(digest)
-            file.blob = None
-            self._lend_stream(file, identity_of(file.revision))
-
-    def used(self, digest: Digest) -> None:
-        """Note a use of a blob that is open."""
-        self._holdings.touch(digest)
-
-    def unreadable(self, digest: Digest) -> None:
-        """Drop a blob that the disk cannot read; its open files read from their origins."""
-        if not self._evictor.condemned(digest):
-            self._nursery.start_soon(self._evictor.remove, [digest])
-
-    def give_back(self, file: CachedFile) -> None:
-        """End a lease."""
-        self._open_files.discard(file)
-        if file.blob is not None:
-            self._holdings.leases.remove(file.blob)
-        stream = file.stream
-        if stream is None:
-            return
-        if stream.digest is not None:
-            self._holdings.leases.remove(stream.digest)
-        self._streams.leave(stream, file.reader)
-
-    async def recorded(self, digest: Digest) -> None:
-        """Return when the index knows the blob, or cannot be written."""
-        await self._admission.recorded(digest)
-
-    def settle(self, file: CachedFile) -> None:
-        """Let a file whose stream became a blob read the blob."""
-        stream = file.stream
-        assert stream is not None
-        file.blob, file.stream = stream.digest, None
-        self._streams.leave(stream, file.reader)
-
     async def _drop_damaged(self, digest: Digest, origins: tuple[Revision, ...]) -> None:
         """Drop a blob that the disk has damaged. Who read from it gets EIO, others good bytes.
 
         Whom the kernel lets read it without asking us finds the end of the file.
         """
         affected = {identity_of(revision): revision for revision in origins}
-        for file in self._open_files:
-            if file.digest == digest:
-                file.spoil()
-                affected[identity_of(file.revision)] = file.revision
+        affected |= {identity_of(one): one for one in self._lending.spoil(digest)}
         try:
             with self._blobs.cutting_off(digest):
                 await self._evictor.remove([digest])
@@ -547,19 +478,7 @@ class Cache:
 
     def _busy(self) -> bool:
         """Whether somebody wants the disk: bytes come in, or files were opened since last asked."""
-        opens = self._hits + self._misses
+        opens = self._lending.hits + self._lending.misses
         busy = opens != self._opens_seen or len(self._streams) > 0
         self._opens_seen = opens
         return busy
-
-    def _lend_blob(self, file: CachedFile, digest: Digest) -> None:
-        self._hits += 1
-        self._metrics.cache_hits.inc()
-        self._holdings.touch(digest)
-        self._holdings.leases.add(digest)
-        file.blob = digest
-
-    def _lend_stream(self, file: CachedFile, identity: str) -> None:
-        file.stream = self._streams.join(
-            file.tier, file.revision, identity, self._admission, file.reader
-        )

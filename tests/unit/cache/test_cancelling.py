@@ -119,11 +119,11 @@ async def test_cancelling_anything_at_any_checkpoint_gives_everything_back(
             await cache._batches.stop()
             await cache._admission.flush()
             await cache._partials.drop_all()
-        stats, windows = cache.stats(), cache._windows
+        stats, windows = cache.stats(), cache._lending._parts.windows
         assert (stats.open_blobs, stats.bytes_in_flight, windows.used_bytes) == (0, 0, 0)
         assert (stats.bytes_reserved, cache._room.reserved_files) == (0, 0)
         assert cache._room.written_bytes == 0
-        assert not cache._open_files
+        assert not cache._lending._open_files
         assert not cache._evictor._condemned
         assert not cache._scheduler.queue()
         assert not cache._scheduler.under_way()
