@@ -148,7 +148,7 @@ def _order(body: Mapping[str, Any]) -> Order:
         deadline_s=_deadline(body),
         pin=text_of("pin", body.get("pin"), default=""),
         label=text_of("label", body.get("label"), default=""),
-        in_order=body.get("in_order") is True,
+        in_order=_flag("in_order", body),
     )
 
 
@@ -162,6 +162,13 @@ def _texts(name: str, body: Mapping[str, Any]) -> tuple[str, ...]:
 def _limit(name: str, body: Mapping[str, Any]) -> int | None:
     value = body.get(name)
     return None if value is None else whole_number(name, value, NUMBER_MAX)
+
+
+def _flag(name: str, body: Mapping[str, Any]) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"'{name}' must be true or false")
+    return value
 
 
 def _deadline(body: Mapping[str, Any]) -> float | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from shotfs.digest import Checksums, Digest
+from shotfs.digest import Checksums
 from shotfs.namespace.catalog_store import CatalogStore, DatabaseThread, Row
 from shotfs.tiers.base import Revision
 
@@ -330,21 +330,13 @@ def _decode(path: str, row: Any) -> Entry | None:
     try:
         # Before 2026-11-21 a row had neither pin nor settled.
         tier, key, size_bytes, version, mtime_ns, sums, checked_s, identity, *later = row
+        checksums = Checksums(sums[0], sums[1], sums[2] or None)
+        pin = later[0] if later else None
         return Entry(
-            Revision(
-                tier=tier,
-                key=key,
-                size_bytes=size_bytes,
-                version=version,
-                mtime_ns=mtime_ns,
-                checksums=Checksums(
-                    md5=sums[0], crc32c=sums[1], xxh128=Digest(sums[2]) if sums[2] else None
-                ),
-                pin=later[0] if later else None,
-            ),
-            checked_s=float(checked_s),
-            identity=None if identity is None else int(identity, 16),
-            settled=bool(later[1]) if len(later) > 1 else True,
+            Revision(tier, key, size_bytes, version, mtime_ns, checksums, pin),
+            float(checked_s),
+            None if identity is None else int(identity, 16),
+            bool(later[1]) if len(later) > 1 else True,
         )
     except (ValueError, TypeError, IndexError):
         log.warning("catalog row ignored", extra={"path": path})

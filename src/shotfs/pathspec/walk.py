@@ -59,6 +59,23 @@ def find(node: Node, path: list[str], index: int, bound: dict[str, str]) -> Foun
     return _find_forked(node, path, index, bound, edges)
 
 
+def only_way(node: Node, path: list[str]) -> tuple[Node, dict[str, str]] | None:
+    """Return the one node that *path* leads to and its fields; None: there may be several."""
+    bound: dict[str, str] = {}
+    for name in path:
+        child = node.literals.get(name)
+        if node.trees or (child is not None and node.patterns):
+            return None
+        if child is None:
+            edges = node.candidates(name) if node.patterns else []
+            fields = edges[0].fields_of(name, bound) if len(edges) == 1 else None
+            if fields is None:
+                return None
+            child, bound = edges[0].child, fields
+        node = child
+    return None if node.trees else (node, bound)
+
+
 def _find_forked(
     node: Node, path: list[str], index: int, bound: dict[str, str], edges: list[Edge]
 ) -> Found | None:

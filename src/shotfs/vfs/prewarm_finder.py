@@ -7,13 +7,22 @@ files are wanted instead of being asked for each.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager
+from typing import NamedTuple
 
 import trio
 
 from shotfs.errors import NotADirectory, PathNotFound, ShotfsError
-from shotfs.namespace import Entry, Listing, Show, TierPool
+from shotfs.namespace import Entry, Listing, TierPool
 from shotfs.namespace.listing import KEPT_ENTRIES_MAX
 from shotfs.pathspec import Policy, Resolution
 from shotfs.prewarm.finding import Absence, Absent, Found, Visible
@@ -183,6 +192,20 @@ class PrewarmFinder:
         return self._tiers.opened_reader(policy)
 
 
+class _PlainDirectory(NamedTuple):
+    """A directory in which the catalog alone can say what a file is.
+
+    Attributes:
+        begin: where the path in the show begins, in characters.
+        resolve: says what such a path is as a file; None: anything in it may be more than one.
+        names: of what may be more than a file.
+    """
+
+    begin: int
+    resolve: Callable[[str], Resolution | None] | None
+    names: frozenset[str]
+
+
 class _Search:
     """One search for many paths."""
 
@@ -200,7 +223,7 @@ class _Search:
         self._wanted = wanted
         self._visible = visible
         self._answers: list[Found | Absent | None] = [None] * len(wanted)
-        self._plain: dict[str, tuple[Show | None, frozenset[str]]] = {}
+        self._plain: dict[str, _PlainDirectory] = {}
         self._at_once = trio.CapacityLimiter(ASKED_AT_ONCE)
 
     async def run(self) -> list[Found | Absent]:
@@ -267,24 +290,22 @@ class _Search:
         known = self._plain.get(directory)
         if known is None:
             known = self._plain[directory] = self._plain_directory(directory)
-        show, names = known
-        if show is None or name in names:
+        begin, resolve, names = known
+        if resolve is None or name in names:
             return None
-        resolution = show.spec.resolve(path[len(show.name) + 1 :])
+        resolution = resolve(path[begin:])
         if resolution is None or resolution.scratch or resolution.version_depth is not None:
             return None
         return resolution
 
-    def _plain_directory(self, directory: str) -> tuple[Show | None, frozenset[str]]:
-        """Return the show of *directory*, and the names in it that may be more than files.
-
-        No show: any name there may be.
-        """
+    def _plain_directory(self, directory: str) -> _PlainDirectory:
         finder, place = self._finder, self._finder.shows.split(directory)
         match = finder.match(directory)
         if place is None or match is None or match.aliases or not finder.view.live:
-            return None, frozenset()
-        return place[0], frozenset(place[0].spec.implied_children(place[1]))
+            return _PlainDirectory(0, None, frozenset())
+        show, rest = place
+        names = frozenset(show.spec.implied_children(rest))
+        return _PlainDirectory(len(show.name) + 1, show.spec.resolve_in(rest), names)
 
     async def _real_paths(self, places: Iterable[int]) -> dict[int, str]:
         """Return the paths at *places* without aliases; those that nobody may see are settled."""

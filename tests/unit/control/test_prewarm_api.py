@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,20 @@ import pytest
 from shotfs.control import prewarm_client
 from shotfs.control.prewarm_api import LINES_BYTES_MAX
 from shotfs.control.prewarm_service import Mode, Order
+from shotfs.digest import digest_bytes
 from shotfs.errors import PathNotFound
 from shotfs.prewarm.manifest import Entry, Source, Use
 from tests.unit.control.fake_service import FakeService, Settings
 from tests.unit.control.test_server import asked, raw, request, running
+
+
+def files(
+    paths: Sequence[str],
+    digests: Sequence[str | None] = (None,),
+    sizes: Sequence[int | None] = (None,),
+) -> bytes:
+    """Return a body of columns."""
+    return json.dumps({"paths": paths, "digests": digests, "sizes": sizes}).encode()
 
 
 @pytest.fixture
@@ -47,6 +59,23 @@ async def test_an_order_and_its_entries_arrive_as_they_were_given(
     assert service.prewarming.started == [1]
 
 
+async def test_files_arrive_as_columns_in_bodies_that_are_bounded(
+    socket_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prewarm_client, "BODY_BYTES", 1_000)
+    monkeypatch.setattr(prewarm_client, "BODY_FILES", 40)
+    service = FakeService()
+    digest = digest_bytes(b"content")
+    entries = [Entry(f"ant/{number:03}/\udc80é.png", digest, number) for number in range(100)]
+    entries += [Entry(f"ant/{'x' * 2000}/y.png"), Entry("ant/z.png", None, 2**62)]
+    order = Order(Mode.CHECK, in_order=True)
+    async with running(service, Settings(socket_path)):
+        assert await asked(socket_path, lambda one: one.prewarm.begin(order)) == 1
+        assert await asked(socket_path, lambda one: one.prewarm.add_files(1, entries)) == 102
+    assert service.prewarming.orders == [order]
+    assert service.prewarming.entries == entries
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "names"),
     [
@@ -56,12 +85,21 @@ async def test_an_order_and_its_entries_arrive_as_they_were_given(
         ("POST", "/v1/prewarm", b'{"deadline_s": -1}', "'deadline_s'"),
         ("POST", "/v1/prewarm", b'{"deadline_s": 1e400}', "'deadline_s'"),
         ("POST", "/v1/prewarm", b'{"bytes_max": -1}', "'bytes_max'"),
+        ("POST", "/v1/prewarm", b'{"in_order": 1}', "'in_order' must be"),
         ("POST", "/v1/prewarm", b'{"owner": "me"}', "unknown key"),
         ("POST", "/v1/prewarm/entries?number=1", b'{"path": "../x"}', "../x"),
         ("POST", "/v1/prewarm/entries?number=1", b'{"path": "/etc/passwd"}', "/etc/passwd"),
         ("POST", "/v1/prewarm/entries?number=1", b"{", "not lines of JSON"),
         ("POST", "/v1/prewarm/entries?number=1", b'{"end": {}}', "entry"),
         ("POST", "/v1/prewarm/entries", b"{}", "'number'"),
+        ("POST", "/v1/prewarm/files?number=1", files(["../x"]), "../x"),
+        ("POST", "/v1/prewarm/files?number=1", files(["a/b"], ["no digest"]), "no digest"),
+        ("POST", "/v1/prewarm/files?number=1", files(["a/b"], [None], [-1]), "size_bytes"),
+        ("POST", "/v1/prewarm/files?number=1", files(["a/b"], [None], [2**63]), "size_bytes"),
+        ("POST", "/v1/prewarm/files?number=1", files(["a/b"], [None], [True]), "size_bytes"),
+        ("POST", "/v1/prewarm/files?number=1", files(["a/b", "a/c"]), "columns of one length"),
+        ("POST", "/v1/prewarm/files?number=1", b"[]", "columns of one length"),
+        ("POST", "/v1/prewarm/files?number=1", b"{", "columns of one length"),
         ("GET", "/v1/prewarm?number=x", b"", "'number'"),
         ("POST", "/v1/prewarm/cancel", b"{}", "'number'"),
     ],

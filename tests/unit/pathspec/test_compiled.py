@@ -93,6 +93,7 @@ def again(spec: Specification) -> Specification | None:
 
 def same(one: Specification, other: Specification, path: str) -> None:
     assert one.resolve(path) == other.resolve(path)
+    assert one.resolve_in(path.rpartition("/")[0])(path) == one.resolve(path)
     assert one.directory(path) == other.directory(path)
     assert one.alias(path) == other.alias(path)
     assert one.implied_children(path) == other.implied_children(path)

@@ -99,6 +99,7 @@ def check_path(made: Specification, model: Model, path: str) -> None:
     alias = model.alias(path)
     producers = [] if alias is not None else model.producers(path)
     found = made.resolve(path)
+    assert made.resolve_in(path.rpartition("/")[0])(path) == found
     assert (found is not None) == bool(producers)
     if found is not None:
         assert found.template.name == f"t{producers[0]}"
