@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from contextlib import ExitStack
 
-import httpx
-from running import interrupts, processes, service
-
-from bench import cold_bulk, cold_index, cold_latency, cold_site, cold_small, usage
+from bench import cold_bulk, cold_index, cold_latency, cold_site, cold_small, program
 from bench.cold_site import console
 from bench.results import Results
 
@@ -35,26 +31,17 @@ def main() -> int:
         help=f"some of the workloads: {', '.join(WORKLOADS)}",
     )  # fmt: skip
     arguments = parser.parse_args()
-    interrupts.install()
     scale = cold_site.QUICK if arguments.quick else cold_site.FULL
     results = Results()
-    try:
-        with ExitStack() as stack:
-            try:
-                place = cold_site.build(stack, scale, results)
-                for name in arguments.only:
-                    WORKLOADS[name](place)
-            finally:
-                interrupts.ignore_from_now_on()
-    except interrupts.Interrupted as interrupted:
-        console.print(f"{interrupted}: unmounted and stopped everything")
-        return interrupted.exit_code
-    except (
-        service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError, httpx.HTTPError,
-        EOFError, usage.ProgramFailed,
-    ) as failure:  # fmt: skip
-        console.print(f"tools/bench/cold failed: {failure}", style="red", markup=False)
-        return 1
+
+    def work(stack: ExitStack) -> None:
+        place = cold_site.build(stack, scale, results)
+        for name in arguments.only:
+            WORKLOADS[name](place)
+
+    code = program.run("tools/bench/cold", console, work)
+    if code:
+        return code
     results.notes += [
         "what nginx serves is in this machine's page cache, moto keeps it in memory",
         "each cold read is of a path that nobody opened before; our cache is emptied in between",

@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rich.console import Console
-from running import interrupts, place, processes, service
+from running import place, processes, service
 from running.service import Mounted
 
-from bench import peers
+from bench import peers, program
 from bench.results import Results
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
@@ -86,20 +86,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="under a minute, smaller data")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
-    interrupts.install()
     results = Results()
-    try:
-        with ExitStack() as stack:
-            try:
-                _measure(stack, QUICK if arguments.quick else FULL, results)
-            finally:
-                interrupts.ignore_from_now_on()
-    except interrupts.Interrupted as interrupted:
-        console.print(f"{interrupted}: unmounted and stopped everything")
-        return interrupted.exit_code
-    except (service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError) as failure:
-        console.print(f"tools/bench/first failed: {failure}", style="red", markup=False)
-        return 1
+    code = program.run(
+        "tools/bench/first",
+        console,
+        lambda stack: _measure(stack, QUICK if arguments.quick else FULL, results),
+    )
+    if code:
+        return code
     results.show(console)
     if arguments.json:
         results.write(arguments.json)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
-from running import interrupts, place, processes, service
+from running import place, processes, service
 from running.service import Mounted
 
+from bench import program
 from bench.results import Results
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
@@ -99,20 +100,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few seconds, fewer calls")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
-    interrupts.install()
     results = Results()
-    try:
-        with ExitStack() as stack:
-            try:
-                _measure(stack, QUICK if arguments.quick else FULL, results)
-            finally:
-                interrupts.ignore_from_now_on()
-    except interrupts.Interrupted as interrupted:
-        console.print(f"{interrupted}: unmounted and stopped everything")
-        return interrupted.exit_code
-    except (service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError) as failure:
-        console.print(f"tools/bench/ops failed: {failure}", style="red", markup=False)
-        return 1
+    code = program.run(
+        "tools/bench/ops",
+        console,
+        lambda stack: _measure(stack, QUICK if arguments.quick else FULL, results),
+    )
+    if code:
+        return code
     _show(results)
     if arguments.json:
         results.write(arguments.json)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import httpx
-from running import interrupts, processes, service
-
-from bench import prewarm_site, usage
+from bench import prewarm_site, program, usage
 from bench.prewarm_site import BUCKET, PLACE, SMALL_BYTES, Site, console, loop
 from bench.results import Results
 
@@ -130,26 +126,17 @@ def main() -> int:
         help=f"some of the workloads: {', '.join(WORKLOADS)}",
     )  # fmt: skip
     arguments = parser.parse_args()
-    interrupts.install()
     scale = prewarm_site.QUICK if arguments.quick else prewarm_site.FULL
     results = Results()
-    try:
-        with ExitStack() as stack:
-            try:
-                site = prewarm_site.build(stack, scale, results)
-                for name in arguments.only:
-                    WORKLOADS[name](site)
-            finally:
-                interrupts.ignore_from_now_on()
-    except interrupts.Interrupted as interrupted:
-        console.print(f"{interrupted}: stopped everything")
-        return interrupted.exit_code
-    except (
-        service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError, httpx.HTTPError,
-        EOFError, usage.ProgramFailed,
-    ) as failure:  # fmt: skip
-        console.print(f"tools/bench/prewarm failed: {failure}", style="red", markup=False)
-        return 1
+
+    def work(stack: ExitStack) -> None:
+        site = prewarm_site.build(stack, scale, results)
+        for name in arguments.only:
+            WORKLOADS[name](site)
+
+    code = program.run("tools/bench/prewarm", console, work)
+    if code:
+        return code
     results.notes += [
         *NOTES,
         f"{scale.rounds} rounds, systems in turn; all fetch what they never had",

@@ -14,9 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rich.console import Console
-from running import interrupts, place, processes, service
+from running import place, service
 from running.service import Mounted
 
+from bench import program
 from bench.results import Results
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
@@ -83,21 +84,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="less than a minute, fewer files")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
-    interrupts.install()
     results = Results()
     scale = QUICK if arguments.quick else FULL
-    try:
-        with ExitStack() as stack:
-            try:
-                _measure(stack, scale, results)
-            finally:
-                interrupts.ignore_from_now_on()
-    except interrupts.Interrupted as interrupted:
-        console.print(f"{interrupted}: unmounted and stopped everything")
-        return interrupted.exit_code
-    except (service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError) as failure:
-        console.print(f"tools/bench/recorder failed: {failure}", style="red", markup=False)
-        return 1
+    code = program.run(
+        "tools/bench/recorder", console, lambda stack: _measure(stack, scale, results)
+    )
+    if code:
+        return code
     for workload in dict.fromkeys(itertools.chain(*MOUNTS)):
         for system in (RECORDER, BOTH):
             name = f"{'recorded' if system == RECORDER else 'watched'}_{workload.split()[0]}"

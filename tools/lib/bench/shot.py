@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,10 +13,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-from running import interrupts, processes, service
+from running import service
 
-from bench import peers, shot_chart, shot_report, usage
+from bench import peers, program, shot_chart, shot_report, usage
 from bench.results import Results
 from bench.shot_farm import Rendered, RenderFailed, render
 from bench.shot_site import (
@@ -188,30 +186,21 @@ def main() -> int:
     if arguments.source:
         with open(arguments.source, encoding="utf-8") as file:
             return publish(json.load(file), arguments)
-    interrupts.install()
     scale = QUICK if arguments.quick else FULL
     results = Results()
     outcomes: dict[str, Outcome] = {}
-    try:
-        with ExitStack() as stack:
-            try:
-                site = build(stack, scale)
-                for name in arguments.only:
-                    system = NAMES[name]
-                    console.print(system)
-                    outcomes[system] = SYSTEMS[system](site)
-                    shutil.rmtree(f"{PLACE}/{name}", ignore_errors=True)
-            finally:
-                interrupts.ignore_from_now_on()
-    except interrupts.Interrupted as interrupted:
-        console.print(f"{interrupted}: unmounted and stopped everything")
-        return interrupted.exit_code
-    except (
-        service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError, httpx.HTTPError,
-        usage.ProgramFailed, RenderFailed,
-    ) as failure:  # fmt: skip
-        console.print(f"tools/bench/shot failed: {failure}", style="red", markup=False)
-        return 1
+
+    def work(stack: ExitStack) -> None:
+        site = build(stack, scale)
+        for name in arguments.only:
+            system = NAMES[name]
+            console.print(system)
+            outcomes[system] = SYSTEMS[system](site)
+            shutil.rmtree(f"{PLACE}/{name}", ignore_errors=True)
+
+    code = program.run("tools/bench/shot", console, work, failures=(RenderFailed,))
+    if code:
+        return code
     report(results, outcomes)
     what = f"{scale.frames} frames x {scale.layers} layers, {scale.shot_files:,} files,"
     farm = f"a frame of a layer renders {scale.render_s:g} s (a sleep) in a process of its own,"

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from running import interrupts, place, processes, service
+from running import place, service
 from running.service import SHOTFS, Mounted
 
+from bench import program
 from bench.results import Results
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
@@ -87,20 +88,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="less than a minute, a few scenes")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
-    interrupts.install()
     results = Results()
-    try:
-        with ExitStack() as stack:
-            try:
-                _measure(stack, results, quick=arguments.quick)
-            finally:
-                interrupts.ignore_from_now_on()
-    except interrupts.Interrupted as interrupted:
-        console.print(f"{interrupted}: unmounted and stopped everything")
-        return interrupted.exit_code
-    except (service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError) as failure:
-        console.print(f"tools/bench/truth failed: {failure}", style="red", markup=False)
-        return 1
+    code = program.run(
+        "tools/bench/truth", console, lambda stack: _measure(stack, results, quick=arguments.quick)
+    )
+    if code:
+        return code
     results.show(console)
     if arguments.json:
         results.write(arguments.json)

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from running import interrupts, place, processes, service
+from running import place, service
 from running.service import Mounted
 
-from bench import usage
+from bench import program, usage
 from bench.results import Results
 from bench.write_systems import (
     BUCKET,
@@ -72,24 +71,16 @@ QUICK = Scale(1, 6, 4, 10_000_000, 2.0, 16, 4096, 1.5)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; return the exit code."""
     wanted = _parse(arguments)
-    interrupts.install()
     results = Results()
     scale = QUICK if wanted.quick else FULL
     rounds = wanted.rounds or scale.rounds
-    try:
-        with ExitStack() as stack:
-            try:
-                _measure(stack, wanted, scale, rounds, results)
-            finally:
-                interrupts.ignore_from_now_on()
-    except interrupts.Interrupted as interrupted:
-        console.print(f"{interrupted}: unmounted and stopped everything")
-        return interrupted.exit_code
-    except (
-        service.ServiceFailed, processes.StartFailed, subprocess.SubprocessError, OSError,
-    ) as failure:  # fmt: skip
-        console.print(f"tools/bench/write failed: {failure}", style="red", markup=False)
-        return 1
+    code = program.run(
+        "tools/bench/write",
+        console,
+        lambda stack: _measure(stack, wanted, scale, rounds, results),
+    )
+    if code:
+        return code
     _add_ratios(results)
     _add_notes(results, scale, rounds)
     results.show(console)
