@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
+from bench import manifest_check
 from bench.results import Results
 from shotfs.digest import Digest
 from shotfs.prewarm.manifest import Entry, Source, Subject, Use, new_head, write_manifest
@@ -21,6 +23,9 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."
 PLACE = os.path.join(ROOT, ".bench", "manifest")
 DEADLINE = os.path.join(ROOT, ".venv-deadline", "bin", "python")
 ENTRIES = 1_000_000
+CHECKS = 2
+"""Rounds of the prewarm's check: to fill its node takes most of the time."""
+
 SHOTFS = (sys.executable, "-m", "shotfs")
 console = Console(highlight=False)
 
@@ -128,6 +133,7 @@ def _measure(results: Results, scale: Scale) -> None:
         _add(results, f"{many}: sum up", "shotfs manifest stats", _stats(path))
     if scale.others:
         _others(results, path, many, scale.others)
+        _prewarm_check(results, path, many)
     _name_figures(results, many)
 
 
@@ -154,6 +160,19 @@ def _others(results: Results, path: str, many: str, rounds: int) -> None:
         _add(results, f"{many}: read an asset manifest", "shotfs manifest import, and write", ours)
         merge = _run([*SHOTFS, "manifest", "merge", path, target, "-o", f"{target}.gz"])
         _add(results, f"{many}: merge with another, packed", "shotfs manifest merge", merge)
+
+
+def _prewarm_check(results: Results, path: str, many: str) -> None:
+    """Measure how long a node takes to say that all of it is here."""
+    console.print(f"{many}: fill a node, and check")
+    place = Path(PLACE) / "node"
+    manifest_check.prepare(place, entries(ENTRIES), ENTRIES)
+    with manifest_check.served(place) as environment:
+        for _ in range(CHECKS):
+            seconds = manifest_check.check(path, environment, ENTRIES)
+            results.add(f"{many}: all here?", "shotfs prewarm --check", seconds, "s")
+    runs = results.runs[f"{many}: all here?", "shotfs prewarm --check"]
+    results.add_value("prewarm_check_1m_s", runs, "<= 10")
 
 
 def _name_figures(results: Results, many: str) -> None:
