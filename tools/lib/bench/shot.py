@@ -212,7 +212,7 @@ def main() -> int:
         "origin: nginx behind 20 ms and 100 MB/s; bytes moved are what it sent",
         "look-ahead knows the jobs by SHOTFS_*; no template says `prewarm`, nothing was recorded",
         "copy everything: rclone copy of the whole show, 32 transfers; then a local directory",
-        f"runs of stall_removed_by_lookahead: {PARTS} parts of the frames, every {PARTS}th each",
+        f"runs of stall_removed_by_lookahead: {PARTS} parts of the frames, dealt out by turns",
     ]
     results.show(console)
     document = results.as_json() | {"shot": told(outcomes, scale)}
