@@ -161,7 +161,7 @@ async def open_node(loaded: Loaded, metrics: Metrics, *, read_only: bool) -> Asy
                 node=settings.node.name,
                 gone=lambda url: tiers.breakers.refuses(tier_name(url)),
             )
-            recording = NodeRecording(settings, shows, tiers, cache, metrics)
+            recording = NodeRecording(settings, shows, tiers, cache, metrics, read_only=read_only)
             lookahead = LookAhead(settings, shows, cache, metrics)
             watches: tuple[OpenWatch, ...] = (*recording.watches, lookahead)
             filesystem = FileSystem(

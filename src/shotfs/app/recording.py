@@ -77,6 +77,7 @@ class NodeRecording:
         tiers: the origins.
         cache: knows digests, and gives uploads their turns.
         metrics: counts.
+        read_only: nothing is written to any origin.
 
     Attributes:
         recordings: what was learned, here and by other nodes.
@@ -89,6 +90,8 @@ class NodeRecording:
         tiers: TierPool,
         cache: Cache,
         metrics: Metrics,
+        *,
+        read_only: bool,
     ) -> None:
         self._settings = settings.record
         self._node = settings.node.name
@@ -106,7 +109,7 @@ class NodeRecording:
                 bytes_max=settings.record.bytes_max,
             ),
             Shared(tiers, cache.uploads.turn, self._node),
-            publish=settings.record.publish,
+            publish=settings.record.publish and not read_only,
             spec_of=spec_of,
             node=self._node,
             metrics=metrics,

@@ -23,7 +23,8 @@ class RecordSettings(Section):
     publish: bool = Field(
         default=True,
         description="Share what is learned through the origins, below .shotfs/recorded of each"
-        " show, so that other nodes know it too. An origin that cannot be written is left alone.",
+        " show, so that other nodes know it too. An origin that cannot be written is left alone,"
+        " and a read-only mount writes to none.",
     )
     publish_s: Seconds = Field(
         default=120.0,

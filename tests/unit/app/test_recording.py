@@ -101,6 +101,23 @@ async def test_what_a_job_opens_is_in_its_manifest_with_digest_and_ranges(site: 
             await desk.stop(number, peer=peer(1000), admin=True)
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_read_only_mount_learns_and_writes_nothing_to_an_origin(
+    site: Site, *, read_only: bool
+) -> None:
+    site.origin.add(FILE, b"pixels")
+    async with site.open(read_only=read_only) as world:
+        desk = world.node.recording
+        with process(JOB) as child:
+            number = desk.start(JOB, peer=peer(1000), bound=False)["number"]
+            await read(world, f"ant/{FILE}", child.pid)
+            await desk.stop(number, peer=peer(1000), admin=False)
+        await desk.publish()
+        assert len(entries_of(await desk.manifest(Subject("ant", SHOT, frame="1001")))) == 1
+    written = [key for key in site.origin.objects if key.startswith(".shotfs/")]
+    assert bool(written) is not read_only
+
+
 async def test_a_job_is_learned_when_its_process_is_gone(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
