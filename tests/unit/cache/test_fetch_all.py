@@ -334,7 +334,7 @@ async def test_s10_what_a_large_page_has_in_memory_is_bounded(
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, threading
 import trio
 from pathlib import Path
 from shotfs.cache import landing
@@ -343,14 +343,15 @@ from tests.unit.cache.test_batches import SmallTier
 
 directory, named = sys.argv[1], 0
 landing.NATIVE = None
-link = os.link
+link, one_at_a_time = os.link, threading.Lock()
 
 def link_some(*args, **options):
     global named
-    if named == 6:
-        os.kill(os.getpid(), signal.SIGKILL)
-    link(*args, **options)
-    named += 1
+    with one_at_a_time:
+        if named == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        link(*args, **options)
+        named += 1
 
 os.link = link_some
 

@@ -9,7 +9,7 @@ import pytest
 from tools.lib.bench.opens import Opened, from_events
 from tools.lib.bench.recorded_file import Events, RecordedFile
 
-from shotfs.cache import engine
+from shotfs.cache import lending
 from shotfs.tiers.base import Span
 from tests.unit.cache.fakes import MIB, FakeTier, cache_in, content_of, keep
 
@@ -18,7 +18,7 @@ from tests.unit.cache.fakes import MIB, FakeTier, cache_in, content_of, keep
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     log = io.StringIO()
     monkeypatch.setattr(RecordedFile, "events", Events(log), raising=False)
-    monkeypatch.setattr(engine, "CachedFile", RecordedFile)
+    monkeypatch.setattr(lending, "CachedFile", RecordedFile)
     return log
 
 

@@ -17,7 +17,7 @@ from bench import node
 from bench.recorded_file import Events, RecordedFile
 from shotfs.app.node import Node
 from shotfs.app.process import prepare_process
-from shotfs.cache import engine
+from shotfs.cache import lending
 from shotfs.errors import ShotfsError
 
 
@@ -31,7 +31,7 @@ def main(config: str, mountpoint: str, events_file: str) -> None:
     """Mount, serve and record until the standard input ends."""
     with open(events_file, "w", encoding="utf-8") as file:
         RecordedFile.events = Events(file)
-        engine.CachedFile = RecordedFile  # type: ignore[attr-defined]  # it makes these now
+        lending.CachedFile = RecordedFile  # type: ignore[attr-defined]  # it makes these now
         trio.run(node.serve, config, mountpoint, _until_told)
         RecordedFile.events.finish()
 
