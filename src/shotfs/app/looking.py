@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shotfs.app.node import Node
-from shotfs.app.permissions import READ, SEARCH, may
+from shotfs.app.permissions import READ, may, may_reach
 from shotfs.control.access import Peer
-from shotfs.prewarm.finding import Found, Visible
+from shotfs.prewarm.finding import Found
 
 
 async def look(
@@ -17,7 +17,8 @@ async def look(
     """Return what each of *paths* is; see `control.cache_service.CacheService.look`."""
     finder = node.filesystem.prewarm_finder
     readable = may(peer, READ, admin=admin)
-    answers = await finder.find_many(paths, None if admin else _visible(node, peer))
+    visible = None if admin else may_reach(peer, finder.directory_attributes)
+    answers = await finder.find_many(paths, visible)
     found = [one for one in answers if isinstance(one, Found)]
     here = dict(
         zip(
@@ -45,19 +46,3 @@ async def look(
             }
         )
     return told
-
-
-def _visible(node: Node, peer: Peer) -> Visible:
-    """Return what tells which directories *peer* may search, as the kernel would."""
-    finder = node.filesystem.prewarm_finder
-    search = may(peer, SEARCH, admin=False)
-    known: dict[str, bool] = {}
-
-    def visible(directory: str) -> bool:
-        found = known.get(directory)
-        if found is None:
-            above = visible(directory.rpartition("/")[0]) if directory else True
-            found = known[directory] = above and search(finder.directory_attributes(directory))
-        return found
-
-    return visible

@@ -10,6 +10,9 @@ from shotfs.vfs import Attributes
 READ, WRITE, SEARCH = 0o4, 0o2, 0o1
 """Permission bits, as in the last digit of a mode."""
 
+DIRECTORIES_MAX = 10_000
+"""Directories of which `may_reach` remembers whether they may be searched."""
+
 
 def may(peer: Peer, wanted: int, *, admin: bool) -> Callable[[Attributes], bool]:
     """Return what tells whether *peer* has the permission *wanted*, as the kernel decides it.
@@ -30,3 +33,26 @@ def may(peer: Peer, wanted: int, *, admin: bool) -> Callable[[Attributes], bool]
         return bool(attributes.mode & wanted)
 
     return allowed
+
+
+def may_reach(peer: Peer, attributes_of: Callable[[str], Attributes]) -> Callable[[str], bool]:
+    """Return what tells whether *peer* may search a directory and all above it.
+
+    Args:
+        peer: who asks; no admin.
+        attributes_of: from the mount-relative path of a directory to what stat shows of it.
+    """
+    search = may(peer, SEARCH, admin=False)
+    known: dict[str, bool] = {}
+
+    def reachable(directory: str) -> bool:
+        found = known.get(directory)
+        if found is None:
+            above = reachable(directory.rpartition("/")[0]) if directory else True
+            found = above and search(attributes_of(directory))
+            if len(known) >= DIRECTORIES_MAX:
+                known.clear()
+            known[directory] = found
+        return found
+
+    return reachable

@@ -22,7 +22,7 @@ from typing import Any
 import trio
 
 from shotfs.app.node import Node
-from shotfs.app.permissions import READ, SEARCH, may
+from shotfs.app.permissions import READ, may, may_reach
 from shotfs.cache import Asker
 from shotfs.control.access import Peer
 from shotfs.control.prewarm_service import Mode, Order
@@ -61,9 +61,6 @@ READY_S = 5.0
 
 FEED_ENTRIES = 1_000
 """Entries that are looked at together where nothing is fetched: one question to the catalog."""
-
-DIRECTORIES_MAX = 10_000
-"""Directories of which one prewarm remembers whether they may be seen."""
 
 PUBLIC = ("state", "mode", "seconds", "files", "done_files", "bytes", "done_bytes", "failed_files")
 """What everybody is told of a prewarm."""
@@ -163,8 +160,7 @@ class NodePrewarming:
         # In a thread: a shot's name is compared with each directory of a specification.
         targets = await trio.to_thread.run_sync(self._parsed, order.targets, limiter=self._disk)
         number = next(self._numbers)
-        path = os.path.join(self._directory, f"{number}.sqlite")
-        plan = await trio.to_thread.run_sync(Plan, path, limiter=self._disk)
+        plan = Plan(os.path.join(self._directory, f"{number}.sqlite"))
         job = self._jobs[number] = _Job(number, order, peer, admin, targets, plan)
         if order.in_order:
             job.feed = Feed()
@@ -267,20 +263,7 @@ class NodePrewarming:
         """Return what tells which directories the user of *job* may search, as the kernel would."""
         if job.admin:
             return None
-        search = may(job.peer, SEARCH, admin=False)
-        known: dict[str, bool] = {}
-
-        def visible(directory: str) -> bool:
-            found = known.get(directory)
-            if found is None:
-                above = visible(directory.rpartition("/")[0]) if directory else True
-                found = above and search(self._finder.directory_attributes(directory))
-                if len(known) >= DIRECTORIES_MAX:
-                    known.clear()
-                known[directory] = found
-            return found
-
-        return visible
+        return may_reach(job.peer, self._finder.directory_attributes)
 
     def _terms(self, job: _Job) -> Terms:
         order = job.order

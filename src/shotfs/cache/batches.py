@@ -50,12 +50,11 @@ PASSED_MAX = 64
 LANES_MIN = 6
 LANES_MAX = 12
 """Batches of one origin at once: at most what prewarms may have of 16 connections. Fewer where the
-origin answers at once: threads wait for each other there, and not for the network. From nginx on
-loopback, two cores (2026-11-21): 3 to 8 lanes cost the same, 170 us of CPU a file."""
+origin answers at once: threads wait for each other there, and not for the network."""
 
 UNRECORDED_MAX = 256
 """Files whose rows are being written; with more than that, lanes wait for the index. They may be
-one transaction, behind which a reader's look-up waits: 5 ms."""
+one transaction, behind which a reader's look-up waits."""
 
 LANE_LATENCY_S = 0.001
 """One lane for each of these that a file takes to come, within the limits."""

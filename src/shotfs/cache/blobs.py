@@ -37,8 +37,6 @@ FSYNC_BYTES_MIN = 16 * 1024 * 1024
 first open after a power cut. An fsync costs milliseconds whatever the size and would bring 3,000
 small files a second down to a few hundred; hashing less than 16 MiB costs less than 20 ms."""
 
-COPY_BYTES = 8 * 1024 * 1024
-
 _UNNAMED = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
 
 NOT_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
@@ -64,8 +62,8 @@ class BlobStore:
     Attributes:
         unnamed: this disk has files without names, as far as is known.
         place: where these are made. One directory for all: a file system keeps the inodes of one
-            side by side, and looks for free ones there (ext4, after many deletions, 2026-11-21:
-            40 us a file, 170 to 230 in the directories of their digests).
+            side by side, and looks for free ones there, which takes long in many directories
+            (ext4, after many deletions).
     """
 
     def __init__(self, directory: str) -> None:

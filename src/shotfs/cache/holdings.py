@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 TOUCH_INTERVAL_S = 5.0
 
 HOLD_ROWS = 1000
-"""Revisions that are looked up in one visit to the index: 6 ms, for which others wait."""
+"""Revisions that are looked up in one visit to the index; others wait for so long."""
 
 
 class Holdings:

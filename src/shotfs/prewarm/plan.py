@@ -41,25 +41,14 @@ class Plan:
     """What is wanted.
 
     Args:
-        path: of a file that is made, and removed by `close`.
-
-    Raises:
-        CacheError: the disk does not let us.
+        path: of a file that is made for the first entry, and removed by `close`.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._added = 0
-        with _translated(path), contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        with _translated(path):
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            # Nothing of it outlives the service.
-            self._database.execute("PRAGMA journal_mode = OFF")
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute("PRAGMA cache_size = -8192")
-            self._database.execute(_TABLE)
+        self._made: sqlite3.Connection | None = None
+        self._closed = False
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Want *entries*, too.
@@ -71,11 +60,12 @@ class Plan:
         rows = list(map(_row, entries))
         self._added += len(rows)
         with _translated(self._path):
-            self._database.execute("BEGIN")
+            database = self._database()
+            database.execute("BEGIN")
             try:
-                self._database.executemany(_ADD, rows)
+                database.executemany(_ADD, rows)
             finally:
-                self._database.execute("COMMIT")
+                database.execute("COMMIT")
         if self._added > ENTRIES_MAX and self.count() > ENTRIES_MAX:
             raise InvalidArgument(
                 f"more than {ENTRIES_MAX} files are wanted", fix="name fewer targets at once"
@@ -83,24 +73,48 @@ class Plan:
 
     def count(self) -> int:
         """Return how many paths are wanted."""
+        if self._made is None:
+            return 0
         with _translated(self._path):
-            (count,) = self._database.execute("SELECT count(*) FROM wanted").fetchone()
+            (count,) = self._database().execute("SELECT count(*) FROM wanted").fetchone()
         return int(count)
 
     def pages(self, entries: int) -> Iterator[list[Entry]]:
         """Yield what is wanted in its order: the surest first, then what is opened first, then by
         frame; as lists of *entries*.
         """
+        if self._made is None:
+            return
         with _translated(self._path):
-            rows = self._database.execute(_IN_ORDER)
+            rows = self._database().execute(_IN_ORDER)
             while page := rows.fetchmany(entries):
                 yield [_entry(*row) for row in page]
 
     def close(self) -> None:
         """Remove the file."""
-        self._database.close()
+        self._closed = True
+        if self._made is None:
+            return
+        self._made.close()
         with contextlib.suppress(OSError):
             os.unlink(self._path)
+
+    def _database(self) -> sqlite3.Connection:
+        """Return the file's connection; make the file if there is none."""
+        if self._closed:
+            raise sqlite3.ProgrammingError("it was closed")
+        if self._made is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            made = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._made = made
+            # Nothing of it outlives the service.
+            made.execute("PRAGMA journal_mode = OFF")
+            made.execute("PRAGMA synchronous = OFF")
+            made.execute("PRAGMA cache_size = -8192")
+            made.execute(_TABLE)
+        return self._made
 
 
 @contextlib.contextmanager

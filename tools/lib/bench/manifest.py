@@ -100,13 +100,14 @@ def main() -> int:
     """Measure, print the tables, write the JSON file where one is asked for."""
     parser = argparse.ArgumentParser(prog="tools/bench/manifest")
     parser.add_argument("--quick", action="store_true", help="under a minute, without peers")
+    parser.add_argument("--check", action="store_true", help="only `shotfs prewarm --check`")
     parser.add_argument("--json", metavar="FILE", help="write the results there, too")
     arguments = parser.parse_args()
     shutil.rmtree(PLACE, ignore_errors=True)
     os.makedirs(PLACE)
     results = Results()
     try:
-        _measure(results, QUICK if arguments.quick else FULL)
+        _measure(results, QUICK if arguments.quick else FULL, only_check=arguments.check)
     finally:
         shutil.rmtree(PLACE, ignore_errors=True)
     results.show(console)
@@ -115,7 +116,7 @@ def main() -> int:
     return 0
 
 
-def _measure(results: Results, scale: Scale) -> None:
+def _measure(results: Results, scale: Scale, *, only_check: bool) -> None:
     path = os.path.join(PLACE, "million.jsonl")
     many = f"{ENTRIES:,} entries"
     console.print(f"{many}: write")
@@ -123,6 +124,9 @@ def _measure(results: Results, scale: Scale) -> None:
     write_manifest(path, new_head(Subject(show="ant")), entries(ENTRIES))
     results.add(f"{many}: write", "shotfs, library", time.perf_counter() - began_s, "s")
     results.notes.append(f"the file has {os.path.getsize(path) / 1e6:.0f} MB, one entry a line")
+    if only_check:
+        _prewarm_check(results, path, many)
+        return
     console.print(f"{many}: read and check")
     for _ in range(scale.rounds):
         check = _run([*SHOTFS, "manifest", "verify", "--form", path])

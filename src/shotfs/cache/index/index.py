@@ -23,7 +23,7 @@ from shotfs.digest import Checksums, Digest
 _FOREVER = -1
 
 HOLDS_ROWS = 1000
-"""Revisions of one look-up: 4 us each of a million, of which the statement itself is little."""
+"""Revisions of one look-up: of more the statement itself would be no smaller part."""
 
 
 class Index:

@@ -123,11 +123,6 @@ class _Way(NamedTuple):
     view: str
 
 
-def has_tokens(path: str) -> bool:
-    """Whether *path* stands for several files."""
-    return bool(find_tokens(path))
-
-
 def unknown_token(path: str) -> str:
     """Return a token in *path* that nobody knows here, such as ``<aov>``; "" for none."""
     found = re.search(r"<[A-Za-z][A-Za-z0-9:_]*>|\[[^\]]*\]|\{[^}]*\}", path)
