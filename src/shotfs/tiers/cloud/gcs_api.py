@@ -20,6 +20,7 @@ import trio
 
 from shotfs.errors import ShotfsError
 from shotfs.tiers.cloud.bridge import in_loop, request
+from shotfs.tiers.cloud.clients import IMPORTING
 from shotfs.tiers.cloud.errors import access_denied, check_credentials_file, translate
 from shotfs.tiers.cloud.gcs_token import AccessToken
 from shotfs.tiers.cloud.origin import Origin
@@ -85,7 +86,8 @@ class GcsApi:
     def _make(self) -> Any:
         # Otherwise every bucket is probed over gRPC, 60 s and more with a custom endpoint.
         os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-        from gcsfs import GCSFileSystem
+        with IMPORTING:
+            from gcsfs import GCSFileSystem
 
         settings = self._origin.settings
         check_credentials_file(self._origin)

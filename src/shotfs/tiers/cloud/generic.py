@@ -19,6 +19,7 @@ from shotfs.digest import Buffer, Checksums, Digest, digest_bytes, hash_file
 from shotfs.errors import ObjectNotFound, ShotfsError, TierReadOnly, Unsupported
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
 from shotfs.tiers.cloud import errors
+from shotfs.tiers.cloud.clients import IMPORTING
 from shotfs.tiers.cloud.origin import Origin, check_span
 from shotfs.tiers.cloud.threads import (
     Abandoned,
@@ -302,7 +303,9 @@ def _path_of(origin: Origin) -> str:
     import fsspec
 
     try:
-        return str(fsspec.get_filesystem_class(origin.root.scheme)._strip_protocol(origin.name))  # noqa: SLF001  # url_to_fs would connect
+        with IMPORTING:
+            implementation = fsspec.get_filesystem_class(origin.root.scheme)
+        return str(implementation._strip_protocol(origin.name))  # noqa: SLF001  # url_to_fs would connect
     except (ImportError, ValueError) as exc:
         raise _unsupported(origin, exc) from exc
 

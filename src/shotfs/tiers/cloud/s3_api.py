@@ -14,6 +14,7 @@ import trio
 
 from shotfs.errors import AccessDenied, ShotfsError
 from shotfs.tiers.cloud.bridge import in_loop, request
+from shotfs.tiers.cloud.clients import IMPORTING
 from shotfs.tiers.cloud.errors import check_credentials_file, translate
 from shotfs.tiers.cloud.origin import Origin
 from shotfs.tiers.cloud.progress import Progress
@@ -105,7 +106,8 @@ class S3Api:
                 self._fs = self._make()
 
     def _make(self) -> Any:
-        from s3fs import S3FileSystem
+        with IMPORTING:
+            from s3fs import S3FileSystem
 
         origin, settings = self._origin, self._origin.settings
         check_credentials_file(origin)
