@@ -143,9 +143,9 @@ class S3Bucket:
         """Keyword arguments for `obstore.store.S3Store`."""
         return s3.obstore_options(self.endpoint, self.bucket)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         """Store an object behind the clients' backs, replacing what is there."""
-        self._request("PUT", name, data).raise_for_status()
+        self._request("PUT", name, data, metadata).raise_for_status()
 
     def keep_versions(self) -> None:
         """Keep what is replaced or deleted from now on."""
@@ -167,8 +167,15 @@ class S3Bucket:
         """Return the keys of the multipart uploads that were begun and did not end."""
         return self.server.uploads(self.bucket)
 
-    def _request(self, method: str, name: str, content: bytes = b"") -> httpx.Response:
-        return self.server.request(method, f"/{self.bucket}/{quote(name)}", content)
+    def _request(
+        self,
+        method: str,
+        name: str,
+        content: bytes = b"",
+        metadata: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        path = f"/{self.bucket}/{quote(name)}"
+        return self.server.request(method, path, content, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ credentials, and checks no signature. `moto_server` puts some of its answers rig
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Self
 
 import httpx
@@ -41,9 +42,16 @@ class S3Server:
     def create_bucket(self, name: str) -> None:
         self.request("PUT", f"/{name}").raise_for_status()
 
-    def request(self, method: str, path: str, content: bytes = b"") -> httpx.Response:
+    def request(
+        self,
+        method: str,
+        path: str,
+        content: bytes = b"",
+        *,
+        metadata: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         """Send a plain request behind the clients' backs; objects are at ``/bucket/key``."""
-        headers = {
+        headers = {f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()} | {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/s3"
         }
         with httpx.Client(trust_env=False) as client:

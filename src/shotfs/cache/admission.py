@@ -235,7 +235,7 @@ class Admission:
         Raises:
             OSError, CacheError: it cannot be kept.
         """
-        parts, revision = self._parts, stream.revision
+        parts, revision = self._parts, stream.claims.completed(stream.revision)
         # Named before it is written, so that no eviction of the same content comes between.
         digest = digest_bytes(content)
         with self._leased(stream, digest), trio.CancelScope(shield=True):
@@ -259,7 +259,7 @@ class Admission:
         Raises:
             OSError, CacheError: it cannot be kept.
         """
-        revision, progress = stream.revision, stream.verification
+        revision, progress = stream.claims.completed(stream.revision), stream.verification
         partial = self._coming[stream].partial
         assert partial is not None
         found = await self._parts.hashing.run(
@@ -295,6 +295,7 @@ class Admission:
 
     def ended(self, stream: Stream) -> None:
         """Take back what a stream that did not become a blob has: room and file."""
+        stream.claims.clear()  # they are of the bytes that go
         coming = self._release(stream)
         if coming is not None and coming.partial is not None:
             self._parts.nursery.start_soon(self._parts.partials.discard, coming.partial)

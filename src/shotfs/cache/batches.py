@@ -32,6 +32,7 @@ from shotfs.cache.scheduling import FetchClass, FetchScheduler, Slot
 from shotfs.digest import Digest, digest_bytes
 from shotfs.errors import ShotfsError
 from shotfs.tiers.base import Revision, SmallReader, Tier, small_reader
+from shotfs.tiers.claims import Claims
 
 log = logging.getLogger(__name__)
 
@@ -378,7 +379,9 @@ class Batches:
             item.slot = request
         async with request as slot:
             began = trio.current_time()
-            contents = await reader.read_small([item.revision for item in items])
+            claims = Claims()
+            with claims.listening():
+                contents = await reader.read_small([item.revision for item in items])
             # Time was up before the others were tried: they are the first of the next batch.
             tried = len(contents)
             for item in reversed(items[tried:]):
@@ -388,7 +391,7 @@ class Batches:
                 if not item.callers:
                     self._take_out(item)
             come = [
-                _Come(content, digest_bytes(content), item.revision, item=item)
+                _Come(content, digest_bytes(content), claims.completed(item.revision), item=item)
                 for item, content in zip(items[:tried], contents, strict=True)
                 if content is not None
             ]

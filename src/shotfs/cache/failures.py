@@ -17,6 +17,7 @@ from shotfs.errors import (
     TierTimeout,
 )
 from shotfs.tiers.base import Revision, Span
+from shotfs.tiers.claims import Claims
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,11 @@ the progress of their requests themselves; this is the net below."""
 
 
 async def failure_of(
-    read: Callable[[], Awaitable[None]], revision: Revision, length_bytes: int, deadline_s: float
+    read: Callable[[], Awaitable[None]],
+    revision: Revision,
+    length_bytes: int,
+    deadline_s: float,
+    claims: Claims,
 ) -> ShotfsError | OSError | None:
     """Run one request; return why it failed, None: it did not.
 
@@ -36,10 +41,11 @@ async def failure_of(
         revision: what it is about.
         length_bytes: how much it brings.
         deadline_s: how long it may take without bringing anything.
+        claims: get what the answer says of the whole.
     """
     limit_s = deadline_s + length_bytes / RATE_MIN_BYTES_PER_S
     try:
-        with trio.fail_after(limit_s):
+        with trio.fail_after(limit_s), claims.listening():
             await read()
     except (ShotfsError, OSError) as error:
         return error

@@ -32,6 +32,7 @@ from shotfs.cache.wanted import Wanted
 from shotfs.digest import Buffer, Digest
 from shotfs.errors import CacheError, DigestMismatch, ObjectNotFound, RevisionChanged, ShotfsError
 from shotfs.tiers.base import Revision, Span, Tier
+from shotfs.tiers.claims import Claims
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Stream:
     Attributes:
         revision: what is fetched, and nothing else ever.
         blocks: what of it is here.
+        claims: what the answers that brought it said of the whole.
         phase: see `phase`.
         attempt: 1, or 2 after the first bytes were wrong.
         digest: None until COMPLETE.
@@ -87,6 +89,7 @@ class Stream:
         self._keeper = keeper
         self._after = after
         self.revision = revision
+        self.claims = Claims()
         self.blocks = BlockMap(revision.size_bytes)
         self.phase = Phase.PREPARING
         self.attempt = 1
@@ -445,7 +448,7 @@ class Stream:
                 self._move_once(Event.NO_ROOM)
                 return False
             began = trio.current_time()
-            failure = await failure_of(read, self.revision, length_bytes, deadline_s)
+            failure = await failure_of(read, self.revision, length_bytes, deadline_s, self.claims)
             arrived = failure is None
         finally:
             if not arrived:

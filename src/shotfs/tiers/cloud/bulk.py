@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from shotfs.digest import Buffer
+from shotfs.digest import Buffer, Checksums
 from shotfs.errors import ObjectNotFound, TierError, TierUnavailable, Unsupported
 from shotfs.tiers.arrival import first_byte
 from shotfs.tiers.base import Revision, Span
+from shotfs.tiers.claims import claimed
 from shotfs.tiers.cloud.errors import (
     EngineUnfit,
     corrupt,
@@ -32,6 +33,7 @@ from shotfs.tiers.cloud.errors import (
     version_gone,
 )
 from shotfs.tiers.cloud.origin import Origin, check_span
+from shotfs.tiers.cloud.recorded import digest_of
 from shotfs.tiers.cloud.threads import Call, LocalWriteFailed, in_thread, with_descriptor
 
 log = logging.getLogger(__name__)
@@ -229,6 +231,10 @@ class Obstore:
             result = self._get_object(self._opened_store(), transfer.key, options=options)
         self._check_revision(transfer, result)
         first_byte()
+        if transfer.revision.checksums.xxh128 is None:
+            digest = digest_of(result.attributes)
+            if digest is not None:
+                claimed(transfer.revision, Checksums(xxh128=digest))
         return result
 
     def _renewed(self, refused: Any, what: str) -> bool:

@@ -17,6 +17,7 @@ import trio
 from shotfs.digest import Buffer, Checksums
 from shotfs.errors import ObjectNotFound, PreconditionFailed
 from shotfs.tiers.base import ListPage, Revision, Span, TierProperties
+from shotfs.tiers.claims import claimed
 from shotfs.tiers.cloud import errors
 from shotfs.tiers.cloud.bulk import BulkReader, Obstore, Pin, client_options, retry_config
 from shotfs.tiers.cloud.origin import Origin
@@ -238,7 +239,7 @@ class S3Tier:
     async def _read_by_api(self, revision: Revision, span: Span) -> Buffer:
         what = self._origin.url(revision.key)
         try:
-            data, content_range = await self._api.read(
+            data, answer = await self._api.read(
                 what,
                 span.length_bytes,
                 {
@@ -250,7 +251,10 @@ class S3Tier:
         except PreconditionFailed as exc:
             changed = errors.revision_changed(self._origin, revision.key, revision.version)
             raise changed from exc
-        errors.check_whole(self._origin, revision.key, content_range, revision.size_bytes)
+        errors.check_whole(
+            self._origin, revision.key, answer.get("ContentRange"), revision.size_bytes
+        )
+        claimed(revision, _checksums(answer))
         if len(data) == revision.size_bytes != span.length_bytes:
             data = data[span.start : span.stop]
         if len(data) != span.length_bytes:
@@ -260,8 +264,7 @@ class S3Tier:
     # --- values ----------------------------------------------------------------------------------
 
     def _headed(self, key: str, answer: Mapping[str, Any]) -> Revision:
-        sums = Checksums(md5=_md5_of(answer), xxh128=digest_of(answer["Metadata"]))
-        return self._revision(key, answer, answer["ContentLength"], sums)
+        return self._revision(key, answer, answer["ContentLength"], _checksums(answer))
 
     def _kept(self, key: str, entry: Mapping[str, Any]) -> Revision:
         # As in listings of today: no md5, because the entry does not say how it is encrypted.
@@ -324,6 +327,11 @@ def _provider(session: Any) -> Callable[[], Any]:
         }
 
     return provide
+
+
+def _checksums(answer: Mapping[str, Any]) -> Checksums:
+    """Return what the answer to a HEAD or a GET says of the bytes."""
+    return Checksums(md5=_md5_of(answer), xxh128=digest_of(answer["Metadata"]))
 
 
 def _md5_of(answer: Mapping[str, Any]) -> str | None:

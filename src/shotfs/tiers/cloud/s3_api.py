@@ -61,16 +61,16 @@ class S3Api:
 
     async def read(
         self, what: str, length_bytes: int, arguments: Mapping[str, object]
-    ) -> tuple[bytes, str | None]:
-        """Return the body and the Content-Range that get_object answers with."""
+    ) -> tuple[bytes, Mapping[str, Any]]:
+        """Return the body that get_object answers with, and what else the answer says."""
         fs = await self._opened()
 
-        async def ask() -> tuple[bytes, str | None]:
+        async def ask() -> tuple[bytes, Mapping[str, Any]]:
             answer = await fs._call_s3("get_object", **arguments)  # noqa: SLF001
             async with answer["Body"] as body:
-                return await body.read(), answer.get("ContentRange")
+                return await body.read(), answer
 
-        answer: tuple[bytes, str | None] = await self._request(what, ask, length_bytes)
+        answer: tuple[bytes, Mapping[str, Any]] = await self._request(what, ask, length_bytes)
         return answer
 
     async def _request(
