@@ -10,12 +10,12 @@ import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import trio
 import xxhash
 
-from shotfs.app.expanding import Sequence
 from shotfs.app.node import Node
 from shotfs.app.permissions import READ, SEARCH, may
 from shotfs.cache import FileState
@@ -30,7 +30,7 @@ from shotfs.errors import (
     ShotfsError,
 )
 from shotfs.pathspec import Immutable
-from shotfs.pathspec.sequences import ranges
+from shotfs.pathspec.sequences import Question, TokenPath, expansion, lacking, ranges
 from shotfs.prewarm.manifest.frames import parse_frames
 from shotfs.vfs import Attributes, Caller, Handle, Missing
 from shotfs.vfs.attributes import Kind
@@ -63,16 +63,14 @@ class NodeLocalizing:
         caller = _caller(peer)
         # First: who may not look into a directory is not told what is in it either.
         self._files.path_reports.check_way(path, may(peer, SEARCH, admin=admin))
-        sequence = Sequence.of(path)
+        pattern = TokenPath.of(path)
         missing: frozenset[int] = frozenset()
         found: dict[str, Attributes] = {}
-        if sequence is not None:
-            directory, _ = await self._followed(sequence.directory, caller)
-            sequence = sequence.moved(directory)
-            seen: set[int] = set()
-            found = await _bounded(self._of_sequence(sequence, asked, seen, caller), path, limit)
-            missing = asked - seen if sequence.has_frames else missing
-            path = sequence.path
+        if pattern is not None and pattern.directory:
+            directory, _ = await self._followed(pattern.directory, caller)
+            pattern = replace(pattern, directory=directory)
+            found, missing = await self._of_pattern(pattern, asked, limit, caller)
+            path = pattern.path
         if not found:
             # Without tokens; or with a sign in its name that only looks like one.
             path, attributes = await self._followed(path, caller)
@@ -183,30 +181,43 @@ class NodeLocalizing:
             f"{path}: has more than {DIRECTORIES_MAX} directories", fix="name a smaller directory"
         )
 
-    async def _of_sequence(
-        self, sequence: Sequence, asked: frozenset[int], seen: set[int], caller: Caller
+    async def _of_pattern(
+        self, pattern: TokenPath, asked: frozenset[int], limit: int, caller: Caller
+    ) -> tuple[dict[str, Attributes], frozenset[int]]:
+        """Return the files that *pattern* stands for, and which of the frames *asked* none has."""
+        steps = expansion(
+            pattern, asked or None, (), files_max=limit + 1, directories_max=DIRECTORIES_MAX
+        )
+        files: dict[str, Attributes] = {}
+        names: list[str] | None = None
+        while True:
+            try:
+                question = next(steps) if names is None else steps.send(names)
+            except StopIteration as end:
+                matches = end.value
+                break
+            names = []
+            wanted = Kind.FILE if question.last else Kind.DIRECTORY
+            async for name, child in self._named(question, caller):
+                if child.kind is wanted and question.fits(name):
+                    names.append(name)
+                    if question.last:
+                        files[f"{question.directory}/{name}"] = child
+        if len(matches) > limit:
+            raise _too_many(pattern.path, limit)
+        return {one.path: files[one.path] for one in matches}, lacking(matches, asked)
+
+    async def _named(
+        self, question: Question, caller: Caller
     ) -> AsyncGenerator[tuple[str, Attributes], None]:
-        """Yield the files of *sequence*; note in *seen* which of the frames *asked* they are."""
-        waiting = [(sequence.directory, 0)]
-        for _ in range(DIRECTORIES_MAX):
-            if not waiting:
-                return
-            directory, depth = waiting.pop()
-            last = depth == sequence.depth - 1
-            async for name, child in self._listed(directory, caller):
-                path = f"{directory}/{name}"
-                if not sequence.may_hold(path, depth):
-                    continue
-                if not last and child.kind is Kind.DIRECTORY:
-                    waiting.append((path, depth + 1))
-                elif last and child.kind is Kind.FILE:
-                    frame = sequence.frame_of(path)
-                    if asked and frame is not None and frame not in asked:
-                        continue
-                    if frame is not None:
-                        seen.add(frame)
-                    yield path, child
-        raise InvalidArgument(f"{sequence.path}: is in more than {DIRECTORIES_MAX} directories")
+        """Yield what there is in a directory, or the one thing in it that is asked for."""
+        if not question.only:
+            async for one in self._listed(question.directory, caller):
+                yield one
+            return
+        found = await self._files.lookup(f"{question.directory}/{question.only}", caller)
+        if not isinstance(found, Missing):
+            yield question.only, found
 
     async def _listed(
         self, directory: str, caller: Caller
@@ -254,11 +265,15 @@ async def _bounded(
         async for one, attributes in files:
             found[one] = attributes
             if len(found) > limit:
-                raise InvalidArgument(
-                    f"{path}: there are more than {limit} files",
-                    fix="ask for some of the frames, or for a smaller directory",
-                )
+                raise _too_many(path, limit)
     return found
+
+
+def _too_many(path: str, limit: int) -> InvalidArgument:
+    return InvalidArgument(
+        f"{path}: there are more than {limit} files",
+        fix="ask for some of the frames, or for a smaller directory",
+    )
 
 
 def _caller(peer: Peer) -> Caller:

@@ -16,11 +16,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from shotfs.errors import ShotfsError
-from shotfs.pathspec.sequences import find_tokens
+from shotfs.pathspec.sequences import Match, find_tokens, lacking
 from shotfs.prewarm.manifest.frames import frames_text, parse_frames
 from shotfs.prewarm.scanners import registry
 from shotfs.prewarm.scanners.base import Edge, Kind, Scope
-from shotfs.prewarm.scanners.expansion import Files, Listings, Match, expand, unknown_token
+from shotfs.prewarm.scanners.expansion import Files, Listings, expand, unknown_token
 from shotfs.prewarm.scanners.findings import (
     Closure,
     Findings,
@@ -303,9 +303,11 @@ class _Walk:
         if not matches:
             self._lack(scene, edge, placed.paths[0], wanted)
             return
-        lacking = _lacking(matches, wanted)
-        if lacking:
-            self._findings.missing(scene.path, scene.scanner, edge, path, frames_text(lacking))
+        frames_lacking = frozenset() if wanted is None else lacking(matches, wanted)
+        if frames_lacking:
+            self._findings.missing(
+                scene.path, scene.scanner, edge, path, frames_text(frames_lacking)
+            )
         found.links.append(_Link(edge, matches, frames, paired))
         if edge.kind is Kind.SCENE:
             looked_in = directories(edge.search, directory, scope.variables, self._rules)
@@ -422,13 +424,6 @@ class _Walk:
 
 def _is_needed(frames: Frames, views: Views) -> bool:
     return (frames is None or bool(frames)) and (views is None or bool(views))
-
-
-def _lacking(matches: Sequence[Match], wanted: Frames) -> frozenset[int]:
-    """Return the numbers that no file has."""
-    if wanted is None or matches[0].number is None:
-        return frozenset()
-    return wanted - {match.number for match in matches}
 
 
 def _said(error: Exception) -> str:
