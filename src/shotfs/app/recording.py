@@ -165,9 +165,12 @@ class NodeRecording:
 
     async def _learn(self, run: Run) -> tuple[Outcome, bool]:
         async with self._learning:
-            outcome = await trio.to_thread.run_sync(_outcome, run)
-            outcome = replace(outcome, entries=await self._with_digests(run, outcome))
+            outcome = await self._outcome_of(run)
             return outcome, await self.recordings.add(outcome)
+
+    async def _outcome_of(self, run: Run) -> Outcome:
+        outcome = await trio.to_thread.run_sync(_outcome, run)
+        return replace(outcome, entries=await self._with_digests(run, outcome))
 
     async def _with_digests(self, run: Run, outcome: Outcome) -> tuple[Entry, ...]:
         """Return the entries of *outcome*, with the digests that the cache knows."""
@@ -199,7 +202,7 @@ class NodeRecording:
                 f"recording {number} is another user's",
                 fix="ask as that user, as root or as a member of the admin group",
             )
-        runs = self._recorder.stop(number)
+        runs, before = self._recorder.stop(number)
         outcomes: list[Outcome] = []
         learned = True
         # Threads and the disk only. Nobody else has these runs: a client that goes loses none.
@@ -208,6 +211,8 @@ class NodeRecording:
                 outcome, known = await self._learn(run)
                 outcomes.append(outcome)
                 learned = learned and known
+            # Learned with the recording that was stopped first.
+            outcomes += [await self._outcome_of(run) for run in before]
         together: dict[str, Any] = {
             "number": number,
             "subject": asdict(outcomes[0].subject if len(outcomes) == 1 else started.asked),

@@ -69,7 +69,8 @@ def frame_of_name(name: str) -> str | None:
     if not name.endswith(SUFFIX):
         return None
     frame = text_of_element(name.removesuffix(SUFFIX))
-    return frame if re.fullmatch(r"-?[0-9]{1,10}|", frame) else None
+    # As `name_of` writes it: who finds 01001 would look for 1001, and find nothing.
+    return frame if re.fullmatch(r"0|-?[1-9][0-9]{0,9}|", frame) else None
 
 
 def is_element(text: str) -> bool:

@@ -16,7 +16,7 @@ from shotfs.errors import InvalidArgument
 from shotfs.observe.metrics import Metrics
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording.run import FileNotes, RolesOf, Room, Run
-from shotfs.prewarm.watching import Created, Opened
+from shotfs.prewarm.watching import Created, KnownFile, Opened, Reader
 
 RUNS_MAX = 256
 """Runs at the same time. What comes on top is not recorded, and counted."""
@@ -98,8 +98,11 @@ class Recorder:
         self._clock = clock
         self._alive = alive or process_alive
         self._runs: dict[Subject, Run] = {}
+        self._told: list[Callable[[], None]] = []
         self._room = Room(FILES_TOTAL_MAX)
         self._started: dict[int, Started] = {}
+        self._shared: dict[int, list[Run]] = {}
+        """Of recordings that go on: runs that ended with another one."""
         self._numbers = 0
         self._wants = jobs is Jobs.ALL
 
@@ -110,20 +113,23 @@ class Recorder:
         """Whether anything may be recorded now."""
         return self._wants
 
+    def tell_changes(self, changed: Callable[[], None]) -> None:
+        """Call *changed* from now on whenever `wants` has changed."""
+        self._told.append(changed)
+
     def opened(self, opened: Opened) -> FileNotes | None:
         """Note an open; return who is told of its reads."""
-        run = self._runs.get(opened.reader.subject) or self._begun(opened.reader.subject)
-        if run is None:
-            return None
-        notes = run.opened(opened)
-        if notes is None:
-            self._metrics.recorded_missed.inc()
-        return notes
+        subject = opened.reader.subject
+        run = self._runs.get(subject) or self._begun(subject)
+        return None if run is None else run.opened(opened)
 
-    def opened_again(self, opened: Sequence[Opened]) -> None:
+    def opened_again(
+        self, reader: Reader, files: Sequence[KnownFile], at_s: Sequence[float]
+    ) -> None:
         """Note opens that were answered without the event loop."""
-        for one in opened:
-            self.opened(one)
+        run = self._runs.get(reader.subject) or self._begun(reader.subject)
+        if run is not None:
+            run.opened_again(reader.pid, files, at_s)
 
     def created(self, created: Created) -> None:
         """Note an output."""
@@ -144,6 +150,7 @@ class Recorder:
             files_max=self._files_max,
             room=self._room,
             roles_of=self._roles_of,
+            missed=self._metrics.recorded_missed.inc,
         )
         return run
 
@@ -175,11 +182,15 @@ class Recorder:
         self._numbers += 1
         started = Started(self._numbers, asked, self._clock(), uid, pid)
         self._started[started.number] = started
-        self._wants = True
+        self._set_wants()
         return started
 
-    def stop(self, number: int) -> list[Run]:
-        """Stop what `start` began; return the runs that it was about, which are not handed on.
+    def stop(self, number: int) -> tuple[list[Run], list[Run]]:
+        """Stop what `start` began.
+
+        Returns:
+            The runs that it was about, which are not handed on; and those that `stop` has returned
+            before, of another recording that was about them, too.
 
         Raises:
             InvalidArgument: there is no such recording.
@@ -189,16 +200,31 @@ class Recorder:
             raise InvalidArgument(
                 f"there is no recording number {number}", fix="shotfs record show lists them"
             )
-        self._wants = self._jobs is Jobs.ALL or bool(self._started)
+        self._set_wants()
         runs = [run for subject, run in self._runs.items() if fits(started.asked, subject)]
-        return [self._taken(run) for run in runs]
+        for other in self._started.values():
+            shared = [run for run in runs if fits(other.asked, run.subject)]
+            self._shared.setdefault(other.number, []).extend(shared)
+            self._room.files -= sum(len(run.files) for run in shared)
+        before = self._shared.pop(number, [])
+        self._room.files += sum(len(run.files) for run in before)
+        return [self._taken(run) for run in runs], before
+
+    def _set_wants(self) -> None:
+        wants = self._jobs is Jobs.ALL or bool(self._started)
+        if wants != self._wants:
+            self._wants = wants
+            for changed in self._told:
+                changed()
 
     def started(self) -> list[Started]:
         """Return what was started by hand, the oldest first."""
         return list(self._started.values())
 
     def runs(self) -> list[Run]:
-        """Return the runs that go on, the oldest first."""
+        """Return the runs that go on, the oldest first, with all that they were told."""
+        for run in self._runs.values():
+            run.settle()
         return list(self._runs.values())
 
     # --- ending ----------------------------------------------------------------------------------
@@ -208,7 +234,7 @@ class Recorder:
         for started in [one for one in self._started.values() if one.pid]:
             if not self._alive(started.pid):
                 # `shotfs exec` was killed: what its command read still counts.
-                for run in self.stop(started.number):
+                for run in self.stop(started.number)[0]:
                     self._ended(run)
         now_s = self._clock()
         for run in list(self._runs.values()):
@@ -232,6 +258,7 @@ class Recorder:
 
     def _taken(self, run: Run) -> Run:
         """Take *run* away: it has ended."""
+        run.settle()
         del self._runs[run.subject]
         self._room.files += len(run.files)
         return run

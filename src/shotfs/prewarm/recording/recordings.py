@@ -162,7 +162,8 @@ class Recordings:
         for subject, entries in by_frame(outcome):
             place = Place(subject.show, group_of(subject), name_of(subject.frame))
             fresh = by_path(entries)
-            kinds = (Kind.KNOWN, Kind.PENDING) if self._publish else (Kind.KNOWN,)
+            # Pending also where nothing is published: what the origin says is known beside it.
+            kinds = (Kind.KNOWN,) if self._shared is None else (Kind.KNOWN, Kind.PENDING)
             for kind in kinds:
                 self._write(kind, place, subject, learn(self._read(kind, place), fresh))
             if place in meanwhile:
@@ -426,7 +427,7 @@ class Recordings:
         """
 
         def places() -> list[tuple[Subject, bool]]:
-            pending = set(self._store.places(Kind.PENDING))
+            pending = set(self._store.places(Kind.PENDING)) if self._publish else set()
             return [
                 (_subject_of(place), place in pending)
                 for place in self._store.places(Kind.KNOWN)
@@ -437,6 +438,8 @@ class Recordings:
 
     async def pending_count(self) -> int:
         """Return how many manifests wait for their origin."""
+        if not self._publish:
+            return 0
         return len(await self._in_thread(self._store.places, Kind.PENDING))
 
     # --- in a thread -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from shotfs.errors import (
     AccessDenied,
     ManifestInvalid,
     PreconditionFailed,
+    RecordInvalid,
     TierReadOnly,
     TierUnavailable,
 )
@@ -30,7 +31,7 @@ from shotfs.namespace.tier_pool import TierSource
 from shotfs.prewarm.manifest.entry import Entry
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording.codec import BYTES_MAX, decode, encode
-from shotfs.prewarm.recording.learning import learn
+from shotfs.prewarm.recording.learning import by_path, learn
 from shotfs.tiers.base import Revision, Tier
 
 ATTEMPTS = 8
@@ -38,6 +39,9 @@ ATTEMPTS = 8
 
 PAUSE_S = 0.2
 """Before the second attempt; each time twice as long, and by chance up to twice that."""
+
+KEPT_SHARE = 0.9
+"""Of what fits, when too much is known of one subject: so that it fits the next time, too."""
 
 Turn = Callable[[str, int, str], AbstractAsyncContextManager[None]]
 """(origin, bytes, what) -> a turn among the uploads; `UploadTurns.turn`."""
@@ -110,7 +114,7 @@ class Shared:
         self, origin: str, key: str, subject: Subject, fresh: Mapping[str, Entry]
     ) -> tuple[dict[str, Entry], Revision, int]:
         """Add *fresh* to what *key* says; return what it then says, and how often somebody else
-        was faster. A damaged object is replaced.
+        was faster. A damaged object, or one that nobody could read, is replaced.
 
         Raises:
             AccessDenied, TierReadOnly: nobody may write there.
@@ -125,7 +129,7 @@ class Shared:
             if revision is not None:
                 try:
                     found = await self._read(tier, revision)
-                except ManifestInvalid:
+                except (ManifestInvalid, RecordInvalid):
                     found = {}, revision
             known, expect = ({}, None) if found is None else found
             entries, data = await trio.to_thread.run_sync(
@@ -156,4 +160,11 @@ def _merged(
 ) -> tuple[dict[str, Entry], bytes]:
     with beside_the_event_loop():
         entries = learn(known, fresh)
-        return entries, encode(subject, entries, node)
+        data = encode(subject, entries, node)
+        while len(data) > BYTES_MAX:
+            # Nobody would read it. What is opened least goes.
+            count = int(len(entries) * KEPT_SHARE * BYTES_MAX / len(data))
+            kept = sorted(entries.values(), key=lambda one: -one.confidence)[:count]
+            entries = by_path(kept)
+            data = encode(subject, entries, node)
+        return entries, data

@@ -74,7 +74,8 @@ def test_named_records_what_was_started_and_stops_being_told_afterwards() -> Non
     assert desk.recorder.wants
     assert desk.open("library/a.usd", replace(JOB, frame="1001")) is not None
     assert desk.open("library/a.usd", Subject(job="other")) is None
-    (run,) = desk.recorder.stop(started.number)
+    ((run,), before) = desk.recorder.stop(started.number)
+    assert before == []
     assert (run.subject.frame, desk.ended, desk.recorder.wants) == ("1001", [], False)
     with pytest.raises(InvalidArgument, match="no recording number"):
         desk.recorder.stop(started.number)
@@ -85,11 +86,26 @@ def test_what_a_job_read_before_it_was_started_is_another_run() -> None:
     desk.open("library/prolog.txt")
     started = desk.recorder.start(JOB, uid=1)
     desk.open("library/a.usd")
-    (run,) = desk.recorder.stop(started.number)
+    ((run,), _) = desk.recorder.stop(started.number)
     assert (list(run.files), [list(one.files) for one in desk.ended]) == (
         ["ant/library/a.usd"],
         [["ant/library/prolog.txt"]],
     )
+
+
+def test_a_run_of_two_recordings_is_in_both_and_counts_once() -> None:
+    desk = Desk()
+    room_files = desk.recorder._room.files
+    mine = desk.recorder.start(JOB, uid=1)
+    everything = desk.recorder.start(Subject(), uid=0)
+    desk.open("library/a.usd")
+    (run,), before = desk.recorder.stop(everything.number)
+    assert (list(run.files), before) == (["ant/library/a.usd"], [])
+    desk.open("library/b.usd")
+    assert desk.recorder._room.files == room_files - 2
+    ((later,), before) = desk.recorder.stop(mine.number)
+    assert (list(later.files), before) == (["ant/library/b.usd"], [run])
+    assert desk.recorder._room.files == room_files
 
 
 def test_a_run_ends_when_all_its_processes_are_gone() -> None:

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from shotfs.errors import AccessDenied, InvalidArgument
 from shotfs.observe.metrics import Metrics
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording import recordings as recordings_module
+from shotfs.prewarm.recording import sharing as sharing_module
 from shotfs.prewarm.recording.codec import decode
 from shotfs.prewarm.recording.generalise import TRUST
 from shotfs.prewarm.recording.names import DIRECTORY
@@ -197,6 +198,46 @@ async def test_without_publishing_the_origin_is_only_asked(tmp_path: Path) -> No
     assert await node.recordings.publish() == 0
     assert await node.known() == {"library/a.usd": 1.0}
     assert (origin.count("put"), await node.recordings.pending_count()) == (0, 0)
+
+
+async def test_what_this_node_learned_is_known_beside_what_the_origin_says(tmp_path: Path) -> None:
+    origin = Origin()
+    await (writer := NodeOf(tmp_path / "w", origin)).rendered("library/b.tx")
+    await writer.recordings.publish()
+    node = NodeOf(tmp_path / "n", origin, publish=False)
+    await node.rendered("library/a.usd")
+    for _ in range(3):
+        assert await node.known() == {"library/a.usd": 0.5, "library/b.tx": 0.5}
+        node.now_s += TTL_S
+    assert [pending for _, pending in await node.recordings.stored()] == [False]
+
+
+async def test_an_object_whose_name_is_no_frame_of_ours_is_not_looked_for(tmp_path: Path) -> None:
+    origin = Origin()
+    await (node := NodeOf(tmp_path, origin)).rendered("library/a.usd")
+    await node.recordings.publish()
+    origin.add(KEY.replace("1001", "01002"), origin.content(KEY))
+    for frame in ("1002", ""):
+        assert "library/a.usd" in await node.known(replace(LIGHTING, frame=frame))
+
+
+async def test_a_recording_never_grows_beyond_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing_module, "BYTES_MAX", 4000)
+    origin = Origin()
+    node = NodeOf(tmp_path / "n", origin)
+    for run in range(3):
+        await node.rendered("library/all.usd", *(f"library/{run}/{one}.tx" for one in range(12)))
+        assert await node.recordings.publish() == 1
+    known = await NodeOf(tmp_path / "o", origin).known()
+    assert known["library/all.usd"] == 1.0
+    assert len(known) > 12
+    # What a node without that limit left there is replaced.
+    monkeypatch.setattr(sharing_module, "BYTES_MAX", len(origin.content(KEY)) - 1)
+    await node.rendered("library/all.usd")
+    assert await node.recordings.publish() == 1
+    assert "library/all.usd" in await NodeOf(tmp_path / "p", origin).known()
 
 
 async def test_the_origin_is_asked_once_for_each_time_to_live(tmp_path: Path) -> None:
