@@ -46,13 +46,17 @@ def may_reach(peer: Peer, attributes_of: Callable[[str], Attributes]) -> Callabl
     known: dict[str, bool] = {}
 
     def reachable(directory: str) -> bool:
-        found = known.get(directory)
-        if found is None:
-            above = reachable(directory.rpartition("/")[0]) if directory else True
-            found = above and search(attributes_of(directory))
-            if len(known) >= DIRECTORIES_MAX:
-                known.clear()
-            known[directory] = found
+        if len(known) >= DIRECTORIES_MAX:
+            known.clear()
+        # No recursion: a path may have more elements than Python has frames.
+        unknown: list[str] = []
+        above: str | None = directory
+        while above is not None and above not in known:
+            unknown.append(above)
+            above = above.rpartition("/")[0] if above else None
+        found = above is None or known[above]
+        for one in reversed(unknown):
+            found = known[one] = found and search(attributes_of(one))
         return found
 
     return reachable

@@ -154,17 +154,18 @@ class NodePrewarming:
             _check_in_order(order)
         with trio.move_on_after(READY_S):
             await self._ready.wait()
-        if self._running is None:
-            raise CacheBusy("the service is not ready, or ends", fix="try again")
-        self._check_count(peer, admin=admin)
+        self._checked_nursery()
         # In a thread: a shot's name is compared with each directory of a specification.
         targets = await trio.to_thread.run_sync(self._parsed, order.targets, limiter=self._disk)
+        # Nothing is awaited from here: others may have begun meanwhile, or the service have ended.
+        nursery = self._checked_nursery()
+        self._check_count(peer, admin=admin)
         number = next(self._numbers)
         plan = Plan(os.path.join(self._directory, f"{number}.sqlite"))
         job = self._jobs[number] = _Job(number, order, peer, admin, targets, plan)
         if order.in_order:
             job.feed = Feed()
-            self._running.start_soon(self._run, job)
+            nursery.start_soon(self._run, job)
         self._forget_oldest()
         return number
 
@@ -182,11 +183,10 @@ class NodePrewarming:
     async def start(self, number: int, *, peer: Peer, admin: bool) -> None:
         """See `control.prewarm_service.PrewarmService.start`."""
         job = self._collecting(number, peer, admin=admin)
-        if self._running is None:
-            raise CacheBusy("the service ends", fix="try again when it runs")
+        nursery = self._checked_nursery()
         if job.feed is None:
             job.state = State.WAITING
-            self._running.start_soon(self._run, job)
+            nursery.start_soon(self._run, job)
             return
         job.state, job.wanted = State.RUNNING, job.feed.count
         job.feed.end()
@@ -233,6 +233,11 @@ class NodePrewarming:
             "no template of this mount has a PMEM tier that this node can write to",
             fix="prewarm into the local cache: --tier local",
         )
+
+    def _checked_nursery(self) -> trio.Nursery:
+        if self._running is None:
+            raise CacheBusy("the service is not ready, or ends", fix="try again when it runs")
+        return self._running
 
     def _check_count(self, peer: Peer, *, admin: bool) -> None:
         unfinished = [one for one in self._jobs.values() if one.state is not State.ENDED]
@@ -308,12 +313,14 @@ class NodePrewarming:
                     job.state = State.RUNNING
                     job.started_s = trio.current_time()
                     await self._work(job)
-        except ShotfsError as error:
-            job.error = error
-            log.info("prewarm %d failed: %s", job.number, error.message)
         except Exception as error:  # one broken prewarm must not end the mount
-            log.exception("prewarm %d failed unexpectedly", job.number)
-            job.error = ShotfsError(f"the service failed: {type(error).__name__}; its log says why")
+            job.error = _failure(error)
+            if job.error is None:
+                log.exception("prewarm %d failed unexpectedly", job.number)
+                name = type(error).__name__
+                job.error = ShotfsError(f"the service failed: {name}; its log says why")
+            else:
+                log.info("prewarm %d failed: %s", job.number, job.error.message)
         finally:
             if job.feed is not None:
                 job.feed.close()
@@ -448,6 +455,16 @@ class NodePrewarming:
                 return None
             cost += size_bytes / GIB * price
         return cost
+
+
+def _failure(error: Exception) -> ShotfsError | None:
+    """Return what was raised on purpose, also where several tasks worked; None: something else."""
+    while isinstance(error, ExceptionGroup):
+        ours = error.subgroup(ShotfsError)
+        if ours is None:
+            return None
+        error = ours.exceptions[0]
+    return error if isinstance(error, ShotfsError) else None
 
 
 def _check_in_order(order: Order) -> None:

@@ -85,7 +85,7 @@ def next_identity(identity: int) -> int:
 
 def directory_identity(path: str) -> int:
     """Return the identity of the directory *path*."""
-    return xxhash.xxh3_128_intdigest(f"{path}/".encode())
+    return xxhash.xxh3_128_intdigest(f"{path}/".encode("utf-8", "surrogatepass"))
 
 
 def spool_identity(spool_id: str, serial: int) -> int:

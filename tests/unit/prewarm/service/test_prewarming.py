@@ -12,7 +12,14 @@ import trio
 from shotfs.app.prewarming import COLLECTING_S, UNFINISHED_PER_USER_MAX, NodePrewarming
 from shotfs.control.access import Peer
 from shotfs.control.prewarm_service import Mode, Order
-from shotfs.errors import CacheBusy, InvalidArgument, NotPermitted, PathNotFound, Unsupported
+from shotfs.errors import (
+    CacheBusy,
+    CacheFull,
+    InvalidArgument,
+    NotPermitted,
+    PathNotFound,
+    Unsupported,
+)
 from shotfs.prewarm.manifest import Entry
 from tests.unit.prewarm.engine.test_finder import add
 from tests.unit.vfs.world import World
@@ -212,3 +219,63 @@ async def test_a_prewarm_whose_command_went_away_before_the_start_is_given_up(
         assert (report["state"], report["stopped"]) == ("ended", "cancelled")
         with pytest.raises(InvalidArgument):
             await service.start(number, peer=USER, admin=False)
+
+
+async def test_users_who_begin_at_the_same_time_have_no_more_than_each_may(world: World) -> None:
+    begun: list[int] = []
+
+    async def begin(service: NodePrewarming) -> None:
+        try:
+            begun.append(await service.begin(Order(targets=("ant",)), peer=USER, admin=False))
+        except CacheBusy:
+            begun.append(0)
+
+    async with prewarming(world) as service:
+        async with trio.open_nursery() as nursery:
+            for _ in range(2 * UNFINISHED_PER_USER_MAX):
+                nursery.start_soon(begin, service)
+        assert sum(number > 0 for number in begun) == UNFINISHED_PER_USER_MAX
+
+
+async def test_the_end_of_the_service_refuses_what_is_just_begun(world: World) -> None:
+    refused: list[str] = []
+
+    async def begin(service: NodePrewarming) -> None:
+        try:
+            await service.begin(Order(Mode.CHECK, in_order=True), peer=USER, admin=False)
+        except CacheBusy as error:
+            refused.append(error.message)
+
+    async with trio.open_nursery() as nursery, prewarming(world) as service:
+        nursery.start_soon(begin, service)
+        await trio.lowlevel.checkpoint()
+    assert refused == ["the service is not ready, or ends"]
+
+
+async def test_what_went_wrong_is_told_by_its_own_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(world, 3)
+
+    async def full(*_: object) -> None:
+        raise CacheFull("nothing more can be pinned", fix="unpin something")
+
+    async with prewarming(world) as service:
+        monkeypatch.setattr(type(world.node.cache), "pin_all", full)
+        report = await run(world, service, Order(targets=("ant/library/set",), pin="job 7"))
+    assert report["error"] == {
+        "error": "CacheFull", "message": "nothing more can be pinned", "fix": "unpin something",
+    }  # fmt: skip
+
+
+async def test_no_name_in_a_manifest_ends_a_prewarm(world: World) -> None:
+    good = add(world, 1)
+    bad = [
+        "ant/library/\ud800/x.png", "ant/library/\udc80/x.png", "ant/library/set/\ud800.png",
+        f"ant/{'a/' * 2000}b", f"ant/library/{'x' * 300}.png", "ant/library/set/a\nb.png",
+    ]  # fmt: skip
+    async with prewarming(world) as service:
+        entries = [Entry(path) for path in (*bad, *good)]
+        report = await run(world, service, Order(), entries, peer=USER)
+    assert (report["error"], report["fetched_files"]) == (None, 1)
+    assert sum(report["absent"].values()) == len(bad)
