@@ -16,7 +16,7 @@ from shotfs.errors import InvalidArgument
 from shotfs.observe.metrics import Metrics
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording.run import FileNotes, RolesOf, Room, Run
-from shotfs.prewarm.watching import Created, KnownFile, Opened, Reader
+from shotfs.prewarm.watching import Created, Opened
 
 RUNS_MAX = 256
 """Runs at the same time. What comes on top is not recorded, and counted."""
@@ -98,7 +98,6 @@ class Recorder:
         self._clock = clock
         self._alive = alive or process_alive
         self._runs: dict[Subject, Run] = {}
-        self._told: list[Callable[[], None]] = []
         self._room = Room(FILES_TOTAL_MAX)
         self._started: dict[int, Started] = {}
         self._shared: dict[int, list[Run]] = {}
@@ -113,23 +112,20 @@ class Recorder:
         """Whether anything may be recorded now."""
         return self._wants
 
-    def tell_changes(self, changed: Callable[[], None]) -> None:
-        """Call *changed* from now on whenever `wants` has changed."""
-        self._told.append(changed)
-
     def opened(self, opened: Opened) -> FileNotes | None:
         """Note an open; return who is told of its reads."""
-        subject = opened.reader.subject
-        run = self._runs.get(subject) or self._begun(subject)
-        return None if run is None else run.opened(opened)
+        run = self._runs.get(opened.reader.subject) or self._begun(opened.reader.subject)
+        if run is None:
+            return None
+        notes = run.opened(opened)
+        if notes is None:
+            self._metrics.recorded_missed.inc()
+        return notes
 
-    def opened_again(
-        self, reader: Reader, files: Sequence[KnownFile], at_s: Sequence[float]
-    ) -> None:
+    def opened_again(self, opened: Sequence[Opened]) -> None:
         """Note opens that were answered without the event loop."""
-        run = self._runs.get(reader.subject) or self._begun(reader.subject)
-        if run is not None:
-            run.opened_again(reader.pid, files, at_s)
+        for one in opened:
+            self.opened(one)
 
     def created(self, created: Created) -> None:
         """Note an output."""
@@ -150,7 +146,6 @@ class Recorder:
             files_max=self._files_max,
             room=self._room,
             roles_of=self._roles_of,
-            missed=self._metrics.recorded_missed.inc,
         )
         return run
 
@@ -182,7 +177,7 @@ class Recorder:
         self._numbers += 1
         started = Started(self._numbers, asked, self._clock(), uid, pid)
         self._started[started.number] = started
-        self._set_wants()
+        self._wants = True
         return started
 
     def stop(self, number: int) -> tuple[list[Run], list[Run]]:
@@ -200,7 +195,7 @@ class Recorder:
             raise InvalidArgument(
                 f"there is no recording number {number}", fix="shotfs record show lists them"
             )
-        self._set_wants()
+        self._wants = self._jobs is Jobs.ALL or bool(self._started)
         runs = [run for subject, run in self._runs.items() if fits(started.asked, subject)]
         for other in self._started.values():
             shared = [run for run in runs if fits(other.asked, run.subject)]
@@ -210,21 +205,12 @@ class Recorder:
         self._room.files += sum(len(run.files) for run in before)
         return [self._taken(run) for run in runs], before
 
-    def _set_wants(self) -> None:
-        wants = self._jobs is Jobs.ALL or bool(self._started)
-        if wants != self._wants:
-            self._wants = wants
-            for changed in self._told:
-                changed()
-
     def started(self) -> list[Started]:
         """Return what was started by hand, the oldest first."""
         return list(self._started.values())
 
     def runs(self) -> list[Run]:
-        """Return the runs that go on, the oldest first, with all that they were told."""
-        for run in self._runs.values():
-            run.settle()
+        """Return the runs that go on, the oldest first."""
         return list(self._runs.values())
 
     # --- ending ----------------------------------------------------------------------------------
@@ -258,7 +244,6 @@ class Recorder:
 
     def _taken(self, run: Run) -> Run:
         """Take *run* away: it has ended."""
-        run.settle()
         del self._runs[run.subject]
         self._room.files += len(run.files)
         return run
