@@ -21,7 +21,7 @@ from shotfs.cache.spared import Group
 from shotfs.cache.stats import CacheStats
 from shotfs.config.units import rounded_size
 from shotfs.digest import Digest
-from shotfs.errors import CacheFull, EgressSpent, ShotfsError
+from shotfs.errors import CacheFull, EgressSpent, RevisionChanged, ShotfsError
 from shotfs.prewarm.finding import Absence, Absent, Finder, Found, Visible
 from shotfs.prewarm.manifest import Entry
 
@@ -30,6 +30,9 @@ PAGE_ENTRIES = 512
 
 PAGES_AT_ONCE = 3
 """Pages that are fetched at the same time: the next begins while the last files of one come."""
+
+CONFIRMED_AT_ONCE = 16
+"""Files that the origin is asked for again at the same time, because they are others by now."""
 
 PROBLEMS_MAX = 100
 """Files that a report names; how many failed is always told."""
@@ -361,7 +364,59 @@ class _Run:
     async def _fetch(self, pages: trio.MemoryReceiveChannel[list[Found]]) -> None:
         async with pages:
             async for page in pages:
-                await fetch_page(self._cache, page, self._terms.asker, self._note)
+                replaced: list[Found] = []
+
+                def note(
+                    found: Found,
+                    outcome: Digest | ShotfsError,
+                    replaced: list[Found] = replaced,
+                ) -> None:
+                    if isinstance(outcome, RevisionChanged):
+                        replaced.append(found)
+                    else:
+                        self._note(found, outcome)
+
+                await fetch_page(self._cache, page, self._terms.asker, note)
+                if replaced:
+                    await self._fetch_again(replaced)
+
+    async def _fetch_again(self, replaced: Sequence[Found]) -> None:
+        """Fetch what lies where *replaced* did: what was known of it had not run out yet.
+
+        Who opens such a file gets what is there now, so that is what is to be here.
+        """
+        now: list[Found] = []
+        turns = trio.CapacityLimiter(CONFIRMED_AT_ONCE)
+
+        async def confirm(one: Found) -> None:
+            async with turns:
+                try:
+                    again = await self._finder.find_again(one)
+                except ShotfsError as exc:
+                    self._note(one, exc)
+                    return
+            self._recount(one, again)
+            if again is None:
+                self._expected.pop(one.path, None)
+                self._note_absent(Absent(one.path, Absence.MISSING, "it was deleted meanwhile"))
+            else:
+                now.append(again)
+
+        async with trio.open_nursery() as nursery:
+            for one in replaced:
+                nursery.start_soon(confirm, one)
+        await fetch_page(self._cache, now, self._terms.asker, self._note)
+
+    def _recount(self, had: Found, again: Found | None) -> None:
+        """Note that *again* is what *had* was counted as; None: there is no such file."""
+        progress, share = self._progress, self._progress.share_of(had)
+        more_bytes = (0 if again is None else again.revision.size_bytes) - had.revision.size_bytes
+        progress.bytes += more_bytes
+        progress.missing[had.revision.tier] += more_bytes
+        share.bytes += more_bytes
+        if again is None:
+            progress.files -= 1
+            share.files -= 1
 
     def _note(self, found: Found, outcome: Digest | ShotfsError) -> None:
         progress, size_bytes = self._progress, found.revision.size_bytes

@@ -85,6 +85,20 @@ class Finder(Protocol):
         """
         ...
 
+    async def find_again(self, found: Found) -> Found | None:
+        """Return what lies where *found* did, whose revision its origin does not have any more.
+
+        The origin is asked, whatever is remembered, as it is for who opens the file.
+
+        Returns:
+            Another revision, or *found* itself if no other may be read there (a sealed version);
+            None: there is nothing.
+
+        Raises:
+            TierError: its origin could not answer.
+        """
+        ...
+
     async def find_many(
         self, paths: Sequence[str], visible: Visible | None = None
     ) -> list[Found | Absent]:

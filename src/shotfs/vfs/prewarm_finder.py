@@ -82,6 +82,11 @@ class PrewarmFinder:
         node = await self._finder.find(await self._followed(path))
         return await self._found(node) if isinstance(node, Published) else None
 
+    async def find_again(self, found: Found) -> Found | None:
+        """See `prewarm.finding.Finder.find_again`."""
+        await self._finder.namespace.confirm(found.path, found.resolution)
+        return await self.find(found.path)
+
     async def find_many(
         self, paths: Sequence[str], visible: Visible | None = None
     ) -> list[Found | Absent]:

@@ -122,3 +122,30 @@ async def test_a_prewarm_larger_than_the_cache_stops_and_evicts_nothing_of_its_o
     assert (await world.node.cache.known_many([world.origin.objects["library/old/0.png"][0]]))[0]
     again = await run(world, paths)
     assert (again.fetched_files, again.stopped) == (0, Stop.CACHE_FULL)
+
+
+async def test_a_file_that_was_replaced_before_it_was_asked_for_again_comes_as_it_is_now(
+    world: World,
+) -> None:
+    paths = add(world, 12)
+    await world.fs.prewarm_finder.find_many(paths)
+    for path in paths[:3]:
+        world.origin.add(path[4:], b"what is there by now")
+    progress = await run(world, paths)
+    assert (progress.files, progress.fetched_files, progress.failed_files) == (12, 12, 0)
+    size = sum(len(world.origin.content(one[4:])) for one in paths)
+    assert progress.bytes == progress.fetched_bytes == size
+    assert progress.templates["library"].bytes == progress.templates["library"].done_bytes == size
+    assert (await run(world, paths)).here_files == 12
+
+
+async def test_a_file_that_was_deleted_before_it_was_asked_for_again_is_missing(
+    world: World,
+) -> None:
+    paths = add(world, 3)
+    await world.fs.prewarm_finder.find_many(paths)
+    world.origin.remove(paths[1][4:])
+    progress = await run(world, paths)
+    assert (progress.files, progress.fetched_files, progress.failed_files) == (2, 2, 0)
+    assert progress.absent == {Absence.MISSING: 1}
+    assert progress.bytes == progress.fetched_bytes
