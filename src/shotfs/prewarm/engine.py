@@ -405,6 +405,8 @@ class _Run:
         async with trio.open_nursery() as nursery:
             for one in replaced:
                 nursery.start_soon(confirm, one)
+        if now and self._terms.found is not None:
+            await self._terms.found(now)
         await fetch_page(self._cache, now, self._terms.asker, self._note)
 
     def _recount(self, had: Found, again: Found | None) -> None:

@@ -9,7 +9,7 @@ import trio.testing
 
 from shotfs.cache import NOBODY
 from shotfs.prewarm.engine import Prewarmer, Progress, Stop, Terms
-from shotfs.prewarm.finding import Absence
+from shotfs.prewarm.finding import Absence, Found
 from shotfs.prewarm.manifest import Entry
 from tests.unit.prewarm.engine.test_finder import add
 from tests.unit.vfs.world import World
@@ -131,7 +131,13 @@ async def test_a_file_that_was_replaced_before_it_was_asked_for_again_comes_as_i
     await world.fs.prewarm_finder.find_many(paths)
     for path in paths[:3]:
         world.origin.add(path[4:], b"what is there by now")
-    progress = await run(world, paths)
+    pinned: set[str] = set()
+
+    async def pin(found: Sequence[Found]) -> None:
+        pinned.update(one.revision.version for one in found)
+
+    progress = await run(world, paths, Terms(NOBODY, found=pin, pins=True))
+    assert {world.origin.objects[one[4:]][0].version for one in paths} <= pinned
     assert (progress.files, progress.fetched_files, progress.failed_files) == (12, 12, 0)
     size = sum(len(world.origin.content(one[4:])) for one in paths)
     assert progress.bytes == progress.fetched_bytes == size
