@@ -59,7 +59,7 @@ class Requests:
         scheduler: grants requests.
         whole: everything comes in one request.
         fetch: fetches a claimed run; False: it failed, and whoever waits for it was told.
-        refused: told that no request may be made at all, and why.
+        refused: told that no request of a class may be made, and why.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Requests:
         wanted: Wanted,
         scheduler: FetchScheduler,
         fetch: Callable[[Run, Slot], Awaitable[bool]],
-        refused: Callable[[ShotfsError], None],
+        refused: Callable[[ShotfsError, FetchClass], None],
         *,
         whole: bool,
     ) -> None:
@@ -177,7 +177,7 @@ class Requests:
                     if run is not None:
                         await self._fetch(run, slot)
         except ShotfsError as error:  # the scheduler refused; `fetch` tells of its own errors
-            self._refused(error)
+            self._refused(error, request.fetch_class)
         finally:
             self._queued.discard(request)
             self._under_way.discard(request)

@@ -425,7 +425,7 @@ class Stream:
                 if await self._ask(self._whole, slot, read) and self.phase not in ENDED:
                     await self._verify(partial(self._keeper.admit_small, self, content))
         except ShotfsError as error:
-            self._refused(error)
+            self._refused(error, self._slot.fetch_class)
         finally:
             self._slot = None
             self._asked = trio.Event()
@@ -483,13 +483,13 @@ class Stream:
         else:
             self._waiters.wake(run)
 
-    def _refused(self, error: ShotfsError) -> None:
-        """No request may be made: everybody who waits is told."""
-        self._tell_waiters(self._whole, error)
+    def _refused(self, error: ShotfsError, fetch_class: FetchClass) -> None:
+        """Tell who waits: what a prewarm may not fetch may be on its way to a reader."""
+        self._tell_waiters(self._whole, error, demand=fetch_class is FetchClass.DEMAND)
 
-    def _tell_waiters(self, run: Run, error: ShotfsError) -> None:
-        self._wanted.failed(run)
-        self._waiters.tell(run, error)
+    def _tell_waiters(self, run: Run, error: ShotfsError, *, demand: bool = True) -> None:
+        self._wanted.failed(run, demand=demand)
+        self._waiters.tell(run, error, demand=demand)
         if not self.readers:
             # It was being finished for later; an origin in trouble is not asked for that again.
             self.pause()

@@ -101,11 +101,18 @@ class Waiters:
             if run is None or waiter.touches(run):
                 waiter.wake()
 
-    def tell(self, run: Run, error: ShotfsError) -> None:
-        """Tell who waits for a part of *run* that it does not come."""
+    def tell(self, run: Run, error: ShotfsError, *, demand: bool = True) -> None:
+        """Tell who waits for a part of *run* that it does not come.
+
+        Args:
+            run: what does not come.
+            error: why.
+            demand: also who is blocked; else he is only woken, to ask for it again.
+        """
         for waiter in self._waiters:
             if waiter.touches(run):
-                waiter.error = error
+                if demand or waiter.fetch_class is not FetchClass.DEMAND:
+                    waiter.error = error
                 waiter.wake()
 
     def report(self) -> list[Wait]:

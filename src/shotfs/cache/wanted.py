@@ -82,9 +82,11 @@ class Wanted:
             if not found.owners:
                 del self._demands[run]
 
-    def failed(self, run: Run) -> None:
-        """Who blocks on what touches *run* was told that it failed; nothing else is fetched."""
-        for one in tuple(self._demands):
+    def failed(self, run: Run, *, demand: bool = True) -> None:
+        """Who blocks on what touches *run* was told that it failed, if *demand*; nothing is fetched
+        any more but for others who block.
+        """
+        for one in tuple(self._demands) if demand else ():
             if one.first < run.stop and run.first < one.stop:
                 del self._demands[one]
         self._ahead.clear()

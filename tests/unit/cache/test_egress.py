@@ -11,10 +11,13 @@ import trio
 import trio.testing
 
 from shotfs.cache import NOBODY, Asker
+from shotfs.cache.access import Fill
 from shotfs.cache.scheduling import FetchClass, FetchScheduler, OriginLimits
 from shotfs.cache.scheduling.egress import JOBS_MAX, Egress, Moment
 from shotfs.errors import EgressSpent
 from shotfs.observe.metrics import Metrics
+from shotfs.tiers.base import Span
+from tests.unit.cache.fakes import FakeTier, cache_in, content_of
 
 MIB = 1024 * 1024
 HOUR = 3600.0
@@ -235,3 +238,35 @@ async def test_a_request_that_waits_is_refused_when_the_budget_ends_before_its_t
         await trio.testing.wait_all_tasks_blocked()
         slot.record(2 * MIB, 1.0)
     assert len(refused) == 1
+
+
+async def test_s10_what_is_refused_to_a_prewarm_comes_to_a_reader_of_the_same_file(
+    tmp_path: Path,
+) -> None:
+    tier, at = FakeTier(), 60 * MIB
+    revision = tier.add("a", content := content_of(64 * MIB))
+    limits = OriginLimits(4, account="a", egress_day_bytes_max=64 * MIB, egress_warn_share=0.25)
+    tier.gate, tier.gates[at] = trio.Event(), trio.Event()
+    read: list[bytes] = []
+    async with cache_in(tmp_path, limits_of=lambda _: limits) as cache:
+
+        async def read_one() -> None:
+            file = await cache.open(tier, revision, fill=Fill.RANGES)
+            read.append(bytes(await file.read(Span(at, at + 10))))
+            file.close()
+
+        async def prewarm() -> None:
+            with pytest.raises(EgressSpent, match="not for prewarming"):
+                await cache.fetch(tier, revision)
+            tier.gates[at].set()
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(prewarm)
+                while not tier.reads:
+                    await trio.lowlevel.checkpoint()
+                nursery.start_soon(read_one)
+                while all(span.start != at for _, span in tier.reads):
+                    await trio.lowlevel.checkpoint()
+                tier.gate.set()
+    assert read == [content[at : at + 10]]
