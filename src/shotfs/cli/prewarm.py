@@ -32,8 +32,9 @@ def prewarm(
         ),
     ] = None,
     frames: Annotated[
-        str, typer.Option("--frames", metavar="RANGE", help="Only for these: 1001-1010,1012.")
-    ] = "",
+        str | None,
+        typer.Option("--frames", metavar="RANGE", help="Only for these: 1001-1010,1012."),
+    ] = None,
     task: Annotated[str, typer.Option("--task", metavar="TASK", help="Only for this task.")] = "",
     view: Annotated[
         list[str] | None, typer.Option("--view", metavar="VIEW", help="Only for this view.")
@@ -50,8 +51,9 @@ def prewarm(
         ),
     ] = None,
     pin: Annotated[
-        str, typer.Option("--pin", metavar="JOB", help="Pin all of it for JOB: it is not evicted.")
-    ] = "",
+        str | None,
+        typer.Option("--pin", metavar="JOB", help="Pin all of it for JOB: it is not evicted."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Return when it has ended, or has begun.")
     ] = True,
@@ -62,9 +64,15 @@ def prewarm(
         bool, typer.Option("--check", help="Say how much is here: exit code 0 is enough.")
     ] = False,
     enough: Annotated[
-        float,
-        typer.Option("--enough", metavar="PERCENT", min=0, max=100, help="What --check wants."),
-    ] = 100.0,
+        float | None,
+        typer.Option(
+            "--enough",
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="What --check wants: 100 if not given.",
+        ),
+    ] = None,
     evict: Annotated[bool, typer.Option("--evict", help="Drop from the cache instead.")] = False,
     scan: Annotated[
         bool, typer.Option("--scan/--no-scan", help="Follow what scene files name.")
@@ -105,6 +113,8 @@ def prewarm(
     from shotfs.control.client import Client
     from shotfs.control.prewarm_service import Order
 
+    _refuse_what_would_do_nothing(modes, wait=wait, enough=enough, pin=pin)
+    _check_frames(frames)
     files_max, bytes_max = _limits(limit)
     deadline_s = None if deadline is None else _deadline(deadline)
     if not wait:
@@ -115,9 +125,9 @@ def prewarm(
         mountpoint = client.status().get("mountpoint")
         found = sort_targets(targets, mountpoint, scan=scan)
         order = Order(
-            mode=modes, targets=tuple(found.names), frames=frames, task=task,
+            mode=modes, targets=tuple(found.names), frames=frames or "", task=task,
             views=tuple(view or ()), tier=tier, bytes_max=bytes_max, files_max=files_max,
-            deadline_s=deadline_s, pin=pin, label=", ".join(targets)[:200],
+            deadline_s=deadline_s, pin=pin or "", label=", ".join(targets)[:200],
         )  # fmt: skip
         order = _in_order(order)
         number = _begin(client, order, found, mountpoint, below)
@@ -126,7 +136,7 @@ def prewarm(
             output.emit(told, as_json, lambda: f"prewarm {number} runs: shotfs prewarm --list")
             return
         report = _wait(client, number, live=not as_json and sys.stderr.isatty())
-    _finish(report, enough, as_json=as_json)
+    _finish(report, 100.0 if enough is None else enough, as_json=as_json)
 
 
 def _modes(*, dry_run: bool, check: bool, evict: bool) -> Mode:
@@ -139,6 +149,39 @@ def _modes(*, dry_run: bool, check: bool, evict: bool) -> Mode:
     if check:
         return Mode.CHECK
     return Mode.DRY_RUN if dry_run else Mode.FETCH
+
+
+def _refuse_what_would_do_nothing(
+    mode: Mode, *, wait: bool, enough: float | None, pin: str | None
+) -> None:
+    """Refuse options without which the command would do the same: who wrote them expects more."""
+    if enough is not None and mode != "check":
+        raise typer.BadParameter("it says what --check wants: add --check", param_hint="--enough")
+    if not wait and mode in ("check", "dry-run"):
+        raise typer.BadParameter(
+            f"--{mode} is there for its answer: leave --no-wait out", param_hint="--no-wait"
+        )
+    if pin is not None and not pin.strip():
+        raise typer.BadParameter(
+            "it names a job, and is empty: is a variable not set?", param_hint="--pin"
+        )
+
+
+def _check_frames(text: str | None) -> None:
+    from shotfs.errors import InvalidArgument
+    from shotfs.prewarm.manifest.frames import check_frames
+
+    if text is None:
+        return
+    if not text.strip():
+        raise typer.BadParameter(
+            "it is empty: is a variable not set? for all frames leave it out",
+            param_hint="--frames",
+        )
+    try:
+        check_frames(text)
+    except InvalidArgument as exc:
+        raise typer.BadParameter(f"{exc.message}; {exc.fix}", param_hint="--frames") from exc
 
 
 def _limits(text: str | None) -> tuple[int | None, int | None]:
@@ -170,11 +213,14 @@ def _deadline(text: str) -> float:
     else:
         try:
             left = parse_duration(text)
-        except ValueError as no_duration:
+        except ValueError:
             try:
                 left = (parse_moment(text, time.time_ns()) - time.time_ns()) / 1e9
             except Mistake:
-                raise typer.BadParameter(str(no_duration), param_hint="--deadline") from None
+                raise typer.BadParameter(
+                    f"{text[:80]!r} is not understood; write 30min, 18:30 or 2026-11-21T18:30:00Z",
+                    param_hint="--deadline",
+                ) from None
     if left <= 0:
         raise typer.BadParameter(f"{text!r} is over", param_hint="--deadline")
     return left
@@ -232,8 +278,14 @@ def _finish(report: Mapping[str, Any], enough: float, *, as_json: bool) -> None:
     from shotfs.cli.prewarm_report import complete, percent_here, shown
 
     percent = percent_here(report)
-    output.emit({**report, "percent_here": round(percent, 3)}, as_json, lambda: shown(report))
     error = report["error"]
+    if as_json or error is None or report["entries"]:
+        output.emit({**report, "percent_here": round(percent, 3)}, as_json, lambda: shown(report))
+    if not (report["entries"] or error or report["stopped"]):
+        output.warn(
+            f"{report['label']}: names no file that is there, and nothing was recorded of it",
+            fix="is it spelled right? --frames, --task and --view leave out what they do not fit",
+        )
     if error is not None:
         kind = getattr(errors, error["error"], errors.ShotfsError)
         if issubclass(kind, errors.DocumentInvalid):

@@ -25,8 +25,8 @@ STOPPED = {
     "cancelled": "it was cancelled",
     "deadline": "its time was up",
     "limit": "its limit was reached",
-    "cache full": "the cache is full, and nothing in it may go: it is pinned, open, or of this"
-    " prewarm",
+    "cache full": "the cache has no room for more, and nothing in it may go: it is pinned, open, or"
+    " of this prewarm",
     "egress budget": "what is left of the origin's budget is not for prewarming",
 }
 
@@ -105,19 +105,20 @@ def shown(report: Mapping[str, Any]) -> RenderableType:
 
     lines: list[RenderableType] = []
     if len(report["templates"]) > 1:
-        lines.append(_by_template(report["templates"]))
+        here = "were here" if report["mode"] == "evict" else "here"
+        lines.append(_by_template(report["templates"], here))
     lines.append(Text(_sum(report)))
     lines += [Text(f"! {one}") for one in _troubles(report)]
     return Group(*lines)
 
 
-def _by_template(templates: Mapping[str, Mapping[str, Any]]) -> Table:
+def _by_template(templates: Mapping[str, Mapping[str, Any]], here: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     table.add_column("template")
-    for name in ("files", "here", "size", "here"):
+    for name in ("files", here, "size", here):
         table.add_column(name, justify="right")
     for name, share in sorted(templates.items()):
         table.add_row(
@@ -129,7 +130,7 @@ def _by_template(templates: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _sum(report: Mapping[str, Any]) -> str:
     files = f"{output.counted(report['files'], 'file')}, {size(report['bytes'])}"
-    here = f"{report['here_files']} were here"
+    here = f"{report['here_files']} {'was' if report['here_files'] == 1 else 'were'} here"
     if report["mode"] == "evict":
         gone = report["evicted"] or {"files": 0, "bytes": 0, "pinned": 0, "open": 0}
         return (
@@ -137,7 +138,8 @@ def _sum(report: Mapping[str, Any]) -> str:
             f" {gone['open']} open"
         )
     if report["mode"] in ("dry-run", "check"):
-        here = f"{report['here_files']} are here ({percent_here(report):.1f} % of the bytes)"
+        are = "is" if report["here_files"] == 1 else "are"
+        here = f"{report['here_files']} {are} here ({percent_here(report):.1f} % of the bytes)"
         text = f"{files}: {here}; {size(report['missing_bytes'])} would be fetched"
         return text if not report["cost"] else f"{text}, cost {report['cost']:.2f}"
     text = f"{files}: {here}, {report['fetched_files']} fetched"
@@ -151,6 +153,8 @@ def _troubles(report: Mapping[str, Any]) -> list[str]:
     if report["stopped"]:
         left = "" if report["wanted"] is None else f"; {report['wanted'] - report['entries']} left"
         told.append(f"stopped: {STOPPED.get(report['stopped'], report['stopped'])}{left}")
+        if report["reason"]:
+            told.append(output.printable(report["reason"]))
     if report["failed_files"]:
         told.append(f"{output.counted(report['failed_files'], 'file')} did not come")
     told += [f"{count} {name}" for name, count in sorted(report["absent"].items())]

@@ -21,6 +21,9 @@ STANDARD = "-"
 
 HEAD_BYTES = 4096
 
+JSON = (".jsonl", ".json")
+"""How names of manifests end; a list of paths is never called so."""
+
 
 @dataclass(slots=True)
 class Sorted:
@@ -44,11 +47,19 @@ def sort_targets(targets: Sequence[str], mountpoint: str | None, *, scan: bool) 
         targets: as people write them.
         mountpoint: of the service; None: it has no mount.
         scan: whether scene files are followed.
+
+    Raises:
+        InvalidArgument: one of them cannot be a target.
     """
+    from shotfs.errors import InvalidArgument
     from shotfs.prewarm.scanners import registry
 
     found = Sorted()
     for target in targets:
+        if not target.strip():
+            raise InvalidArgument(
+                "a TARGET is empty", fix="is a variable not set? name a shot, a path or a manifest"
+            )
         inside = _inside(target, mountpoint)
         is_file = target == STANDARD or os.path.isfile(target)
         if is_file and scan and target != STANDARD and registry.reads(target):
@@ -83,8 +94,9 @@ def _inside(target: str, mountpoint: str | None) -> str | None:
         )
     if os.path.isabs(target) and not os.path.isfile(target):
         where = "the service has no mount" if mountpoint is None else f"it is {mountpoint}"
+        what = "it is a directory" if os.path.isdir(target) else "there is no such file"
         raise InvalidArgument(
-            f"{target}: there is no such file, and it is not below the mount point: {where}",
+            f"{target}: {what}, and it is not below the mount point: {where}",
             fix="give a path below it, or one that begins with a show, like ant/render/x",
         )
     return None
@@ -121,7 +133,8 @@ def entries_of(manifest: str, *, mountpoint: str | None, below: str) -> Iterator
         head = _head_of(stream)
         if b'"hashAlg"' in head or b'"manifestVersion"' in head:
             yield from read_deadline(stream, name, below=below)
-        elif head.lstrip().startswith(b"{"):
+        elif head.lstrip().startswith(b"{") or name.removesuffix(".gz").endswith(JSON):
+            # One that was cut off, or is something else, is no list of paths for that.
             yield from ManifestReader(stream, name)
         else:
             yield from read_plain(stream, name, strip=mountpoint or "")
@@ -170,11 +183,16 @@ def scanned(
     found = close_over(scenes, LocalFiles(), root=mountpoint, scope=scope)
     for trouble in found.troubles:
         output.warn(f"{trouble.path}: {trouble.reason}")
-    counts = found.counts
-    if counts.missing or counts.unresolved or counts.outside:
-        output.warn(
-            f"scanned: {output.counted(counts.missing, 'file')} missing, {counts.unresolved} not"
-            f" known, {counts.outside} outside of the mount",
-            fix="shotfs manifest scan --unresolved lists them",
+    outside = [one for one in found.outside if one not in scenes]
+    more = found.counts.outside - len(found.outside) + len(outside)
+    told = (
+        (found.counts.missing, "missing"),
+        (found.counts.unresolved, "not known"),
+        (more, "outside of the mount"),
+    )
+    if any(count for count, _ in told):
+        parts = ", ".join(
+            f"{output.counted(count, 'file')} {what}" for count, what in told if count
         )
+        output.warn(f"scanned: {parts}", fix="shotfs manifest scan --unresolved FILE lists them")
     return found.entries

@@ -337,6 +337,8 @@ class _Run:
             f"the cache holds {rounded_size(room.bytes_max)} and {room.files_max} files,"
             f" {rounded_size(room.pinned_bytes)} of it pinned"
         )
+        if room.by_disk:
+            progress.reason += f": {room.by_disk}"
         return False
 
     def _note_absent(self, absent: Absent) -> None:
@@ -445,12 +447,16 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """What the cache can hold, and how much of it is pinned; of the moment when a run began."""
+    """What the cache can hold, and how much of it is pinned; of the moment when a run began.
+
+    `by_disk` says why its disk is the limit, and not what it may hold; "": it is not.
+    """
 
     bytes_max: int
     files_max: int
     pinned_bytes: int
     pinned_files: int
+    by_disk: str
 
 
 def _sum(one: int, other: int) -> int:
@@ -459,9 +465,14 @@ def _sum(one: int, other: int) -> int:
 
 def _room_of(stats: CacheStats) -> _Room:
     disk = stats.bytes + stats.disk_free_bytes - stats.disk_free_bytes_min
-    return _Room(
-        max(0, min(stats.bytes_max, disk)), stats.files_max, stats.pinned_bytes, stats.pinned_files
-    )
+    by_disk = ""
+    if disk < stats.bytes_max:
+        by_disk = (
+            f"its disk has {rounded_size(stats.disk_free_bytes)} free, and"
+            f" {rounded_size(stats.disk_free_bytes_min)} of it stay free (cache.free_bytes_min)"
+        )
+    room = max(0, min(stats.bytes_max, disk))
+    return _Room(room, stats.files_max, stats.pinned_bytes, stats.pinned_files, by_disk)
 
 
 def _stop_of(error: ShotfsError) -> Stop | None:

@@ -105,7 +105,9 @@ def text_of(one: Field, value: str) -> str:
             return one.format(int(value))
         except (InvalidArgument, ValueError):
             pass
-    raise InvalidArgument(f'field "{one.name}" cannot be {value[:100]!r}: {problem}')
+    raise InvalidArgument(
+        f'field "{one.name}" cannot be {value[:100]!r}: {problem}', fix=f"it is {one.wants}"
+    )
 
 
 async def files_of(

@@ -107,9 +107,19 @@ def parse_target(text: str, shows: ShowSet) -> list[Target]:
         return found
     where = f"the show {place[0].name}" if place is not None else "any show"
     raise InvalidArgument(
-        f"{text[:200]}: is no path, template or shot of {where}",
-        fix="give a path below a show, TEMPLATE:FIELD=TEXT,... or the name of a shot; "
-        f"shows: {', '.join(shows.names)}",
+        f"{text[:200]}: is no path, template or shot of {where}", fix=_perhaps(text, place, shows)
+    )
+
+
+def _perhaps(text: str, place: tuple[Show, str] | None, shows: ShowSet) -> str:
+    """Return what *text*, which is nothing, was perhaps meant to be."""
+    if place is None and "/" in text:
+        for show in shows:
+            if _of_path(f"{show.name}/{text}", show, text) is not None:
+                return f"write {show.name}/{text[:200]}"
+    return (
+        "give a path below a show, TEMPLATE:FIELD=TEXT,... or the name of a shot (shows:"
+        f" {', '.join(shows.names)}), or a manifest, list or scene that is there"
     )
 
 
@@ -118,6 +128,11 @@ def _of_template(
 ) -> Iterator[Selection]:
     among = [show for show in shows if show_name in (None, show.name)]
     having = [show for show in among if template in show.spec.patterns]
+    if not among:
+        raise InvalidArgument(
+            f'there is no show "{(show_name or "")[:100]}"',
+            fix=suggest(show_name or "", shows.names),
+        )
     if not having:
         names = [name for show in among for name in show.spec.templates]
         raise InvalidArgument(

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from shotfs.cli.main import app
+from shotfs.cli.prewarm_targets import entries_of
 from shotfs.control.client import Client
 from shotfs.control.prewarm_service import Order
 from shotfs.digest import digest_bytes
+from shotfs.errors import ManifestInvalid
 from shotfs.prewarm.manifest import Entry, write_manifest
 from shotfs.prewarm.manifest.head import new_head
 from tests.unit.prewarm.localize.served import Served
@@ -102,8 +105,46 @@ def test_what_is_nothing_is_one_message_that_says_what_was_looked_for(served: Se
     assert ended.exit_code == 1
     ended = command(served, "prewarm", "--tier", "pmem", "ant/library")
     assert "PMEM tier" in ended.stderr
+    ended = command(served, "prewarm", "zz/frames:frame=1")
+    assert 'there is no show "zz"' in ended.stderr
+    ended = command(served, "prewarm", "library/none/at-all.tx")
+    assert "fix: write ant/library/none/at-all.tx" in ended.stderr
     assert command(served, "prewarm").exit_code == 2
     assert command(served, "prewarm", "a", "--check", "--evict").exit_code == 2
+
+
+def test_a_target_of_which_nothing_is_there_is_told_and_is_no_failure(served: Served) -> None:
+    ended = command(served, "prewarm", "xy_9_999_999_99", "--check")
+    assert ended.exit_code == 0
+    assert "xy_9_999_999_99: names no file that is there" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--enough", "50"],
+        ["--check", "--no-wait"],
+        ["--dry-run", "--no-wait"],
+        ["--pin", ""],
+        ["--frames", ""],
+        ["--frames", "1010-1001"],
+        ["--deadline", "tomorrow"],
+    ],
+)
+def test_options_that_would_not_do_what_they_say_are_refused(arguments: list[str]) -> None:
+    ended = CliRunner().invoke(app, ["prewarm", "xy_010", *arguments])
+    assert ended.exit_code == 2, ended.output
+    assert arguments[-2 if len(arguments) == 2 and arguments[1][:2] != "--" else -1] in ended.output
+
+
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"no manifest at all"])
+def test_a_manifest_that_was_cut_off_to_nothing_is_no_empty_list(
+    tmp_path: Path, content: bytes
+) -> None:
+    cut = tmp_path / "job.jsonl"
+    cut.write_bytes(content)
+    with pytest.raises(ManifestInvalid, match=r"job\.jsonl:1"):
+        list(entries_of(str(cut), mountpoint=None, below=""))
 
 
 def test_people_see_what_came_and_a_prewarm_is_listed_and_ends_when_told(served: Served) -> None:

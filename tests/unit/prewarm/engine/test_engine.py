@@ -155,3 +155,12 @@ async def test_a_file_that_was_deleted_before_it_was_asked_for_again_is_missing(
     assert (progress.files, progress.fetched_files, progress.failed_files) == (2, 2, 0)
     assert progress.absent == {Absence.MISSING: 1}
     assert progress.bytes == progress.fetched_bytes
+
+
+async def test_a_disk_that_is_full_is_named_where_the_cache_is_not(world: World) -> None:
+    paths = add(world, 3)
+    world.node.cache._room.free_bytes_min = 1 << 62
+    progress = await run(world, paths)
+    assert progress.stopped is Stop.CACHE_FULL
+    assert "its disk has" in progress.reason
+    assert "cache.free_bytes_min" in progress.reason
