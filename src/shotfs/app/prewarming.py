@@ -34,10 +34,12 @@ from shotfs.errors import (
     ShotfsError,
     Unsupported,
 )
+from shotfs.prewarm.counting import FileCounter
 from shotfs.prewarm.engine import PAGE_ENTRIES, Prewarmer, Progress, Stop, Terms
 from shotfs.prewarm.feed import Feed
 from shotfs.prewarm.finding import Found, Visible
 from shotfs.prewarm.manifest import Entry
+from shotfs.prewarm.manifest.files import Files, files_of
 from shotfs.prewarm.plan import Plan
 from shotfs.prewarm.targets import Recordings, Sources, Target, Wanted, parse_target
 
@@ -115,6 +117,7 @@ class NodePrewarming:
         self._finder = node.filesystem.prewarm_finder
         self._sources = Sources(self._finder, node.shows, recordings)
         self._engine = Prewarmer(node.cache, self._finder)
+        self._counter = FileCounter(self._engine, node.cache, self._finder)
         self._directory = os.path.join(node.settings.cache.directory, "prewarm")
         self._jobs: dict[int, _Job] = {}
         self._numbers = itertools.count(1)
@@ -178,7 +181,18 @@ class NodePrewarming:
             if job.feed is None:
                 await self._want(job, entries)
             else:
-                await job.feed.add(entries)
+                await job.feed.add(files_of(entries))
+
+    async def add_files(self, number: int, files: Files, *, peer: Peer, admin: bool) -> None:
+        """See `control.prewarm_service.PrewarmService.add_files`."""
+        job = self._collecting(number, peer, admin=admin)
+        if job.feed is None:
+            await self.add(number, files.entries(), peer=peer, admin=admin)
+            return
+        async with job.adding:
+            self._collecting(number, peer, admin=admin)
+            job.touched_s = trio.current_time()
+            await job.feed.add(files)
 
     async def start(self, number: int, *, peer: Peer, admin: bool) -> None:
         """See `control.prewarm_service.PrewarmService.start`."""
@@ -297,7 +311,6 @@ class NodePrewarming:
             fetch=order.mode is Mode.FETCH,
             found=evict if order.mode is Mode.EVICT else pin if order.pin else None,
             pins=bool(order.pin),
-            in_any_order=order.in_order,
         )
 
     # --- running ---------------------------------------------------------------------------------
@@ -350,7 +363,8 @@ class NodePrewarming:
 
     async def _count(self, job: _Job, feed: Feed) -> None:
         job.started_s = trio.current_time()
-        await self._engine.run(feed.pages(FEED_ENTRIES), self._terms(job), job.progress)
+        pages, terms = feed.pages(FEED_ENTRIES), self._terms(job)
+        await self._counter.run(pages, terms, job.progress)
 
     async def _pages(self, job: _Job) -> AsyncGenerator[Sequence[Entry], None]:
         pages = job.plan.pages(PAGE_ENTRIES)

@@ -59,6 +59,7 @@ from shotfs.digest import Digest
 from shotfs.errors import ShotfsError
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision, Tier
+from shotfs.tiers.columns import RevisionColumns
 
 log = logging.getLogger(__name__)
 
@@ -339,6 +340,10 @@ class Cache:
         For a million of them the index takes about 6 s, a page at a time; nothing is kept of them.
         """
         return await self._holdings.hold(revisions)
+
+    async def known_columns(self, revisions: RevisionColumns) -> list[bool]:
+        """As `known_many`, of columns: no object for each."""
+        return await self._holdings.hold_columns(revisions)
 
     def rejection(self, revision: Revision) -> ShotfsError | None:
         """Return why the content is not asked for now: it was wrong twice; None: it may be."""

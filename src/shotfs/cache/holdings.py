@@ -13,13 +13,23 @@ import trio
 
 from shotfs.cache.blobs import BlobStore
 from shotfs.cache.database import Database, IndexUnavailable
-from shotfs.cache.index import Entry, EntryOrder, Index, Row, Totals, check_cursor, identity_of
+from shotfs.cache.index import (
+    Entry,
+    EntryOrder,
+    Index,
+    Row,
+    Totals,
+    check_cursor,
+    identity_of,
+    name_of,
+)
 from shotfs.cache.memory import HotRows, Leases, Touches
 from shotfs.cache.rebuild import adopt_unknown_blobs
 from shotfs.cache.room import Room
-from shotfs.digest import Digest
+from shotfs.digest import Checksums, Digest
 from shotfs.observe.metrics import Metrics
 from shotfs.tiers.base import Revision
+from shotfs.tiers.columns import RevisionColumns
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +135,19 @@ class Holdings:
                 answers += [self.hot.find(identity_of(one)) is not None for one in page]
         return answers
 
+    async def hold_columns(self, revisions: RevisionColumns) -> list[bool]:
+        """As `hold`, of columns."""
+        answers: list[bool] = []
+        for start in range(0, len(revisions), HOLD_ROWS):
+            page = revisions.part(start, start + HOLD_ROWS)
+            try:
+                answers += await self.database.call(_holds_columns, page)
+            except IndexUnavailable as error:
+                log.warning("cannot ask the index", extra={"reason": error.message})
+                names = [name_of(one).hex() for one in page.identities()]
+                answers += [self.hot.find(name) is not None for name in names]
+        return answers
+
     async def _name_origin(self, digest: Digest, revision: Revision) -> None:
         """Let the blob name a revision too, so that a rebuilt index knows of it."""
         await trio.to_thread.run_sync(self._blobs.add_origin, digest, revision, limiter=self._disk)
@@ -226,4 +249,14 @@ class Holdings:
 
 
 def _holds(index: Index, revisions: list[Revision]) -> list[bool]:
-    return index.holds([(identity_of(one), one.checksums, one.size_bytes) for one in revisions])
+    return index.holds(
+        [name_of(one.identity) for one in revisions],
+        lambda place: (revisions[place].checksums, revisions[place].size_bytes),
+    )
+
+
+def _holds_columns(index: Index, revisions: RevisionColumns) -> list[bool]:
+    return index.holds(
+        [name_of(one) for one in revisions.identities()],
+        lambda place: (Checksums(*revisions.sums[place]), revisions.sizes_bytes[place]),
+    )

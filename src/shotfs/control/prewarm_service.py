@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from shotfs.control.access import Peer
 from shotfs.prewarm.manifest import Entry
+from shotfs.prewarm.manifest.files import Files
 
 
 class Mode(StrEnum):
@@ -77,6 +78,10 @@ class PrewarmService(Protocol):
             PathNotFound: there is no such prewarm of this user.
             InvalidArgument: it was started already, or wants too much; they are not in order.
         """
+        ...
+
+    async def add_files(self, number: int, files: Files, *, peer: Peer, admin: bool) -> None:
+        """As `add`, of path, digest and size alone."""
         ...
 
     async def start(self, number: int, *, peer: Peer, admin: bool) -> None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
@@ -23,6 +23,8 @@ from shotfs.namespace.catalog_store import CatalogStore, DatabaseThread, Row
 from shotfs.tiers.base import Revision
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HOT_ENTRIES_MAX = 20_000
 """Entries kept in memory; one takes about 600 bytes."""
@@ -116,9 +118,22 @@ class Catalog:
 
         For a million of them, a thousand at a time: what is hot stays hot.
         """
+        return await self._look(paths, self._read, lambda entry: entry)
+
+    async def rows(self, paths: Sequence[str]) -> dict[str, Row]:
+        """As `look`, as `records` reads rows: no object for each; some may be damaged."""
+        return await self._look(paths, self._store.read, _encode)
+
+    async def _look(
+        self,
+        paths: Sequence[str],
+        read: Callable[[Sequence[str]], dict[str, T]],
+        made: Callable[[Entry], T],
+    ) -> dict[str, T]:
+        """Return what *read* finds in the thread, and *made* of what is newer in memory."""
         while True:
             before = self._forgotten
-            found = await self._thread.run(self._read, paths)
+            found = await self._thread.run(read, paths)
             if self._forgotten == before:
                 break  # else one of these rows may be gone by now
         wanted = set(paths)
@@ -128,8 +143,8 @@ class Catalog:
                 if entry is None:
                     found.pop(path, None)
                 else:
-                    found[path] = entry
-        found.update((path, self._hot[path]) for path in self._hot.keys() & wanted)
+                    found[path] = made(entry)
+        found.update((path, made(self._hot[path])) for path in self._hot.keys() & wanted)
         return found
 
     def _read(self, paths: Sequence[str]) -> dict[str, Entry]:

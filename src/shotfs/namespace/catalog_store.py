@@ -37,6 +37,9 @@ READ_BATCH = 500
 FILES_MAX = 200_000
 """Files of one directory that are looked at together."""
 
+_GOOD = "mode = 1 AND filename IS NULL AND typeof(value) = 'text' AND typeof(key) = 'text'"
+"""What is true of rows that `PlainDisk` wrote."""
+
 Row = object
 """A value that JSON can carry."""
 
@@ -122,17 +125,18 @@ class CatalogStore:
         while batch := list(islice(waiting, READ_BATCH)):
             # All at once: a listing asks for each name, and by diskcache's own `get` that is 6 us.
             marks = ",".join("?" * len(batch))
-            query = (
-                f"SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({marks})"  # noqa: S608  # nothing of it comes from outside
-            )
-            answers = self._query(query, batch, path=batch[0])
-            together = _together(answers)
+            where = f"FROM Cache WHERE raw = 1 AND key IN ({marks})"
+            # As one row, too: each row more would ask for the interpreter's lock twice.
+            joined = f"count(*), group_concat(key, char(0)), group_concat(value), sum({_GOOD})"
+            together = _together(self._query(f"SELECT {joined} {where}", batch, path=batch[0]))
             if together is not None:
                 found.update(together)
                 continue
-            for key, *columns in answers:
+            columns = "key, mode, filename, value"
+            answers = self._query(f"SELECT {columns} {where}", batch, path=batch[0])
+            for key, *values in answers:
                 try:
-                    row = decoded(*columns)
+                    row = decoded(*values)
                 except _ROW_DAMAGED as error:
                     log.warning("catalog row ignored: %s", error, extra={"path": key})
                     continue
@@ -223,16 +227,24 @@ class CatalogStore:
 
 
 def _together(answers: Sequence[tuple[Any, ...]]) -> dict[str, Row] | None:
-    """Return the rows of *answers*, parsed at once; None: one is damaged, or says nothing."""
+    """Return the rows that are joined in *answers*, parsed at once; None: one is damaged, or says
+    nothing.
+    """
+    if not answers:
+        return {}
+    count, keys, values, good = answers[0]
+    if count == 0:
+        return {}
+    if good != count:
+        return None
+    names = keys.split("\0")
     try:
-        if any(mode != 1 or name is not None for _, mode, name, _ in answers):
-            return None
-        rows = json.loads(f"[{','.join([value for *_, value in answers])}]")
+        rows = json.loads(f"[{values}]")
     except _ROW_DAMAGED:
         return None
-    if len(rows) != len(answers) or None in rows:
+    if not len(names) == len(rows) == count or None in rows:
         return None
-    return dict(zip([key for key, *_ in answers], rows, strict=True))
+    return dict(zip(names, rows, strict=True))
 
 
 def _open_database(directory: str) -> diskcache.Cache:

@@ -163,14 +163,13 @@ class Namespace:
         if entry is None and self._listed_missing(path, policy):
             self._metrics.negative_hits.inc()
             return None
-        if entry is None or not self._known_from(entry, policy):
-            return await self._stats.do(path, lambda: self._ask(path, resolution))
-        if not self.outlives(policy, entry.checked_s):
+        kept = entry if entry is not None and self._known_from(entry, policy) else None
+        if kept is None or not self.outlives(policy, kept.checked_s):
             return await self._stats.do(path, lambda: self._ask(path, resolution))
         return await self._outages.ask_or_keep(
             policy.origin,
             path,
-            entry,
+            kept,
             lambda: self._stats.do(path, lambda: self._ask(path, resolution)),
         )
 
@@ -319,12 +318,15 @@ class Namespace:
         return entry.revision.tier == tier_name(policy.origin)
 
     def _fresh(self, entry: Entry, policy: Policy) -> bool:
-        if not self._known_from(entry, policy):
-            return False
-        if policy.immutable is Immutable.ON_CLOSE and entry.settled:
+        known = self._known_from(entry, policy)
+        return known and self.trusts(policy, entry.checked_s, settled=entry.settled)
+
+    def trusts(self, policy: Policy, checked_s: float, *, settled: bool) -> bool:
+        """Whether what its origin said then of a file counts; for *settled* see `Entry`."""
+        if policy.immutable is Immutable.ON_CLOSE and settled:
             return True
         # An entry from the future was written when the clock was ahead: it is worth nothing.
-        return 0 <= self._wall_s() - entry.checked_s < policy.ttl_s
+        return 0 <= self._wall_s() - checked_s < policy.ttl_s
 
     def _listed_missing(self, path: str, policy: Policy) -> bool:
         parent, _, name = path.rpartition("/")

@@ -49,6 +49,10 @@ class Lookup(Protocol):
         """As `Namespace.glance`."""
         ...
 
+    def trusts(self, policy: Policy, checked_s: float, *, settled: bool) -> bool:
+        """As `Namespace.trusts`."""
+        ...
+
     def known_missing(self, path: str) -> bool:
         """As `Namespace.known_missing`."""
         ...
@@ -202,6 +206,12 @@ class ViewedNamespace:
         """As `Namespace.glance`, of each path from its side."""
         found = {path: await self.known(path, policy) for path, policy in wanted.items()}
         return {path: entry for path, entry in found.items() if entry is not None}
+
+    def trusts(self, policy: Policy, checked_s: float, *, settled: bool) -> bool:
+        """As `Namespace.trusts`; what is past stays."""
+        if self._view.mode_of(policy) is Mode.LIVE:
+            return self._live.trusts(policy, checked_s, settled=settled)
+        return True
 
     def known_missing(self, path: str) -> bool:
         """As `Namespace.known_missing`."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from shotfs.pathspec import directories, walk
 from shotfs.pathspec.elements import Fields
+from shotfs.pathspec.many_names import TemplatesOf, templates_in
 from shotfs.pathspec.model import RESERVED, AliasMatch, DirectoryMatch, Policy, Resolution
 from shotfs.pathspec.order import Order
 from shotfs.pathspec.pattern import Pattern
@@ -101,6 +102,16 @@ class Matcher:
             return Resolution(pattern.template, fields, path, False, depth)
 
         return resolve
+
+    def templates_in(self, directory: str) -> TemplatesOf | None:
+        """Return what says of names in *directory* of which template each is a plain file.
+
+        Of a name it may say None, and there may be nothing that says it: then `resolve` does.
+        """
+        names = split(directory)
+        if not names or names[0] == RESERVED:
+            return None
+        return templates_in(self._root, names, self._contested | self._crossing)
 
     def _preferred(self, names: list[str]) -> Found:
         """Return the template of *names* that is before all others; there is one at least."""

@@ -16,6 +16,7 @@ from shotfs.pathspec import explain
 from shotfs.pathspec.elements import Element, Fields, leaves, text_of, write
 from shotfs.pathspec.explain import Explanation
 from shotfs.pathspec.fields import Field, FieldValue
+from shotfs.pathspec.many_names import TemplatesOf
 from shotfs.pathspec.matcher import Matcher
 from shotfs.pathspec.model import AliasMatch, DirectoryMatch, Resolution, Template
 from shotfs.pathspec.pattern import Pattern, Variant
@@ -99,6 +100,14 @@ class Specification:
     def resolve_in(self, directory: str) -> Callable[[str], Resolution | None]:
         """Return what says of paths directly in *directory* what `resolve` does, only faster."""
         return self._matcher.resolve_in(directory)
+
+    def templates_in(self, directory: str) -> TemplatesOf | None:
+        """Return what says of many names in *directory* of which template each is a file.
+
+        None, of a name or altogether: `resolve` has to say. A template: `resolve` would say that
+        the path is its file, no scratch and in no version directory.
+        """
+        return self._matcher.templates_in(directory)
 
     def directory(self, path: str) -> DirectoryMatch | None:
         """Return what *path* is as a directory, or None when no template has such a directory."""

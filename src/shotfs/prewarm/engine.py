@@ -9,8 +9,8 @@ is started again. Event loop only.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -113,6 +113,11 @@ class Progress:
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(Problem(path, reason))
 
+    def note_stale(self, path: str) -> None:
+        """Note a file whose content is not what the manifest says."""
+        self.stale_files += 1
+        self.note_problem(path, "stale: the manifest names other content than the origin has now")
+
     def share_of(self, found: Found) -> Share:
         """Return the share of the template of *found*."""
         name = found.resolution.template.name
@@ -135,7 +140,6 @@ class Terms:
         fetch: bring what is missing; else it is only counted.
         found: awaited with the published files of each page before what is missing is fetched.
         pins: *found* pins them.
-        in_any_order: nothing is fetched and nothing is limited, so no page waits for another.
     """
 
     asker: Asker
@@ -147,8 +151,10 @@ class Terms:
     fetch: bool = True
     found: Callable[[Sequence[Found]], Awaitable[None]] | None = None
     pins: bool = False
-    in_any_order: bool = False
 
+
+Count = Callable[[Sequence[Entry]], Awaitable[object]]
+"""Notes of some entries whether they are here."""
 
 Outcome = Callable[[Found, Digest | ShotfsError], None]
 """Told once of each file of a page: its digest when it is here, or why it did not come."""
@@ -192,14 +198,25 @@ class Prewarmer:
 
         Cancelled, it leaves what has come, and what came in part for who goes on with it.
         """
+        with self._noted(terms, progress) as kept:
+            await _Run(self._cache, self._finder, terms, progress, kept).work(pages)
+
+    @contextmanager
+    def counting(self, terms: Terms, progress: Progress) -> Iterator[Count]:
+        """Return a context of a run that fetches nothing; yield what counts some entries of it."""
+        with self._noted(terms, progress) as kept:
+            yield _Run(self._cache, self._finder, terms, progress, kept).missing
+
+    @contextmanager
+    def _noted(self, terms: Terms, progress: Progress) -> Iterator[Group]:
+        """Note in *progress* how a run ends; yield what spares its files."""
         whole = False
         try:
             with (
                 trio.CancelScope(deadline=terms.deadline_s) as scope,
                 self._cache.sparing() as kept,
             ):
-                run = _Run(self._cache, self._finder, terms, progress, kept)
-                await (run.count(pages) if terms.in_any_order else run.work(pages))
+                yield kept
             if scope.cancelled_caught:
                 progress.stopped = Stop.DEADLINE
             whole = True
@@ -236,28 +253,13 @@ class _Run:
                     nursery.start_soon(self._fetch, take.clone())
                 take.close()
                 async for page in pages:
-                    missing = await self._missing(page)
+                    missing = await self.missing(page)
                     if missing:
                         await give.send(missing)
                     if self._progress.stopped is not None:
                         break
 
-    async def count(self, pages: AsyncGenerator[Sequence[Entry], None]) -> None:
-        """Resolve some pages at the same time, and fetch nothing: no order, no limits."""
-        give, take = trio.open_memory_channel[Sequence[Entry]](0)
-        async with trio.open_nursery() as nursery, give, aclosing(pages):
-            for _ in range(PAGES_AT_ONCE):
-                nursery.start_soon(self._count, take.clone())
-            take.close()
-            async for page in pages:
-                await give.send(page)
-
-    async def _count(self, pages: trio.MemoryReceiveChannel[Sequence[Entry]]) -> None:
-        async with pages:
-            async for page in pages:
-                await self._missing(page)
-
-    async def _missing(self, page: Sequence[Entry]) -> list[Found]:
+    async def missing(self, page: Sequence[Entry]) -> list[Found]:
         """Return the files of *page* that are to be fetched, as many as the limits allow."""
         progress, terms = self._progress, self._terms
         found = await self._find(page)
@@ -354,14 +356,8 @@ class _Run:
             entry.digest is not None and said is not None and entry.digest != said
         )
         if differs:
-            self._note_stale(found)
+            self._progress.note_stale(found.path)
         return differs
-
-    def _note_stale(self, found: Found) -> None:
-        self._progress.stale_files += 1
-        self._progress.note_problem(
-            found.path, "stale: the manifest names other content than the origin has now"
-        )
 
     async def _fetch(self, pages: trio.MemoryReceiveChannel[list[Found]]) -> None:
         async with pages:
@@ -436,7 +432,7 @@ class _Run:
             progress.note_problem(found.path, outcome.message)
             return
         if expected not in (None, outcome):
-            self._note_stale(found)
+            self._progress.note_stale(found.path)
         self._kept.add(outcome)
         share = progress.share_of(found)
         progress.fetched_files += 1

@@ -6,12 +6,12 @@ twice. Event loop only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 
 import trio
 
 from shotfs.errors import InvalidArgument
-from shotfs.prewarm.manifest import Entry
+from shotfs.prewarm.manifest.files import Files, are_ordered
 from shotfs.prewarm.plan import ENTRIES_MAX
 
 WAITING_MAX = 2
@@ -28,30 +28,34 @@ class Feed:
     def __init__(self) -> None:
         self.count = 0
         self._last = ""
-        self._give, self._take = trio.open_memory_channel[Sequence[Entry]](WAITING_MAX)
+        self._give, self._take = trio.open_memory_channel[Files](WAITING_MAX)
 
-    async def add(self, entries: Sequence[Entry]) -> None:
-        """Let *entries* follow those before; waits while too many are not looked at yet.
+    async def add(self, files: Files) -> None:
+        """Let *files* follow those before; waits while too many are not looked at yet.
 
         Raises:
             InvalidArgument: they are not sorted by path, each once, or are too many.
         """
-        last = self._last
-        for entry in entries:
-            if entry.path <= last:
-                raise InvalidArgument(
-                    f"{entry.path[:200]!r} comes after {last[:200]!r}",
-                    fix="send entries sorted by path, each once; or a prewarm that is not in order",
-                )
-            last = entry.path
-        if self.count + len(entries) > ENTRIES_MAX:
+        if not are_ordered(files.paths, self._last):
+            last = self._last
+            for path in files.paths:
+                if path <= last:
+                    raise InvalidArgument(
+                        f"{path[:200]!r} comes after {last[:200]!r}",
+                        fix="send entries sorted by path, each once; or a prewarm that is not in"
+                        " order",
+                    )
+                last = path
+        if self.count + len(files) > ENTRIES_MAX:
             raise InvalidArgument(
                 f"more than {ENTRIES_MAX} files are wanted", fix="name fewer targets at once"
             )
-        self._last = last
-        self.count += len(entries)
+        if not len(files):
+            return
+        self._last = files.paths[-1]
+        self.count += len(files)
         try:
-            await self._give.send(entries)
+            await self._give.send(files)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise InvalidArgument("it has ended already") from None
 
@@ -64,8 +68,8 @@ class Feed:
         self._give.close()
         self._take.close()
 
-    async def pages(self, entries: int) -> AsyncGenerator[Sequence[Entry], None]:
-        """Yield what comes, as lists of at most *entries*."""
-        async for part in self._take:
-            for start in range(0, len(part), entries):
-                yield part[start : start + entries]
+    async def pages(self, entries: int) -> AsyncGenerator[Files, None]:
+        """Yield what comes, at most *entries* at once."""
+        async for files in self._take:
+            for start in range(0, len(files), entries):
+                yield files.part(start, start + entries)

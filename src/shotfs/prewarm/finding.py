@@ -13,6 +13,7 @@ from typing import Protocol
 
 from shotfs.pathspec import Resolution
 from shotfs.tiers.base import Revision, Tier
+from shotfs.tiers.columns import RevisionColumns
 
 Visible = Callable[[str], bool]
 """Whether who asks may see what lies directly in a directory (mount-relative), and read it."""
@@ -33,6 +34,22 @@ class Found:
     revision: Revision
     tier: Tier
     resolution: Resolution
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFiles:
+    """Published files of one template that the catalog knows, as columns.
+
+    Attributes:
+        first: one of them, for what is the same of all: template, policy, owner, mode; its
+            modification time is not told.
+        places: where they are in what was asked for, ascending.
+        revisions: of each of them.
+    """
+
+    first: Found
+    places: Sequence[int]
+    revisions: RevisionColumns
 
 
 class Absence(StrEnum):
@@ -110,6 +127,18 @@ class Finder(Protocol):
         Args:
             paths: a few thousand at most.
             visible: what who asks may see; None: everything.
+        """
+        ...
+
+    async def known(self, paths: Sequence[str], visible: Visible | None = None) -> list[KnownFiles]:
+        """Return what of *paths* is plainly a file that the catalog knows; asks no origin.
+
+        For checks of a million: no object for each. Of the others says `find_many` what they are,
+        also that they are known: only what is simple comes from here.
+
+        Args:
+            paths: as manifests name them; a thousand or so.
+            visible: as for `find_many`.
         """
         ...
 

@@ -65,7 +65,12 @@ class Revision:
     @property
     def identity(self) -> str:
         """Text that is the same for the same bytes of the same object, on every node."""
-        return f"{self.tier}\n{self.key}\n{self.version}\n{self.size_bytes}"
+        return identity_text(self.tier, self.key, self.version, self.size_bytes)
+
+
+def identity_text(tier: str, key: str, version: str, size_bytes: int) -> str:
+    """Return `Revision.identity` of what these say."""
+    return f"{tier}\n{key}\n{version}\n{size_bytes}"
 
 
 @dataclass(frozen=True, slots=True)

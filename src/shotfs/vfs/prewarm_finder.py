@@ -25,7 +25,7 @@ from shotfs.errors import NotADirectory, PathNotFound, ShotfsError
 from shotfs.namespace import Entry, Listing, TierPool
 from shotfs.namespace.listing import KEPT_ENTRIES_MAX
 from shotfs.pathspec import Policy, Resolution
-from shotfs.prewarm.finding import Absence, Absent, Found, Visible
+from shotfs.prewarm.finding import Absence, Absent, Found, KnownFiles, Visible
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Spool
 from shotfs.tiers.base import Tier
@@ -33,6 +33,7 @@ from shotfs.vfs import paths
 from shotfs.vfs.attributes import Attributes
 from shotfs.vfs.directories import PREPARED_ENTRIES, Directories
 from shotfs.vfs.finder import NodeFinder
+from shotfs.vfs.known_files import KnownSearch
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
 from shotfs.vfs.published_files import published_below
 
@@ -92,6 +93,19 @@ class PrewarmFinder:
     ) -> list[Found | Absent]:
         """See `prewarm.finding.Finder.find_many`."""
         return await _Search(self, self._finder, self._spool, paths, visible).run()
+
+    async def known(self, paths: Sequence[str], visible: Visible | None = None) -> list[KnownFiles]:
+        """See `prewarm.finding.Finder.known`."""
+
+        async def is_real(directory: str) -> bool:
+            try:
+                real = await self.real_directory(directory)
+            except ShotfsError:
+                return False
+            return real == directory and (visible is None or visible(directory))
+
+        opened = self.opened_reader
+        return await KnownSearch(self._finder, self._spool, opened, is_real, paths).run()
 
     @asynccontextmanager
     async def below(

@@ -10,6 +10,7 @@ from shotfs.control.access import Peer
 from shotfs.control.prewarm_service import Order
 from shotfs.errors import PathNotFound
 from shotfs.prewarm.manifest import Entry
+from shotfs.prewarm.manifest.files import Files
 
 
 @dataclass
@@ -26,6 +27,9 @@ class FakePrewarming:
 
     async def add(self, number: int, entries: Sequence[Entry], *, peer: Peer, admin: bool) -> None:
         self.entries += entries
+
+    async def add_files(self, number: int, files: Files, *, peer: Peer, admin: bool) -> None:
+        self.entries += files.entries()
 
     async def start(self, number: int, *, peer: Peer, admin: bool) -> None:
         self.started.append(number)

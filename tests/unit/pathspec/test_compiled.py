@@ -93,7 +93,14 @@ def again(spec: Specification) -> Specification | None:
 
 def same(one: Specification, other: Specification, path: str) -> None:
     assert one.resolve(path) == other.resolve(path)
-    assert one.resolve_in(path.rpartition("/")[0])(path) == one.resolve(path)
+    directory, _, name = path.rpartition("/")
+    assert one.resolve_in(directory)(path) == one.resolve(path)
+    templates_of = one.templates_in(directory)
+    template = None if templates_of is None else templates_of([name])[0]
+    if template is not None:
+        found = one.resolve(path)
+        assert found is not None
+        assert (found.template, found.scratch, found.version_depth) == (template, False, None)
     assert one.directory(path) == other.directory(path)
     assert one.alias(path) == other.alias(path)
     assert one.implied_children(path) == other.implied_children(path)

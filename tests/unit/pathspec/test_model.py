@@ -99,7 +99,13 @@ def check_path(made: Specification, model: Model, path: str) -> None:
     alias = model.alias(path)
     producers = [] if alias is not None else model.producers(path)
     found = made.resolve(path)
-    assert made.resolve_in(path.rpartition("/")[0])(path) == found
+    directory, _, name = path.rpartition("/")
+    assert made.resolve_in(directory)(path) == found
+    templates_of = made.templates_in(directory)
+    template = None if templates_of is None else templates_of([name])[0]
+    if template is not None:
+        assert found is not None
+        assert (found.template, found.scratch, found.version_depth) == (template, False, None)
     assert (found is not None) == bool(producers)
     if found is not None:
         assert found.template.name == f"t{producers[0]}"

@@ -13,6 +13,7 @@ from shotfs.cache.index.values import (
     Totals,
     Victim,
     identity_of,
+    name_of,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "Victim",
     "check_cursor",
     "identity_of",
+    "name_of",
 ]

@@ -6,7 +6,7 @@ database thread (`database`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
@@ -94,25 +94,45 @@ class Index:
                 found.append(None if row[1] is None else self._row(*row))
         return found
 
-    def holds(self, wanted: Sequence[tuple[str, Checksums, int]]) -> list[bool]:
-        """Return for each revision, as `find` takes them, whether its blob is here and proven.
+    def holds(
+        self, names: Sequence[bytes], said: Callable[[int], tuple[Checksums, int]]
+    ) -> list[bool]:
+        """Return for each revision whether its blob is here and proven.
 
         Changes nothing: a revision that `find` would link to a blob is here, and not linked yet.
+
+        Args:
+            names: `name_of` the identity of each.
+            said: what the tier says of the one at this place, checksums and size in bytes; asked
+                for those only that were never seen.
         """
-        names = [bytes.fromhex(identity) for identity, _, _ in wanted]
-        found: dict[bytes, int | None] = {}
+        answers: list[bool] = []
         for start in range(0, len(names), HOLDS_ROWS):
             page = names[start : start + HOLDS_ROWS]
-            places = ", ".join("?" * len(page))
-            query = f"""SELECT r.identity, b.epoch FROM revision r
-                        LEFT JOIN blob b ON b.digest = r.digest
-                        WHERE r.identity IN ({places})"""  # noqa: S608  # question marks only
-            found.update(self._execute(query, page))
-        proven = (_FOREVER, self._rows.totals.epoch)
-        return [
-            found[name] in proven if name in found else self._holds_copy(checksums, size_bytes)
-            for name, (_, checksums, size_bytes) in zip(names, wanted, strict=True)
-        ]
+            proven, others = self._seen(page)
+            if len(proven) == len(page):
+                answers += [True] * len(page)
+                continue
+            answers += [
+                name in proven or (name not in others and self._holds_copy(*said(place)))
+                for place, name in enumerate(page, start)
+            ]
+        return answers
+
+    def _seen(self, page: Sequence[bytes]) -> tuple[set[bytes], set[bytes]]:
+        """Return those of *page* whose blobs are here and proven, and those that were seen else.
+
+        One row for all of them: each row more would ask for the interpreter's lock twice.
+        """
+        places = ", ".join("?" * len(page))
+        query = f"""SELECT group_concat(CASE WHEN epoch IN (?, ?) THEN hex(identity) END, ''),
+                    group_concat(CASE WHEN epoch IN (?, ?) THEN NULL ELSE hex(identity) END, '')
+                    FROM (SELECT r.identity AS identity, b.epoch AS epoch FROM revision r
+                    LEFT JOIN blob b ON b.digest = r.digest
+                    WHERE r.identity IN ({places}))"""  # noqa: S608  # question marks only
+        epochs = (_FOREVER, self._rows.totals.epoch) * 2
+        proven, others = self._execute(query, (*epochs, *page)).fetchone()
+        return _names_in(proven), _names_in(others)
 
     def _holds_copy(self, checksums: Checksums, size_bytes: int) -> bool:
         blob = self._copy_of(checksums, size_bytes)
@@ -418,6 +438,12 @@ class Index:
         else:
             self._execute("DELETE FROM revision WHERE identity = ?", (name,))
             self._rows.totals.revisions -= 1
+
+
+def _names_in(text: str | None) -> set[bytes]:
+    """Return the names that *text* has, 32 hexadecimal digits each."""
+    raw = bytes.fromhex(text or "")
+    return {raw[start : start + 16] for start in range(0, len(raw), 16)}
 
 
 def _start_epoch(totals: Totals, boot: str, *, was_clean: bool) -> None:

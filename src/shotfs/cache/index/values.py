@@ -152,4 +152,9 @@ class Totals:
 
 def identity_of(revision: Revision) -> str:
     """Return the short name of a revision in the index, 32 hex digits."""
-    return xxhash.xxh3_128_hexdigest(revision.identity.encode("utf-8", "surrogateescape"))
+    return name_of(revision.identity).hex()
+
+
+def name_of(identity: str) -> bytes:
+    """Return the short name of what `Revision.identity` says, 16 bytes."""
+    return xxhash.xxh3_128_digest(identity.encode("utf-8", "surrogateescape"))

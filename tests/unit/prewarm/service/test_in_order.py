@@ -14,6 +14,7 @@ from shotfs.digest import digest_bytes
 from shotfs.errors import InvalidArgument
 from shotfs.prewarm.feed import WAITING_MAX, Feed
 from shotfs.prewarm.manifest import Entry
+from shotfs.prewarm.manifest.files import files_of
 from tests.unit.namespace.spec import FRAME, SHOT
 from tests.unit.prewarm.engine.test_finder import add
 from tests.unit.prewarm.service.test_prewarming import ADMIN, USER, prewarming, run
@@ -128,10 +129,10 @@ async def test_a_check_in_order_can_be_cancelled_while_entries_come(world: World
 async def test_who_sends_faster_than_it_is_looked_at_waits() -> None:
     feed = Feed()
     for number in range(WAITING_MAX):
-        await feed.add([Entry(f"ant/{number}")])
+        await feed.add(files_of([Entry(f"ant/{number}")]))
     with trio.move_on_after(0.01) as scope:
-        await feed.add([Entry("ant/9")])
+        await feed.add(files_of([Entry("ant/9")]))
     assert scope.cancelled_caught
     feed.close()
     with pytest.raises(InvalidArgument, match="ended"):
-        await feed.add([Entry("ant/99")])
+        await feed.add(files_of([Entry("ant/99")]))
