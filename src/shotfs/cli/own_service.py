@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from shotfs.cli import output
@@ -22,13 +24,20 @@ END_S = 30.0
 
 POLL_S = 0.02
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a command besides Ctrl-C: `timeout`, a render manager, a terminal that is closed."""
+
+SIGNALLED = 128
+"""Exit code of a command that a signal ended, and its number."""
+
 
 @contextmanager
 def service_of(config: str | None) -> Iterator[Client]:
     """Yield a client of the service with the configuration *config*.
 
-    Where none runs, `shotfs serve` is started, and stopped at the end of the block. Other commands
-    can use it meanwhile, and are cut off when it goes: for more than one, start a service.
+    Where none runs, `shotfs serve` is started, and stopped at the end of the block, also if a
+    signal ends the command. Other commands can use it meanwhile, and are cut off when it goes: for
+    more than one, start a service.
 
     Raises:
         StartFailed: it did not come up.
@@ -46,14 +55,33 @@ def service_of(config: str | None) -> Iterator[Client]:
         else:
             yield client
             return
-        pid = _start(config, loaded)
-        output.error_console.print(f"shotfs: no service runs: started one (pid {pid})")
-        try:
-            yield client
-        finally:
-            with suppress(ServiceNotRunning):
-                client.stop(drain=True, deadline_s=END_S)
-            _wait(pid)
+        with _ended_in_order():
+            pid = _start(config, loaded)
+            output.error_console.print(f"shotfs: no service runs: started one (pid {pid})")
+            try:
+                yield client
+            finally:
+                with suppress(ServiceNotRunning):
+                    client.stop(drain=True, deadline_s=END_S)
+                _wait(pid)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Have signals that would kill this process raise SystemExit instead."""
+    before = {number: signal.signal(number, _end) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    # One is enough: a second must not keep us from ending the service.
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    raise SystemExit(SIGNALLED + number)
 
 
 def _start(config: str | None, loaded: Loaded) -> int:
