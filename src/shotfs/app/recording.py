@@ -149,7 +149,7 @@ class NodeRecording:
         while True:
             await trio.sleep(SWEEP_S)
             self._recorder.sweep()
-            self._metrics.recordings_active.set(len(self._recorder.runs()))
+            self._metrics.recordings_active.set(self._recorder.run_count)
             await self._learn_ended()
 
     async def _share(self) -> None:

@@ -66,15 +66,28 @@ void opens_note(uint64_t nodeid, uint32_t thread) {
 
 /* --- what Python calls ------------------------------------------------------------------------- */
 
-/* watch_opens() -> descriptor that is readable when there is something to take; until unwatch */
-static PyObject *watch_opens(PyObject *module, PyObject *nothing) {
+/* opens_bell() -> descriptor that is readable when there is something to take */
+static PyObject *opens_bell(PyObject *module, PyObject *nothing) {
     (void)module;
     (void)nothing;
     if (bell < 0) bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (bell < 0) return PyErr_SetFromErrno(PyExc_OSError);
-    __atomic_store_n(&armed, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&watching, 1, __ATOMIC_RELEASE);
     return PyLong_FromLong(bell);
+}
+
+/* watch_opens(): note opens, until unwatch. After opens_bell(). */
+static PyObject *watch_opens(PyObject *module, PyObject *nothing) {
+    (void)module;
+    (void)nothing;
+    if (bell < 0) {
+        PyErr_SetString(PyExc_RuntimeError, "watch_opens: nobody has the bell");
+        return NULL;
+    }
+    if (!__atomic_load_n(&watching, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&armed, 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&watching, 1, __ATOMIC_RELEASE);
+    }
+    Py_RETURN_NONE;
 }
 
 /* unwatch_opens(): nothing is noted any more. The descriptor stays: the front may still write it. */
@@ -95,24 +108,53 @@ static PyObject *know_thread(PyObject *module, PyObject *number) {
     Py_RETURN_NONE;
 }
 
-/* take_opens() -> [(nodeid, thread, age in seconds)], how many were lost so far */
-static PyObject *take_opens(PyObject *module, PyObject *nothing) {
+static int append(PyObject *list, PyObject *one) {
+    int failed = one == NULL || PyList_Append(list, one) < 0;
+    Py_XDECREF(one);
+    return failed ? -1 : 0;
+}
+
+/* The lists of *thread* in *opens*, borrowed; made if it has none. */
+static PyObject *lists_of(PyObject *opens, uint64_t thread) {
+    PyObject *key = PyLong_FromUnsignedLongLong(thread);
+    if (key == NULL) return NULL;
+    PyObject *lists = PyDict_GetItemWithError(opens, key);
+    if (lists == NULL && !PyErr_Occurred()) {
+        lists = Py_BuildValue("[][]");
+        if (lists != NULL) {
+            int failed = PyDict_SetItem(opens, key, lists);
+            Py_DECREF(lists); /* the dictionary has it */
+            if (failed < 0) lists = NULL;
+        }
+    }
+    Py_DECREF(key);
+    return lists;
+}
+
+/* take_opens(now_s) -> {thread: ([nodeid], [when, in seconds])}, how many were lost so far */
+static PyObject *take_opens(PyObject *module, PyObject *now) {
     (void)module;
-    (void)nothing;
+    double now_s = PyFloat_AsDouble(now);
+    if (PyErr_Occurred()) return NULL;
     uint64_t rung;
     while (read(bell, &rung, sizeof rung) < 0 && errno == EINTR) continue;
     /* Armed first: what is noted after the look below rings again. */
     __atomic_store_n(&armed, 1, __ATOMIC_SEQ_CST);
     uint64_t stop = __atomic_load_n(&noted, __ATOMIC_SEQ_CST);
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
-    PyObject *opens = PyList_New((Py_ssize_t)(stop - taken));
+    PyObject *opens = PyDict_New(), *lists = NULL;
     if (opens == NULL) return NULL;
+    uint64_t thread = 0;
     for (uint64_t at = taken; at < stop; at++) {
         const struct open_note *note = &ring[at % RING_OPENS];
+        if (lists == NULL || note->thread != thread) {
+            thread = note->thread;
+            lists = lists_of(opens, thread);
+        }
         double age_s = (double)(now_ns - note->at_ns) / 1e9;
-        PyObject *one = Py_BuildValue("KKd", (unsigned long long)note->nodeid,
-                                      (unsigned long long)note->thread, age_s);
-        if (one == NULL || PyList_SetItem(opens, (Py_ssize_t)(at - taken), one) < 0) {
+        if (lists == NULL ||
+            append(PyTuple_GetItem(lists, 0), PyLong_FromUnsignedLongLong(note->nodeid)) < 0 ||
+            append(PyTuple_GetItem(lists, 1), PyFloat_FromDouble(now_s - age_s)) < 0) {
             Py_DECREF(opens);
             return NULL;
         }
@@ -122,9 +164,10 @@ static PyObject *take_opens(PyObject *module, PyObject *nothing) {
 }
 
 PyMethodDef opens_methods[] = {
-    {"watch_opens", watch_opens, METH_NOARGS, "Note opens; a descriptor that tells of them."},
+    {"opens_bell", opens_bell, METH_NOARGS, "A descriptor that tells of opens."},
+    {"watch_opens", watch_opens, METH_NOARGS, "Note opens."},
     {"unwatch_opens", unwatch_opens, METH_NOARGS, "Note opens no more."},
     {"know_thread", know_thread, METH_O, "Answer opens of this thread for a while."},
-    {"take_opens", take_opens, METH_NOARGS, "What was noted, and how many were lost."},
+    {"take_opens", take_opens, METH_O, "What was noted, and how many were lost."},
     {NULL, NULL, 0, NULL},
 };

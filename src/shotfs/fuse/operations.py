@@ -319,7 +319,8 @@ class Operations(pyfuse3.Operations):
         handle = await self._filesystem.open(
             node.path, flags, identity=node.identity, caller=_caller(ctx)
         )
-        know_thread(ctx.pid)
+        if self._filesystem.watch.wants:
+            know_thread(ctx.pid)  # it was looked at just now
         return self._files.opened(handle, node, flags)
 
     @upcall("create")

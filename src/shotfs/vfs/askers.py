@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -70,7 +69,8 @@ class Askers:
         self._variables = tuple(os.fsencode(name) for name in job_variables)
         self._proc = proc
         self._known: OrderedDict[int, tuple[_Thread, _Known]] = OrderedDict()
-        self._sure_until_s: dict[int, float] = {}
+        self._sure: dict[int, tuple[float, Reader]] = {}
+        """Until when, on the event loop's clock, and who."""
         self._reading = trio.CapacityLimiter(2)
 
     def __len__(self) -> int:
@@ -90,10 +90,18 @@ class Askers:
         known = await self._look_up(caller)
         return _writer(known, caller), known.reader
 
+    def reader_now(self, thread: int, now_s: float) -> Reader | None:
+        """Return what *thread* works on, if who it is was found out within `SURE_S`; else None.
+
+        Args:
+            thread: of a request.
+            now_s: on the event loop's clock.
+        """
+        sure = self._sure.get(thread)
+        return sure[1] if sure is not None and now_s < sure[0] else None
+
     async def reader(self, caller: Caller | None) -> Reader:
-        """Return what *caller* works on; who it is was found out now, or within `SURE_S`."""
-        if caller is not None and time.monotonic() < self._sure_until_s.get(caller.pid, 0.0):
-            return self._known[caller.pid][1].reader
+        """Return what *caller* works on; who it is is found out now."""
         return (await self._look_up(caller)).reader
 
     async def known_reader(self, thread: int) -> Reader:
@@ -112,7 +120,7 @@ class Askers:
         known = self._known.get(caller.pid)
         if known is not None and known[0] == thread:
             self._known.move_to_end(caller.pid)
-            self._sure_until_s[caller.pid] = time.monotonic() + SURE_S
+            self._sure[caller.pid] = (trio.current_time() + SURE_S, known[1].reader)
             return known[1]
         pid = self._process(caller.pid)
         name = (self._read(f"{pid}/comm") or thread.name).strip()
@@ -126,10 +134,10 @@ class Askers:
             return found  # it may be read the next time
         self._known[caller.pid] = (thread, found)
         self._known.move_to_end(caller.pid)
-        self._sure_until_s[caller.pid] = time.monotonic() + SURE_S
+        self._sure[caller.pid] = (trio.current_time() + SURE_S, found.reader)
         if len(self._known) > THREADS_MAX:
             gone, _ = self._known.popitem(last=False)
-            self._sure_until_s.pop(gone, None)
+            self._sure.pop(gone, None)
         return found
 
     def _thread(self, number: int) -> _Thread | None:

@@ -24,7 +24,7 @@ from shotfs.namespace.view import View
 from shotfs.namespace.viewed import Lookup
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Durability
-from shotfs.prewarm.watching import Opened, OpenWatch, Watches
+from shotfs.prewarm.watching import OpenWatch, Watches, WholeFile
 from shotfs.publish import Kind as EntryKind
 from shotfs.publish import Publisher, PublishTerms, Spool
 from shotfs.tiers.base import Revision
@@ -424,28 +424,29 @@ class FileSystem:
             self.waits.end(entry)
 
     @property
-    def has_watches(self) -> bool:
-        """Whether somebody may want to be told of opens, now or later."""
-        return bool(self._watch)
+    def watch(self) -> Watches:
+        """Who wants to be told of opens."""
+        return self._watch
 
-    async def opened_again(self, opens: Sequence[tuple[str, PublishedHandle, int, float]]) -> None:
-        """Tell who wants to know of opens that were answered without this.
+    def whole_file(self, path: str, handle: PublishedHandle) -> WholeFile | None:
+        """Return what those who watch are told of *path*, which *handle* has open; None if the
+        specification does not know it any more.
+        """
+        resolution = self._finder.resolve(path)
+        return None if resolution is None else WholeFile(path, handle.cached.revision, resolution)
+
+    async def opened_again(
+        self, thread: int, files: Sequence[WholeFile], at_s: Sequence[float]
+    ) -> None:
+        """Tell who wants to know of opens by *thread* that were answered without this.
 
         Args:
-            opens: each path, the handle that was shared, the thread, and how long ago it was, in
-                seconds.
+            thread: that opened them.
+            files: in the order in which it did.
+            at_s: when, of each, on the event loop's clock.
         """
-        if not self._watch.wants:
-            return
-        told = []
-        now_s = trio.current_time()
-        for path, handle, thread, age_s in opens:
-            reader = await self._askers.known_reader(thread)
-            resolution = self._finder.resolve(path)
-            if resolution is not None:
-                revision = handle.cached.revision
-                told.append(Opened(path, revision, resolution, reader, now_s - age_s, warm=True))
-        self._watch.opened_again(told)
+        if self._watch.wants:
+            self._watch.opened_again(await self._askers.known_reader(thread), files, at_s)
 
     async def create(
         self, path: str, mode: int, flags: int, caller: Caller

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from shotfs.prewarm.manifest import Subject
-from shotfs.prewarm.watching import Created, Opened, ReadNotes, Watches
+from shotfs.prewarm.watching import Created, Opened, Reader, ReadNotes, Watches, WholeFile
 from shotfs.vfs import Caller
 from shotfs.vfs.handles import PublishedHandle
 from tests.unit.vfs.test_askers import process
@@ -40,17 +40,24 @@ class Watch:
 
     wants: bool = True
     opens: list[Opened] = field(default_factory=list)
-    again: list[Opened] = field(default_factory=list)
+    again: list[tuple[Reader, str, float]] = field(default_factory=list)
     outputs: list[Created] = field(default_factory=list)
     notes: list[Notes] = field(default_factory=list)
+    changed: Callable[[], None] = lambda: None
 
     def opened(self, opened: Opened) -> ReadNotes | None:
         self.opens.append(opened)
         self.notes.append(Notes())
         return self.notes[-1]
 
-    def opened_again(self, opened: Sequence[Opened]) -> None:
-        self.again.extend(opened)
+    def opened_again(
+        self, reader: Reader, files: Sequence[WholeFile], at_s: Sequence[float]
+    ) -> None:
+        for file, when in zip(files, at_s, strict=True):
+            self.again.append((reader, file.path, when))
+
+    def tell_changes(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
 
     def created(self, created: Created) -> None:
         self.outputs.append(created)
@@ -116,11 +123,19 @@ async def test_whoever_wants_nothing_is_told_nothing(world: World) -> None:
     _watch_with(world, silent, loud)
     handle = await world.fs.open(OAK, os.O_RDONLY, caller=caller)
     assert isinstance(handle, PublishedHandle)
-    await world.fs.opened_again([(OAK, handle, os.getpid(), 0.5)])
+    file = world.fs.whole_file(OAK, handle)
+    assert file is not None
+    await world.fs.opened_again(os.getpid(), [file], [0.5])
     await handle.close()
     assert not silent.opens
     assert not silent.again
-    assert [one.path for one in (*loud.opens, *loud.again)] == [OAK, OAK]
+    assert [one.path for one in loud.opens] == [OAK]
+    assert [path for _, path, _ in loud.again] == [OAK]
+    silent.wants, loud.wants = True, False
+    assert not silent.opens, "nobody was told of the change yet"
+    silent.changed()
+    await (await world.fs.open(OAK, os.O_RDONLY, caller=caller)).close()
+    assert (len(silent.opens), len(loud.opens)) == (1, 1)
 
 
 async def test_two_who_watch_are_both_told_of_reads(world: World) -> None:
@@ -144,13 +159,15 @@ async def test_opens_of_the_native_thread_are_told_with_their_time_and_their_pro
         handle = await world.fs.open(OAK, os.O_RDONLY, caller=caller)
     assert isinstance(handle, PublishedHandle)
     # It has ended by now, but it was looked at while it lived.
-    opens = [(OAK, handle, child.pid, 0.25), ("ant/nowhere", handle, child.pid, 0.1)]
-    await world.fs.opened_again(opens)
+    file = world.fs.whole_file(OAK, handle)
+    assert file is not None
+    assert world.fs.whole_file("ant/nowhere", handle) is None
+    await world.fs.opened_again(child.pid, [file, file], [0.25, 0.5])
     await handle.close()
-    (again,) = watch.again
-    assert again.warm
-    assert again.reader.subject.job == "j7"
-    assert again.path == OAK
+    assert [(reader.subject.job, path, when) for reader, path, when in watch.again] == [
+        ("j7", OAK, 0.25),
+        ("j7", OAK, 0.5),
+    ]
 
 
 async def test_what_the_service_itself_opens_is_nobodys(world: World, watch: Watch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
@@ -27,7 +27,7 @@ from shotfs.prewarm.lookahead.large import LargeRead, ReadWhole
 from shotfs.prewarm.lookahead.ledger import Ledger, LookAheadReport
 from shotfs.prewarm.lookahead.recorded import Recordings
 from shotfs.prewarm.lookahead.shapes import Shapes
-from shotfs.prewarm.watching import Created, Opened, ReadNotes
+from shotfs.prewarm.watching import Created, Opened, Reader, ReadNotes, WholeFile
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +82,18 @@ class LookAhead:
         shape = self._shapes.of(opened.path, opened.resolution).shape
         return LargeRead(size_bytes, partial(self._read_whole.add, shape))
 
-    def opened_again(self, opened: Sequence[Opened]) -> None:
+    def opened_again(
+        self, reader: Reader, files: Sequence[WholeFile], at_s: Sequence[float]
+    ) -> None:
         """Note opens that were answered without the event loop."""
-        self._notes.extend(opened)
+        self._notes.extend(
+            Opened(file.path, file.revision, file.resolution, reader, when, warm=True)
+            for file, when in zip(files, at_s, strict=True)
+        )
         self._wake.set()
+
+    def tell_changes(self, changed: Callable[[], None]) -> None:
+        """Nothing changes: it is switched on or off when the service starts."""
 
     def created(self, created: Created) -> None:
         """Outputs tell nothing that opens do not."""

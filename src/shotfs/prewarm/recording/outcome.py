@@ -68,7 +68,7 @@ def outcome_of(run: Run) -> Outcome:
     views = (subject.view,) if subject.view else ()
     entries = tuple(
         _entry(notes, one or _frames(notes, settled, rendered), views)
-        for notes in list(run.files.values())
+        for notes in sorted(run.files.values(), key=lambda one: one.first_s)
     )
     return Outcome(replace(subject, frame=frames), entries, frames, run.opens, run.missed)
 
@@ -105,7 +105,6 @@ def _frames(notes: FileNotes, settled: Mapping[int, Settled], rendered: frozense
 
 def _entry(notes: FileNotes, frames: str, views: tuple[str, ...]) -> Entry:
     revision = notes.revision
-    ranges = () if notes.ranges is None else notes.ranges.all()
     return Entry(
         path=notes.path,
         digest=revision.checksums.xxh128,
@@ -119,7 +118,7 @@ def _entry(notes: FileNotes, frames: str, views: tuple[str, ...]) -> Entry:
             cold=notes.cold,
             stall_s=round(notes.stall_s, 6),
             first_s=round(notes.first_s, 3),
-            ranges=ranges,
+            ranges=notes.ranges(),
         ),
     )
 

@@ -16,7 +16,7 @@ from shotfs.errors import InvalidArgument
 from shotfs.observe.metrics import Metrics
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording.run import FileNotes, RolesOf, Room, Run
-from shotfs.prewarm.watching import Created, Opened
+from shotfs.prewarm.watching import Created, Opened, Reader, WholeFile
 
 RUNS_MAX = 256
 """Runs at the same time. What comes on top is not recorded, and counted."""
@@ -98,6 +98,10 @@ class Recorder:
         self._clock = clock
         self._alive = alive or process_alive
         self._runs: dict[Subject, Run] = {}
+        # One process opens many files in a row.
+        self._last_reader: Reader | None = None
+        self._last_run: Run | None = None
+        self._told: list[Callable[[], None]] = []
         self._room = Room(FILES_TOTAL_MAX)
         self._started: dict[int, Started] = {}
         self._shared: dict[int, list[Run]] = {}
@@ -112,20 +116,26 @@ class Recorder:
         """Whether anything may be recorded now."""
         return self._wants
 
+    def tell_changes(self, changed: Callable[[], None]) -> None:
+        """Call *changed* from now on whenever `wants` has changed."""
+        self._told.append(changed)
+
     def opened(self, opened: Opened) -> FileNotes | None:
         """Note an open; return who is told of its reads."""
-        run = self._runs.get(opened.reader.subject) or self._begun(opened.reader.subject)
-        if run is None:
-            return None
-        notes = run.opened(opened)
-        if notes is None:
-            self._metrics.recorded_missed.inc()
-        return notes
+        reader = opened.reader
+        if reader is self._last_reader and self._last_run is not None:
+            return self._last_run.opened(opened)
+        run = self._runs.get(reader.subject) or self._begun(reader.subject)
+        self._last_reader, self._last_run = reader, run
+        return None if run is None else run.opened(opened)
 
-    def opened_again(self, opened: Sequence[Opened]) -> None:
+    def opened_again(
+        self, reader: Reader, files: Sequence[WholeFile], at_s: Sequence[float]
+    ) -> None:
         """Note opens that were answered without the event loop."""
-        for one in opened:
-            self.opened(one)
+        run = self._runs.get(reader.subject) or self._begun(reader.subject, len(files))
+        if run is not None:
+            run.opened_again(reader.pid, files, at_s)
 
     def created(self, created: Created) -> None:
         """Note an output."""
@@ -133,12 +143,14 @@ class Recorder:
         if run is not None:
             run.created(created, self._clock())
 
-    def _begun(self, subject: Subject) -> Run | None:
-        """Return a new run of *subject*; None if it is not recorded, or there is no room."""
+    def _begun(self, subject: Subject, opens: int = 1) -> Run | None:
+        """Return a new run of *subject*, which begins with so many *opens*; None if it is not
+        recorded, or there is no room.
+        """
         if not (subject.job and self._jobs is Jobs.ALL) and not self._is_asked_for(subject):
             return None
         if len(self._runs) >= RUNS_MAX:
-            self._metrics.recorded_missed.inc()
+            self._metrics.recorded_missed.inc(opens)
             return None
         run = self._runs[subject] = Run(
             subject,
@@ -146,6 +158,7 @@ class Recorder:
             files_max=self._files_max,
             room=self._room,
             roles_of=self._roles_of,
+            missed=self._metrics.recorded_missed.inc,
         )
         return run
 
@@ -177,7 +190,7 @@ class Recorder:
         self._numbers += 1
         started = Started(self._numbers, asked, self._clock(), uid, pid)
         self._started[started.number] = started
-        self._wants = True
+        self._set_wants()
         return started
 
     def stop(self, number: int) -> tuple[list[Run], list[Run]]:
@@ -195,7 +208,7 @@ class Recorder:
             raise InvalidArgument(
                 f"there is no recording number {number}", fix="shotfs record show lists them"
             )
-        self._wants = self._jobs is Jobs.ALL or bool(self._started)
+        self._set_wants()
         runs = [run for subject, run in self._runs.items() if fits(started.asked, subject)]
         for other in self._started.values():
             shared = [run for run in runs if fits(other.asked, run.subject)]
@@ -205,12 +218,26 @@ class Recorder:
         self._room.files += sum(len(run.files) for run in before)
         return [self._taken(run) for run in runs], before
 
+    def _set_wants(self) -> None:
+        wants = self._jobs is Jobs.ALL or bool(self._started)
+        if wants != self._wants:
+            self._wants = wants
+            for changed in self._told:
+                changed()
+
     def started(self) -> list[Started]:
         """Return what was started by hand, the oldest first."""
         return list(self._started.values())
 
+    @property
+    def run_count(self) -> int:
+        """How many runs go on."""
+        return len(self._runs)
+
     def runs(self) -> list[Run]:
-        """Return the runs that go on, the oldest first."""
+        """Return the runs that go on, the oldest first, with all that they were told."""
+        for run in self._runs.values():
+            run.settle()
         return list(self._runs.values())
 
     # --- ending ----------------------------------------------------------------------------------
@@ -244,6 +271,8 @@ class Recorder:
 
     def _taken(self, run: Run) -> Run:
         """Take *run* away: it has ended."""
+        run.settle()
+        self._last_reader = self._last_run = None
         del self._runs[run.subject]
         self._room.files += len(run.files)
         return run

@@ -8,15 +8,15 @@ may not count.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 
 from shotfs.pathspec import Resolution
 from shotfs.prewarm.manifest.subject import Subject
-from shotfs.prewarm.recording.ranges import Ranges
+from shotfs.prewarm.recording.ranges import Range, Ranges
 from shotfs.prewarm.recording.roles import Roles, frame_of, text_of
 from shotfs.prewarm.recording.timeline import Timeline
-from shotfs.prewarm.watching import Created, Opened
+from shotfs.prewarm.watching import Created, Opened, WholeFile
 from shotfs.tiers.base import Revision
 
 FRAMES_EACH_MAX = 64
@@ -25,43 +25,78 @@ FRAMES_EACH_MAX = 64
 PROCESSES_MAX = 256
 """Processes of one run that are told apart; what others read belongs to all frames."""
 
-NAMES_MAX = 256
-"""Different shots, tasks and views whose files are counted."""
+NAMES_MAX = 1_024
+"""Combinations of show, shot, task and view whose files are counted."""
 
 RolesOf = Callable[[str], Roles]
 """From a show's name to the roles of its fields."""
 
+LATER_MAX = 128
+"""Opens that wait to be worked up. What an open means is found out for many at once: that takes
+half the time, for the processor has in its caches what it needs."""
+
+AGAIN_FILES_MAX = 2_048
+"""Files of opens that were answered natively and wait likewise: a few milliseconds' work."""
+
 EVERY = -1
 """Stands for an interval of no process, and for too many of them."""
+
+_EVERYWHERE = ((0, EVERY),)
+
+_NOTHING: tuple[dict[WholeFile, float], Counter[WholeFile]] = ({}, Counter())
 
 
 class FileNotes:
     """What a run saw of one file; is told of its reads (`watching.ReadNotes`)."""
 
     __slots__ = (
-        "cold", "first_s", "intervals", "own_frame", "path", "ranges", "revision", "stall_s",
+        "_apart", "_start", "_stop", "cold", "first_s", "intervals", "own_frame", "path",
+        "revision", "stall_s",
     )  # fmt: skip
 
-    def __init__(self, opened: Opened, first_s: float, own_frame: int | None) -> None:
-        self.path = opened.path
-        self.revision: Revision = opened.revision
+    def __init__(self, path: str, revision: Revision, first_s: float) -> None:
+        self.path = path
+        self.revision = revision
         self.first_s = first_s
-        self.own_frame = own_frame
+        self.own_frame: int | None = None
         self.intervals: tuple[tuple[int, int], ...] = ()
-        """(process, interval of its timeline) in which it was opened."""
+        """(process, interval of its timeline) in which it was opened; once that is worked up."""
         self.cold = 0
         self.stall_s = 0.0
-        self.ranges: Ranges | None = None
+        # Most files are read from the start on: that needs no set of ranges.
+        self._start = self._stop = 0
+        self._apart: Ranges | None = None
 
     def read(self, start: int, stop: int, waited_s: float) -> None:
         """Note that bytes were read."""
-        self.stall_s += waited_s
-        if self.ranges is None:
-            self.ranges = Ranges()
-        self.ranges.add(start, stop)
+        if waited_s:
+            self.stall_s += waited_s
+        if self._apart is not None:
+            self._apart.add(start, stop)
+        elif self._start == self._stop:
+            self._start, self._stop = start, stop
+        elif self._start <= start <= self._stop:
+            if stop > self._stop:
+                self._stop = stop
+        else:
+            self._apart = Ranges()
+            self._apart.add(self._start, self._stop)
+            self._apart.add(start, stop)
 
     def closed(self) -> None:
         """Nothing depends on it."""
+
+    def published_again(self, revision: Revision) -> None:
+        """Note that the newest revision counts, of which nothing was read."""
+        self.revision = revision
+        self._start = self._stop = 0
+        self._apart = None
+
+    def ranges(self) -> tuple[Range, ...]:
+        """Return what was read, sorted."""
+        if self._apart is not None:
+            return self._apart.all()
+        return ((self._start, self._stop),) if self._start < self._stop else ()
 
 
 class Room:
@@ -86,9 +121,10 @@ class Run:
         files_max: files that are noted.
         room: for files of all runs; whoever takes the run away gives its files back.
         roles_of: what fields mean.
+        missed: told how many opens were of files that are not noted.
 
     Attributes:
-        files: by path, in the order in which they were first opened.
+        files: by path, about in the order in which they were first opened; after `settle` all.
         opens: how many there were, also of files that are not noted.
         missed: opens of files that were not noted because there were too many.
         pids: processes that it was told of.
@@ -103,6 +139,7 @@ class Run:
         files_max: int,
         room: Room,
         roles_of: RolesOf,
+        missed: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.subject = subject
         self.began_s = began_s
@@ -116,52 +153,137 @@ class Run:
         self._files_max = files_max
         self._room = room
         self._roles_of = roles_of
+        self._missed = missed
+        self._again: dict[int, tuple[dict[WholeFile, float], Counter[WholeFile]]] = {}
+        """By process: when files were first opened that the native thread answered, how often."""
+        self._again_files = 0
+        self._later: list[tuple[FileNotes, Opened]] = []
 
     @property
     def pids(self) -> list[int]:
         """The processes that it knows."""
+        self._settle_later()
         return [pid for pid in self.timelines if pid > 0]
 
     def opened(self, opened: Opened) -> FileNotes | None:
         """Note an open; None where there is no room for another file."""
         self.opens += 1
-        self.last_s = opened.at_s
-        notes = self.files.get(opened.path)
+        path, revision, at_s = opened.path, opened.revision, opened.at_s
+        self.last_s = at_s
+        notes = self.files.get(path)
         if notes is None:
-            if len(self.files) >= self._files_max or self._room.files <= 0:
-                self.missed += 1
+            notes = self._first(path, revision, at_s, 1)
+            if notes is None:
                 return None
-            notes = self._first(opened)
-        elif notes.revision is not opened.revision and notes.revision != opened.revision:
-            # Published again meanwhile: the newest counts, of which nothing has been read.
-            notes.revision, notes.ranges = opened.revision, None
+        elif notes.revision is not revision and notes.revision != revision:
+            notes.published_again(revision)
         if not opened.warm:
             notes.cold += 1
-        pid = opened.reader.pid
-        timeline = self._timeline(pid)
-        if timeline is None:
-            where = (0, EVERY)
-        else:
-            if notes.own_frame is not None:
-                timeline.read(notes.own_frame)
-            where = (pid, timeline.interval)
-        intervals = notes.intervals
-        if where not in intervals and len(intervals) <= FRAMES_EACH_MAX:
-            notes.intervals = (*intervals, where)
+        later = self._later
+        later.append((notes, opened))
+        if len(later) >= LATER_MAX:
+            self._settle_later()
         return notes
 
-    def _first(self, opened: Opened) -> FileNotes:
-        show, _, _ = opened.path.partition("/")
-        roles = self._roles_of(show)
-        fields = opened.resolution.fields
-        notes = FileNotes(opened, max(opened.at_s - self.began_s, 0.0), frame_of(fields, roles))
-        self.files[opened.path] = notes
+    def opened_again(self, pid: int, files: Sequence[WholeFile], at_s: Sequence[float]) -> None:
+        """Note opens of whole files by the process *pid*, without a step of Python's for each."""
+        self.opens += len(files)
+        self.last_s = max(self.last_s, at_s[-1])
+        again = self._again.get(pid)
+        if again is None:
+            self._timeline(pid)  # it is one of the processes of the run from now on
+            again = self._again[pid] = ({}, Counter())
+        first_s, counts = again
+        before = len(first_s)
+        deque(map(first_s.setdefault, files, at_s), maxlen=0)
+        counts.update(files)
+        self._again_files += len(first_s) - before
+        if self._again_files > AGAIN_FILES_MAX:
+            self.settle()
+
+    # --- working up what was told ----------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Work up all that it was told."""
+        self._settle_later()
+        for pid in list(self._again):
+            self._settle_again(pid)
+
+    def _settle_later(self) -> None:
+        later, self._later = self._later, []
+        roles: dict[str, Roles] = {}
+        for notes, opened in later:
+            self._place(notes, opened.resolution, opened.reader.pid, 1, roles)
+
+    def _settle_again(self, pid: int) -> None:
+        first_s, counts = self._again.pop(pid, _NOTHING)
+        self._again_files -= len(first_s)
+        roles: dict[str, Roles] = {}
+        for file, at_s in first_s.items():
+            notes = self.files.get(file.path)
+            if notes is None:
+                notes = self._first(file.path, file.revision, at_s, counts[file])
+                if notes is None:
+                    continue
+            else:
+                if notes.revision is not file.revision and notes.revision != file.revision:
+                    notes.published_again(file.revision)
+                notes.first_s = min(notes.first_s, max(at_s - self.began_s, 0.0))
+            self._place(notes, file.resolution, pid, counts[file], roles)
+
+    def _first(self, path: str, revision: Revision, at_s: float, count: int) -> FileNotes | None:
+        """Return new notes of a file that was opened *count* times; None if there is no room."""
+        if len(self.files) >= self._files_max or self._room.files <= 0:
+            self.missed += count
+            self._missed(count)
+            return None
         self._room.files -= 1
-        self.read.note(show, opened.resolution, roles)
+        since_s = at_s - self.began_s
+        notes = self.files[path] = FileNotes(path, revision, since_s if since_s > 0 else 0.0)
         return notes
+
+    def _place(
+        self,
+        notes: FileNotes,
+        resolution: Resolution,
+        pid: int,
+        count: int,
+        roles: dict[str, Roles],
+    ) -> None:
+        """Note to which interval of the process *pid* *count* opens of a file belong.
+
+        Args:
+            notes: of the file.
+            resolution: of its path.
+            pid: 0 if it is not known.
+            count: how often it was opened.
+            roles: those that were looked up just now, by show.
+        """
+        if not notes.intervals:
+            show = notes.path[: notes.path.find("/")]
+            of_show = roles.get(show)
+            if of_show is None:
+                of_show = roles[show] = self._roles_of(show)
+            notes.own_frame = frame_of(resolution.fields, of_show)
+            self.read.note(show, resolution, of_show)
+        timeline = self.timelines.get(pid) or self._timeline(pid)
+        if timeline is None:
+            where = _EVERYWHERE
+        else:
+            if notes.own_frame is not None:
+                timeline.read(notes.own_frame, count)
+            where = ((pid, len(timeline.steps)),)
+        intervals = notes.intervals
+        if not intervals:
+            notes.intervals = where
+        elif where[0] not in intervals and len(intervals) <= FRAMES_EACH_MAX:
+            notes.intervals = intervals + where
 
     def created(self, created: Created, at_s: float) -> None:
         """Note an output: the frame that is written, and which shot and task it belongs to."""
+        # What its process read before belongs to the interval that ends here.
+        self._settle_later()
+        self._settle_again(created.reader.pid)
         self.last_s = at_s
         show, _, _ = created.path.partition("/")
         roles = self._roles_of(show)
@@ -185,7 +307,7 @@ class Names:
     __slots__ = ("_counts",)
 
     def __init__(self) -> None:
-        self._counts: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
+        self._counts: dict[tuple[str, str, str, str], int] = {}
 
     def note(self, show: str, resolution: Resolution, roles: Roles) -> None:
         """Count a file."""
@@ -196,15 +318,22 @@ class Names:
             text_of(fields, roles.task),
             text_of(fields, roles.view),
         )
-        for counts, text in zip(self._counts, texts, strict=True):
-            if text and (text in counts or len(counts) < NAMES_MAX):
-                counts[text] += 1
+        counts = self._counts
+        if texts in counts:
+            counts[texts] += 1
+        elif len(counts) < NAMES_MAX:
+            counts[texts] = 1
 
     def dominant(self) -> tuple[str, str, str, str]:
         """Return the show, shot, task and view that more than half of those files have that have
         one; "" where none does.
         """
-        show, shot, task, view = (_dominant(one) for one in self._counts)
+        each: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
+        for texts, count in self._counts.items():
+            for counts, text in zip(each, texts, strict=True):
+                if text:
+                    counts[text] += count
+        show, shot, task, view = (_dominant(one) for one in each)
         return show, shot, task, view
 
 

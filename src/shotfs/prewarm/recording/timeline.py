@@ -48,10 +48,10 @@ class Timeline:
         self._ahead.clear()
         self.steps.append(frame)
 
-    def read(self, frame: int) -> None:
-        """Note that a file was read that has *frame* in its name."""
+    def read(self, frame: int, count: int = 1) -> None:
+        """Note that a file was read, *count* times, that has *frame* in its name."""
         if self.steps and self.steps[-1] == frame:
-            self._after += 1
+            self._after += count
         elif len(self._ahead) < AHEAD_MAX:
             self._ahead.add(frame)
 
