@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shotfs.errors import TierError
+from shotfs.tiers.arrival import IS_WAITED_FOR
 from shotfs.tiers.base import Revision, Span, Tier, small_reader
 from tests.contract.places import READABLE_VARIANTS, Place, at, noise
 
@@ -39,6 +40,24 @@ async def test_small_objects_come_together_from_stores_that_obstore_reads(
     reader = small_reader(tier)
     assert reader is not None
     assert None not in await reader.read_small(revisions)
+
+
+@at("http", "s3", "gcs")
+async def test_s07_no_more_small_objects_are_read_while_somebody_waits_for_one(
+    place: Place, tier: Tier
+) -> None:
+    revisions, contents = await fill(place, tier, ["a", "b", "c"])
+    reader = small_reader(tier)
+    assert reader is not None
+    asked: list[bool] = []
+
+    def is_waited_for() -> bool:
+        asked.append(True)
+        return len(asked) == 2
+
+    IS_WAITED_FOR.set(is_waited_for)
+    found = await reader.read_small(revisions)
+    assert [bytes(one or b"") for one in found] == contents[:2]
 
 
 @at(*READABLE_VARIANTS)

@@ -382,13 +382,14 @@ class Batches:
             claims = Claims()
             with claims.listening():
                 contents = await reader.read_small([item.revision for item in items])
-            # Time was up before the others were tried: they are the first of the next batch.
+            # Time was up before the others were tried: they are the first of the next batch. A
+            # reader among those who wait asks for himself.
             tried = len(contents)
             for item in reversed(items[tried:]):
                 batch.remove(item)
                 item.waits, item.slot = True, None
                 queue.waiting.appendleft(item)
-                if not item.callers:
+                if not item.callers or item.fetch_class is FetchClass.DEMAND:
                     self._take_out(item)
             come = [
                 _Come(content, digest_bytes(content), claims.completed(item.revision), item=item)

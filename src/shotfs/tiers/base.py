@@ -299,9 +299,10 @@ class SmallReader(Protocol):
     async def read_small(self, revisions: Sequence[Revision]) -> Sequence[Buffer | None]:
         """Return the whole contents of the first of *revisions*, in their order.
 
-        They are read one after the other, for a fraction of a second: at least the first, maybe
-        all. None, at the end, stands for one that could not be read: nothing is tried again here,
-        and `Tier.read` says what is wrong with it.
+        They are read one after the other, for a fraction of a second, and no more of them once
+        somebody is blocked on one (`arrival.is_waited_for`): at least the first, maybe all. None,
+        at the end, stands for one that could not be read: nothing is tried again here, and
+        `Tier.read` says what is wrong with it.
 
         Args:
             revisions: none of them empty; their contents are in memory together.

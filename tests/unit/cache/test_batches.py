@@ -24,6 +24,7 @@ from shotfs.cache.landing import SmallFile, land_all
 from shotfs.cache.scheduling import OriginLimits
 from shotfs.digest import Buffer, digest_bytes
 from shotfs.errors import AccessDenied, CacheFull, EgressSpent, TierUnavailable
+from shotfs.tiers.arrival import is_waited_for
 from shotfs.tiers.base import Revision, Span
 from tests.unit.cache.fakes import KIB, FakeTier, cache_in, content_of, read_all
 
@@ -39,6 +40,7 @@ class SmallTier(FakeTier):
         come: how many of a batch come at most, before time is up.
         last_fails: the one after these cannot be read.
         wrong: keys that come with wrong bytes.
+        waited_for: what `is_waited_for` said at the end of each batch.
     """
 
     batches: list[list[str]] = field(default_factory=list)
@@ -47,6 +49,7 @@ class SmallTier(FakeTier):
     come: int = BATCH_FILES_MAX
     last_fails: bool = False
     wrong: set[str] = field(default_factory=set)
+    waited_for: list[bool] = field(default_factory=list)
     asked: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def __post_init__(self) -> None:
@@ -58,6 +61,7 @@ class SmallTier(FakeTier):
         self.asked.unpark_all()
         await self.batch_gate.wait()
         await trio.lowlevel.checkpoint()
+        self.waited_for.append(is_waited_for())
         if self.batch_fault is not None:
             raise self.batch_fault
         contents: list[Buffer | None] = [
@@ -184,6 +188,35 @@ async def test_s07_a_reader_shares_the_download_of_a_batch_that_has_begun(tmp_pa
         tier.batch_gate.set()
     assert contents == [tier.objects["s1"][1]]
     assert not tier.reads
+
+
+async def test_s07_a_reader_of_what_a_batch_has_not_come_to_asks_for_himself(
+    tmp_path: Path,
+) -> None:
+    tier = SmallTier(come=1)
+    tier.batch_gate = trio.Event()
+    revisions = tier.add_many(30)
+    contents: list[bytes] = []
+
+    async with cache_in(tmp_path) as cache, trio.open_nursery() as nursery:
+
+        async def read(revision: Revision) -> None:
+            contents.append(await read_all(cache, tier, revision))
+
+        nursery.start_soon(fetch_all, cache, tier, revisions)
+        while not tier.batches:
+            await tier.asked.park()
+        await trio.testing.wait_all_tasks_blocked()
+        batch = next(one for one in tier.batches if len(one) > 1)
+        last = next(one for one in revisions if one.key == batch[-1])
+        nursery.start_soon(read, last)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not contents
+        tier.batch_gate.set()
+    assert contents == [tier.objects[last.key][1]]
+    assert [key for key, _ in tier.reads] == [last.key]
+    assert True in tier.waited_for
+    assert cache.stats().files == len(revisions)
 
 
 async def test_a_cancelled_prewarm_fetches_nothing_that_has_not_begun(tmp_path: Path) -> None:

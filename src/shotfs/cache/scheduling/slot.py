@@ -13,7 +13,7 @@ import trio
 from shotfs.cache.asker import Asker
 from shotfs.cache.scheduling.classes import FetchClass
 from shotfs.errors import ShotfsError
-from shotfs.tiers.arrival import ON_FIRST_BYTE
+from shotfs.tiers.arrival import IS_WAITED_FOR, ON_FIRST_BYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,7 @@ class Slot:
             raise self._refused
         self._began = time.perf_counter()
         ON_FIRST_BYTE.set(self._first_byte)
+        IS_WAITED_FOR.set(self._is_waited_for)
         return self
 
     async def _wait(self) -> None:
@@ -193,6 +194,9 @@ class Slot:
     def _first_byte(self) -> None:
         self.first_byte_s = time.perf_counter() - self._began
 
+    def _is_waited_for(self) -> bool:
+        return self.fetch_class is FetchClass.DEMAND
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
@@ -200,4 +204,5 @@ class Slot:
         trace: TracebackType | None,
     ) -> None:
         ON_FIRST_BYTE.set(None)
+        IS_WAITED_FOR.set(None)
         self._desk.give_back(self)

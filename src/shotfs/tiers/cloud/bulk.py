@@ -21,7 +21,7 @@ from typing import Any
 
 from shotfs.digest import Buffer, Checksums
 from shotfs.errors import ObjectNotFound, TierError, TierUnavailable, Unsupported
-from shotfs.tiers.arrival import first_byte
+from shotfs.tiers.arrival import first_byte, is_waited_for
 from shotfs.tiers.base import Revision, Span
 from shotfs.tiers.claims import claimed
 from shotfs.tiers.cloud.errors import (
@@ -42,9 +42,11 @@ CHUNK_BYTES = 256 * 1024
 """What obstore gathers before it hands bytes to Python: 64 KiB to 4 MiB were within 15 % of each
 other (2026-11-21); smaller ones stop an abandoned thread sooner and hold less memory."""
 
-SMALL_S = 0.05
-"""How long small objects are read in one visit to a thread; one is begun in any case. Who waits for
-the connection, or for one of these objects, waits for so much longer."""
+SMALL_S = 0.2
+"""How long small objects are read in one visit to a thread; one is begun in any case, and none
+after somebody is blocked on one of them. Where the origin answers at once a whole batch comes in
+less, and each visit more costs Python and a transaction. Who waits for the connection waits for so
+much longer."""
 
 _REQUEST_TIMEOUT_S_MAX = 3600.0
 """Ends a thread whose server trickles bytes too slowly to be stalled; ours ended long before."""
@@ -199,7 +201,7 @@ class Obstore:
                 contents.append(None)
                 break
             call.moved()
-            if time.monotonic() > until_s:
+            if time.monotonic() > until_s or is_waited_for():
                 break
         return contents
 
