@@ -88,7 +88,10 @@ def execute(
     said = {name: text or os.environ.get(VARIABLES[name], "") for name, text in given.items()}
     said["job"] = said["job"] or f"exec-{os.getpid()}"
     environment = {**os.environ, **{VARIABLES[name]: text for name, text in said.items() if text}}
-    recording = _Recording(said, config, given_frame=frame)
+    check_frame(frame)
+    recording = _Recording(said, config)
+    if manifest is not None and not os.path.isdir(os.path.dirname(os.path.abspath(manifest))):
+        output.warn(f"{output.printable(manifest)} cannot be written: there is no such directory")
     problem = recording.start()
     if problem is not None and require:
         raise problem
@@ -99,13 +102,23 @@ def execute(
     raise SystemExit(code)
 
 
+def check_frame(text: str) -> None:
+    """Refuse a ``--frame`` that names no frames; one of the environment is just not believed."""
+    from shotfs.errors import InvalidArgument
+    from shotfs.prewarm.manifest.frames import check_frames
+
+    try:
+        check_frames(text)
+    except InvalidArgument as exc:
+        raise typer.BadParameter(f"{exc.message}; {exc.fix}", param_hint="--frame") from exc
+
+
 class _Recording:
     """A recording of one command. Nothing of it may keep the command from running."""
 
-    def __init__(self, said: Mapping[str, str], config: str | None, *, given_frame: str) -> None:
+    def __init__(self, said: Mapping[str, str], config: str | None) -> None:
         self._said = said
         self._config = config
-        self._given_frame = given_frame
         self._client: Client | None = None
         self._number = 0
 
@@ -130,19 +143,14 @@ class _Recording:
         return None
 
     def _subject(self) -> Subject:
-        """Return what to record.
-
-        Raises:
-            InvalidArgument: --frame names no frames.
-        """
+        """Return what to record."""
         from shotfs.errors import InvalidArgument
-        from shotfs.prewarm.manifest.frames import parse_frames
+        from shotfs.prewarm.manifest.frames import check_frames
         from shotfs.prewarm.manifest.subject import Subject
 
-        parse_frames(self._given_frame)
         said = dict(self._said)
         try:
-            parse_frames(said["frame"])
+            check_frames(said["frame"])
         except InvalidArgument:
             said["frame"] = ""  # of the environment: the service does not believe it either
         return Subject(**said)
@@ -153,15 +161,20 @@ class _Recording:
 
         if self._client is None:
             return
-        try:
-            with self._client as client:
+        with self._client as client:
+            try:
                 report = client.record.stop(self._number)
+            except (ShotfsError, OSError) as exc:
+                output.warn(f"the recording is lost: {exc}")
+                return
+            text = output.printable(summary(report))
+            output.error_console.print(f"shotfs: {text}", soft_wrap=True)
+            try:
                 if manifest is not None:
                     write_taken(client, self._number, manifest)
-        except (ShotfsError, OSError) as exc:
-            output.warn(f"the recording is lost: {exc}")
-            return
-        output.error_console.print(f"shotfs: {output.printable(summary(report))}", soft_wrap=True)
+            except (ShotfsError, OSError) as exc:
+                why = exc.strerror if isinstance(exc, OSError) else exc
+                output.warn(f"{output.printable(manifest or '')} was not written: {why}")
         if not report["learned"] and report["files"] and manifest is None:
             output.warn("not learned: nobody could tell of which shot it was", fix="give --shot")
 

@@ -70,7 +70,7 @@ def scan(
         typer.Option("--output", "-o", metavar="OUT", help="Write the manifest; - is to stdout."),
     ] = None,
     unresolved: Annotated[
-        bool, typer.Option("--unresolved", help="List all that is unresolved or missing.")
+        bool, typer.Option("--unresolved", help="List all that lacks, not only the first 20.")
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 if anything is unresolved or missing.")
@@ -228,12 +228,11 @@ def _shown(found: Closure, answer: dict[str, Any], *, whole: bool) -> Renderable
     counts = found.counts
     if counts.outputs:
         total += f"; {output.counted(counts.outputs, 'output')} not fetched"
-    if counts.outside:
-        total += f"; {output.counted(counts.outside, 'file')} outside {answer['root']}"
     lines.append(Text(one_line(total)))
-    shown = len(found.missing) + len(found.unresolved) if whole else SHOWN_MAX
+    kept = (found.troubles, found.missing, found.unresolved, found.outside)
+    shown = max(map(len, kept)) if whole else SHOWN_MAX
     reports = (
-        ("not read", counts.troubles, [f"{one.path}: {one.reason}" for one in found.troubles]),
+        ("not read", counts.troubles, [one.told for one in found.troubles]),
         ("missing", counts.missing, [_missing(one) for one in found.missing]),
         (
             "unresolved",
@@ -243,10 +242,11 @@ def _shown(found: Closure, answer: dict[str, Any], *, whole: bool) -> Renderable
                 for one in found.unresolved
             ],
         ),
+        (f"outside {answer['root']}", counts.outside, list(found.outside)),
     )
     for title, count, texts in reports:
         if count:
-            lines.append(Text(f"{title}: {count}"))
+            lines.append(Text(one_line(f"{title}: {count}")))
             lines += [Text(f"  {one_line(text)}") for text in texts[:shown]]
             if count > shown:
                 lines.append(Text(f"  and {count - min(shown, len(texts))} more (--unresolved)"))

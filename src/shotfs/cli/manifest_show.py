@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 TABLE_ROWS_MAX = 10_000
 """A table is laid out as a whole, so it is bounded; JSON is not."""
+
+COLUMNS = ("path", "size", "frames", "views", "says who", "likely", "waited")
+
+PATH_COLUMNS_MIN = 40
+"""A terminal that leaves less to a path gets each file in two lines instead of a table."""
 
 
 @output.run
@@ -104,6 +109,7 @@ def _write_json(manifest: ManifestReader, entries: Iterable[Entry], limit: int) 
 
 def _table(manifest: ManifestReader, shown: list[Entry], more: int) -> RenderableType:
     from rich.console import Group
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -111,13 +117,20 @@ def _table(manifest: ManifestReader, shown: list[Entry], more: int) -> Renderabl
     title = title_of(manifest.head)
     if title:
         lines.append(Text(output.printable(title)))
-    if shown:
+    rows = [tuple(one_line(cell) for cell in _cells(entry)) for entry in shown]
+    if _fits(rows):
         table = Table(box=None, pad_edge=False)
-        for name in ("path", "size", "frames", "views", "says who", "likely", "waited"):
+        for name in COLUMNS:
             table.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
-        for entry in shown:
-            table.add_row(*(Text(one_line(cell)) for cell in _cells(entry)))
-        lines.append(table)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        lines += [table] if rows else []
+    else:
+        for path, *cells in rows:
+            said = ", ".join(
+                f"{name} {cell}" for name, cell in zip(COLUMNS[1:], cells, strict=True)
+            )
+            lines += [Text(path, overflow="fold"), Padding(Text(said), (0, 0, 0, 2))]
     total = f"{output.counted(manifest.count, 'file')}, {size(manifest.size_bytes)}"
     matching = len(shown) + more
     if matching != manifest.count:
@@ -126,6 +139,15 @@ def _table(manifest: ManifestReader, shown: list[Entry], more: int) -> Renderabl
         total += f"; {len(shown)} are shown (--limit)"
     lines.append(Text(total))
     return Group(*lines)
+
+
+def _fits(rows: Sequence[tuple[str, ...]]) -> bool:
+    """Whether a table of *rows* fits into the terminal without folding paths to shreds."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    beside = sum(widths[1:]) + 2 * len(widths)
+    return beside + min(widths[0], PATH_COLUMNS_MIN) <= output.console.width
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
@@ -139,5 +161,5 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         ",".join(entry.views) or "all",
         " ".join(who),
         f"{entry.confidence:.2g}",
-        "-" if entry.use is None else duration(entry.use.stall_s),
+        "-" if entry.use is None else duration(round(entry.use.stall_s, 3)),
     )

@@ -86,7 +86,7 @@ def test_commands_that_cannot_run_have_the_codes_of_a_shell(
 
 def test_a_frame_that_is_none_is_a_mistake_of_the_command_line(configuration: Path) -> None:
     done = shotfs("exec", "--frame", "ten", "--", "true")
-    assert (done.exit_code, "names no frames" in done.stderr) == (1, True)
+    assert (done.exit_code, "names no frames" in done.stderr) == (2, True)
 
 
 def test_a_manifest_that_cannot_be_written_does_not_change_the_exit_code(

@@ -87,6 +87,23 @@ def test_show_selects(manifest: str, options: list[str], shown: list[str]) -> No
     assert report["head"]["subject"] == {"show": "ant", "shot": "010"}
 
 
+def test_a_narrow_terminal_gets_whole_paths_and_no_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "ant/library/" + "x" * 30 + ".1001.exr"
+    manifest = write(tmp_path / "m.jsonl", [Entry(path, ONE, 10, frames="1001")])
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = shotfs("manifest", "show", manifest).stdout.splitlines()
+    assert path in lines
+    assert any(line.startswith("  size 10 B, frames 1001, views all,") for line in lines)
+
+
+def test_what_cannot_be_written_is_named_as_it_was_asked_for(manifest: str, tmp_path: Path) -> None:
+    done = shotfs("manifest", "merge", manifest, "-o", f"{tmp_path}/none/m.jsonl")
+    assert done.exit_code == 1
+    assert f"{tmp_path}/none/m.jsonl: No such file or directory" in done.stderr
+
+
 def test_show_says_how_many_it_does_not_show(manifest: str) -> None:
     text = shotfs("manifest", "show", manifest, "--limit", "1", "--below", "ant/a").stdout
     assert "3 files, 20 B; 2 of them match; 1 are shown (--limit)" in text

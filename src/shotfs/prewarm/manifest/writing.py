@@ -159,7 +159,11 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     """
     directory, name = os.path.split(os.path.abspath(path))
     temporary = os.path.join(directory, f".{name[:200]}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except OSError as exc:
+        # Nobody knows the other name.
+        raise OSError(exc.errno, exc.strerror, path) from exc
     try:
         with open(descriptor, "wb") as stream:
             yield stream

@@ -1,6 +1,7 @@
 """Arnold: scene sources (.ass), also packed (.ass.gz).
 
-A node is a word and its parameters between braces, one a line: ``image { filename "b.tx" }``.
+A node is a word and its parameters between braces, one a line. In a node of one line, like
+``image { filename "b.tx" }``, only parameters that are known to name files are found.
 Files are named by ``filename`` and its like; where a relative one is looked for, the node
 ``options`` says, which Arnold's exporters write first. What drivers write are outputs. Other
 parameters, also those that a scene declares itself, count 0.5 if they hold what looks like a path.
@@ -102,8 +103,13 @@ class _Scene:
                 if token.text == "}":
                     return
                 continue
-            if token.sort is Sort.WORD and token.first:
+            if token.sort is Sort.WORD and (token.first or self._names_string(token)):
                 yield from self._parameter(node.text, token.text)
+
+    def _names_string(self, token: Token) -> bool:
+        """Whether *token* is a parameter of a node that was written in one line."""
+        known = token.text in _FILES or token.text in _SEARCH
+        return known and self._lexer.peek().sort is Sort.STRING
 
     def _parameter(self, node: str, name: str) -> Iterator[Edge]:
         """Read the strings of a parameter: ``"a"``, or ``2 1 STRING "a" "b"``."""

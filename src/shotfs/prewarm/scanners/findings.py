@@ -85,6 +85,12 @@ class Trouble:
     path: str
     reason: str
 
+    @property
+    def told(self) -> str:
+        """The whole of it for people: a reason may begin with the path, and the line in it."""
+        said = self.reason.startswith(f"{self.path}:")
+        return self.reason if said else f"{self.path}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:

@@ -102,6 +102,19 @@ def test_binary_rib_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert "catrib" in (failed.value.fix or "")
 
 
+def test_a_node_of_arnold_may_be_one_line(tmp_path: Path) -> None:
+    ass = (
+        'options { texture_searchpath "/lib" }\n'
+        'image { name filename file "b/wood.tx" }\n'
+        'image { name img filename "wood.<udim>.tx" swrap "periodic" }\n'
+        'driver_exr { name d filename "/out/x.exr" }\n'
+    )
+    found = of_text("arnold", tmp_path, ass)
+    assert inputs(found) == {"b/wood.tx": 1.0, "wood.<UDIM>.tx": 1.0}
+    assert one(found, "wood.<UDIM>").search[0] == "/lib"
+    assert one(found, "/out/x.exr").kind is Kind.OUTPUT
+
+
 def test_millions_of_numbers_are_passed_over(tmp_path: Path) -> None:
     numbers = "0 1 -2.5e-3 4.25 " * 500_000
     rib = f'PointsPolygons [4] [0 1 2 3] "P" [{numbers}]\nReadArchive "a.rib"\n'
