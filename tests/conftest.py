@@ -17,6 +17,7 @@ os.environ["GCE_METADATA_HOST"] = os.environ["GCE_METADATA_IP"] = "127.0.0.1:9"
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.fuse import modes
 from tests.servers.gcs import GcsServer
@@ -35,6 +36,14 @@ _CLIENTS_WARNINGS = (
     # gcsfs hands aiohttp chunks of over 1 MiB as memoryviews, on purpose (it is zero-copy).
     "ignore:Sending a large body directly with raw bytes:ResourceWarning",
 )
+
+
+# An example is right or wrong, however long a loaded machine takes over it: by itself hypothesis
+# fails one that takes 200 ms, or examples that are slowly made.
+settings.register_profile(
+    "loaded", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("loaded")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

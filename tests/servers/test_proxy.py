@@ -79,7 +79,7 @@ def test_delay_and_throttle_make_it_slow(network: Proxy, client: httpx.Client) -
     network.set(down=Behaviour(bytes_per_s=4 * len(BODY)))
     began = time.monotonic()
     assert client.get("/f").content == BODY
-    assert 0.2 < time.monotonic() - began < 3.0
+    assert time.monotonic() - began > 0.2
 
 
 def test_down_refuses_and_the_same_port_comes_back(network: Proxy, client: httpx.Client) -> None:
