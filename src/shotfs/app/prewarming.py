@@ -41,6 +41,7 @@ from shotfs.prewarm.finding import Found, Visible
 from shotfs.prewarm.manifest import Entry
 from shotfs.prewarm.manifest.files import Files, files_of
 from shotfs.prewarm.plan import Plan
+from shotfs.prewarm.supply import Supply
 from shotfs.prewarm.targets import Recordings, Sources, Target, Wanted, parse_target
 
 log = logging.getLogger(__name__)
@@ -343,22 +344,24 @@ class NodePrewarming:
 
     async def _work(self, job: _Job) -> None:
         order, terms = job.order, self._terms(job)
-        wanted = Wanted(order.frames, order.task, order.views)
-        with trio.CancelScope(deadline=terms.deadline_s) as scope:
+        wanted, supply = Wanted(order.frames, order.task, order.views), Supply(job.plan, self._disk)
+
+        async def look_up() -> None:
             for target in job.targets:
-                page: list[Entry] = []
                 source = self._sources.entries(target, wanted, terms.visible)
                 async with aclosing(source) as entries:
-                    async for entry in entries:
-                        page.append(entry)
-                        if len(page) >= PAGE_ENTRIES:
-                            await self._plan(job, page)
-                            page = []
-                await self._plan(job, page)
+                    await supply.fill(entries)
+            job.wanted = await trio.to_thread.run_sync(job.plan.count, limiter=self._disk)
+
+        if job.targets and not _is_limited(order):
+            async with supply.filled_by(look_up) as pages:
+                await self._engine.run(pages, terms, job.progress)
+            return
+        with trio.CancelScope(deadline=terms.deadline_s) as scope:
+            await look_up()
         if scope.cancelled_caught:
             job.progress.stopped = Stop.DEADLINE
             return
-        job.wanted = await trio.to_thread.run_sync(job.plan.count, limiter=self._disk)
         await self._engine.run(self._pages(job), terms, job.progress)
 
     async def _count(self, job: _Job, feed: Feed) -> None:
@@ -479,6 +482,12 @@ def _failure(error: Exception) -> ShotfsError | None:
             return None
         error = ours.exceptions[0]
     return error if isinstance(error, ShotfsError) else None
+
+
+def _is_limited(order: Order) -> bool:
+    """Whether it fetches nothing, or may end before all is here: then the order of all counts."""
+    limits = (order.bytes_max, order.files_max, order.deadline_s)
+    return order.mode is not Mode.FETCH or any(one is not None for one in limits)
 
 
 def _check_in_order(order: Order) -> None:

@@ -23,18 +23,25 @@ _FIRST = re.compile(r"-?[0-9]{1,10}")
 
 _TABLE = """CREATE TABLE wanted (
     path BLOB PRIMARY KEY, digest TEXT, size_bytes INTEGER, confidence REAL NOT NULL,
-    first_s REAL, frame INTEGER
+    first_s REAL, frame INTEGER, taken INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID"""
 
-_ADD = """INSERT INTO wanted VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET
+_ADD = """INSERT INTO wanted VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT (path) DO UPDATE SET
     digest = coalesce(digest, excluded.digest),
     size_bytes = coalesce(size_bytes, excluded.size_bytes),
     confidence = max(confidence, excluded.confidence),
     first_s = min(coalesce(first_s, excluded.first_s), coalesce(excluded.first_s, first_s)),
     frame = min(coalesce(frame, excluded.frame), coalesce(excluded.frame, frame))"""
 
-_IN_ORDER = """SELECT path, digest, size_bytes, confidence, first_s FROM wanted
-    ORDER BY confidence DESC, first_s IS NULL, first_s, frame, path"""
+_ORDER = "confidence DESC, first_s IS NULL, first_s, frame, path"
+
+_IN_ORDER = f"""SELECT path, digest, size_bytes, confidence, first_s FROM wanted
+    ORDER BY {_ORDER}"""  # noqa: S608  # all of it is ours
+
+_WAITING = f"CREATE INDEX IF NOT EXISTS waiting ON wanted ({_ORDER}) WHERE taken = 0"
+
+_NEXT = f"""SELECT path, digest, size_bytes, confidence, first_s FROM wanted WHERE taken = 0
+    ORDER BY {_ORDER} LIMIT ?"""  # noqa: S608  # as above
 
 
 class Plan:
@@ -89,6 +96,25 @@ class Plan:
             rows = self._database().execute(_IN_ORDER)
             while page := rows.fetchmany(entries):
                 yield [_entry(*row) for row in page]
+
+    def take(self, entries: int) -> list[Entry]:
+        """Return at most *entries* of what was not taken yet, in the order of `pages`; [] if there
+        is nothing for now. What is added again later was taken all the same.
+        """
+        if self._made is None:
+            return []
+        with _translated(self._path):
+            database = self._database()
+            database.execute(_WAITING)
+            rows = database.execute(_NEXT, (entries,)).fetchall()
+            database.execute("BEGIN")
+            try:
+                database.executemany(
+                    "UPDATE wanted SET taken = 1 WHERE path = ?", [row[:1] for row in rows]
+                )
+            finally:
+                database.execute("COMMIT")
+        return [_entry(*row) for row in rows]
 
     def close(self) -> None:
         """Remove the file."""

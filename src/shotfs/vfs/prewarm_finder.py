@@ -35,7 +35,11 @@ from shotfs.vfs.directories import PREPARED_ENTRIES, Directories
 from shotfs.vfs.finder import NodeFinder
 from shotfs.vfs.known_files import KnownSearch
 from shotfs.vfs.nodes import Alias, Directory, Missing, Node, Published, Spooled
-from shotfs.vfs.published_files import published_below
+from shotfs.vfs.published_walk import (
+    DIRECTORIES_AT_ONCE,
+    LISTED_ONE_BY_ONE_AT_ONCE,
+    PublishedWalk,
+)
 
 LISTED_FROM = 4
 """So many unknown files of one directory are found by listing it: one request of a store tells of a
@@ -117,8 +121,14 @@ class PrewarmFinder:
             raise PathNotFound(
                 f"{path}: there is no such file or directory", fix=f"look: shotfs why {path}"
             )
-        async with aclosing(self._below(node, visible)) as found:
-            yield found
+        if isinstance(node, Directory):
+            at_once = await self._listed_at_once(node)
+            walk = PublishedWalk(self._finder, self._directories, node.path, at_once=at_once)
+            async with walk.files() as files, aclosing(self._seen(files, visible)) as found:
+                yield found
+        else:
+            async with aclosing(self._seen(_only(node), visible)) as found:
+                yield found
 
     async def names(self, directory: str) -> list[str]:
         """See `prewarm.finding.Finder.names`."""
@@ -134,11 +144,18 @@ class PrewarmFinder:
                 names.append(entry[0])
         return names
 
-    async def _below(self, node: Node, visible: Visible | None) -> AsyncGenerator[Found, None]:
-        async with aclosing(published_below(self._finder, self._directories, node)) as files:
-            async for one in files:
-                if visible is None or visible(paths.parent(one.path)):
-                    yield await self._found(one)
+    async def _listed_at_once(self, node: Directory) -> int:
+        for origin in node.match.origins if node.match is not None else ():
+            if (await self._tiers.get(origin)).properties.lists_one_by_one:
+                return LISTED_ONE_BY_ONE_AT_ONCE
+        return DIRECTORIES_AT_ONCE
+
+    async def _seen(
+        self, files: AsyncIterator[Published], visible: Visible | None
+    ) -> AsyncGenerator[Found, None]:
+        async for one in files:
+            if visible is None or visible(paths.parent(one.path)):
+                yield await self._found(one)
 
     async def _node(self, path: str) -> Node:
         node = await self._finder.find(await self._followed(path))
@@ -209,6 +226,11 @@ class PrewarmFinder:
     def opened_reader(self, policy: Policy) -> Tier | None:
         """As `reader`, if that was opened before."""
         return self._tiers.opened_reader(policy)
+
+
+async def _only(node: Node) -> AsyncGenerator[Published, None]:
+    if isinstance(node, Published):
+        yield node
 
 
 class _PlainDirectory(NamedTuple):

@@ -101,7 +101,8 @@ class HttpTier(Unversioned):
                 names, prefixes = await self._index(below)
                 following: _Place | None = (names, 0) if names else None
                 return ListPage((), tuple(prefixes)), following
-            stop = done + _PAGE_NAMES_MAX
+            # A few at first, in one round trip: who asks whether there is anything reads no more.
+            stop = done + (_PAGE_NAMES_MAX if done else self._origin.connections_max)
             objects = await self._stat_all(prefix, names[done:stop])
             return ListPage(objects, ()), (names, stop) if stop < len(names) else None
 
