@@ -7,6 +7,7 @@ long, and every request is aligned to blocks anyway. ADR 0013 has the sizes that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shotfs.tiers.base import Span
@@ -60,6 +61,10 @@ class BlockMap:
         if span.length_bytes == 0:
             return Run(0, 0)
         return Run(span.start // BLOCK_BYTES, -(-span.stop // BLOCK_BYTES))
+
+    def runs_of(self, spans: Iterable[Span]) -> list[Run]:
+        """Return the blocks that each of *spans* touches."""
+        return [self.blocks_of(span) for span in spans]
 
     def span_of(self, run: Run) -> Span:
         """Return the bytes of *run*; the last block of a file may be short."""

@@ -31,6 +31,7 @@ from shotfs.cache.keeper import Fetching
 from shotfs.cache.lending import Lending, LendingParts
 from shotfs.cache.pages import Page, Told
 from shotfs.cache.partials import Partials
+from shotfs.cache.parts import Parts
 from shotfs.cache.phase import ENDED
 from shotfs.cache.pins import PAGE_PINS, Pins
 from shotfs.cache.proving import ProofParts, Proofs
@@ -71,6 +72,7 @@ class Cache:
 
     Attributes:
         inspector: says what it is doing.
+        parts: fetches parts of large files that nobody has opened yet.
         uploads: gives the publisher its turns.
     """
 
@@ -161,6 +163,7 @@ class Cache:
                 nursery=nursery, metrics=metrics, deadline_s=deadline_s,
             )
         )  # fmt: skip
+        self.parts = Parts(self._open, self._streams, self._partials)
         self.inspector = Inspector(
             self._streams, self._scheduler, self._lending.askers_of, self._blobs, self._disk
         )

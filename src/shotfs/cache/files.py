@@ -15,6 +15,7 @@ from typing import Protocol
 from shotfs.cache.asker import NOBODY, Asker
 from shotfs.cache.descriptor import Descriptor
 from shotfs.cache.direct import DirectReader
+from shotfs.cache.failures import no_room
 from shotfs.cache.phase import Phase
 from shotfs.cache.reader import Reader
 from shotfs.cache.stream import Stream
@@ -226,6 +227,20 @@ class CachedFile:
         if self.blob is None:
             raise CacheFull(f"{self.revision.key}: the cache has no room to keep it")
         return self.blob
+
+    async def bring(self, span: Span) -> None:
+        """Wait until *span* is here, which is a part of what its reader wants.
+
+        Raises:
+            CacheFull: there is no room to keep it.
+            As `read` otherwise.
+        """
+        while self.stream is not None and not self.stream.serves(span):
+            if self.state is FileState.UNKEPT:
+                raise no_room(self.revision)
+            await self.stream.wait_for(span, self.reader)
+        if self.stream is None and self.blob is None:
+            raise no_room(self.revision)
 
     def close(self) -> None:
         """End the lease. Idempotent; reads that are under way finish, and the last ends it."""

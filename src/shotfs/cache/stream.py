@@ -60,8 +60,7 @@ class Stream:
         error: why it failed.
         verification: whether its hash gets ahead, while VERIFYING.
         finished: set when `run` has ended and everything was given back.
-        descriptor: of the file; None before the first STREAMING, when it was given up, and for
-            small files.
+        descriptor: of the file; None before the first STREAMING, once given up, for small files.
     """
 
     def __init__(
@@ -217,16 +216,15 @@ class Stream:
         return self.phase in (Phase.STREAMING, Phase.VERIFYING) and self.blocks.holds(span)
 
     async def wait_for(self, span: Span, reader: Reader) -> None:
-        """Return when *span* can be read, or when the stream keeps nothing.
-
-        It is fetched before everything that nobody waits for.
+        """Return when *span* can be read, or when the stream keeps nothing. For an open file it is
+        fetched before everything that nobody waits for.
 
         Raises:
             TierTimeout: nothing of it came for the deadline.
             TierError: the origin failed; others may have more luck.
             DigestMismatch: the bytes were wrong twice.
         """
-        waiter = self._waiter(span, reader, FetchClass.DEMAND)
+        waiter = self._waiter(span, reader, reader.fetch_class)
         await self._wait(waiter, lambda: self.serves(span))
 
     async def wait_complete(self, reader: Reader) -> Digest:
@@ -297,6 +295,8 @@ class Stream:
     def _want(self, reader: Reader, run: Run, owner: object, fetch_class: FetchClass) -> None:
         if fetch_class is FetchClass.DEMAND:
             self._wanted.demand(run, owner, reader.asker)
+        elif reader.parts:
+            self._wanted.ahead(self.blocks.runs_of(reader.parts), reader, reader.asker, fetch_class)
         else:
             self._wanted.fill(fetch_class, reader, reader.asker)
         self._asked.set()

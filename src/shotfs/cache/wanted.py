@@ -1,9 +1,9 @@
 """Which blocks of a stream are fetched next. Pure.
 
-Three wishes, in this order: what readers are blocked on, what their access patterns promise, the
-rest of the file. A wish names blocks whether they are here or not; only what is missing is
-fetched, and each block once, because whoever fetches it claims it in the `BlockMap`. A wish
-belongs to whoever has it and goes with him.
+Three wishes, in this order: what readers are blocked on, what their access patterns (or fetches of
+parts) promise, the rest of the file. A wish names blocks whether they are here or not; only what is
+missing is fetched, and each block once, because whoever fetches it claims it in the `BlockMap`. A
+wish belongs to whoever has it and goes with him.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Wanted:
     def __init__(self, blocks: BlockMap) -> None:
         self._blocks = blocks
         self._demands: dict[Run, _Demand] = {}
-        self._ahead: dict[object, list[tuple[Run, Asker]]] = {}
+        self._ahead: dict[object, list[Need]] = {}
         self._fillers: dict[object, tuple[FetchClass, Asker]] = {}
         self.position = 0
 
@@ -51,10 +51,18 @@ class Wanted:
         """*owner* blocks on *run*: it goes before all that is wanted later."""
         self._demands.setdefault(run, _Demand(asker)).owners.add(owner)
 
-    def ahead(self, runs: list[Run], owner: object, asker: Asker) -> None:
+    def ahead(
+        self,
+        runs: list[Run],
+        owner: object,
+        asker: Asker,
+        fetch_class: FetchClass = FetchClass.LOOKAHEAD,
+    ) -> None:
         """*owner* will read *runs* next, in this order, besides what he said before."""
-        kept = [one for one in self._ahead.get(owner, ()) if self._blocks.misses(one[0])]
-        self._ahead[owner] = [*kept, *((run, asker) for run in runs)]
+        wishes = [one for one in self._ahead.get(owner, ()) if self._blocks.misses(one.run)]
+        said = {one.run for one in wishes}
+        wishes += [Need(run, fetch_class, asker) for run in runs if run not in said]
+        self._ahead[owner] = wishes
 
     def fill(self, fetch_class: FetchClass, owner: object, asker: Asker) -> None:
         """*owner* wants the whole."""
@@ -100,16 +108,14 @@ class Wanted:
 
     def rest(self, blocks_max: int) -> Iterator[Need]:
         """Yield what nobody is blocked on, in requests of at most *blocks_max*."""
-        for runs in self._ahead.values():
-            for run, asker in runs:
-                for missing in self._missing(run, blocks_max):
-                    yield Need(missing, FetchClass.LOOKAHEAD, asker)
-        if not self._fillers:
-            return
-        fetch_class, asker = min(self._fillers.values(), key=lambda one: one[0])
-        for part in (Run(self.position, self._blocks.count), Run(0, self.position)):
-            for missing in self._missing(part, blocks_max):
-                yield Need(missing, fetch_class, asker)
+        wishes = [one for said in self._ahead.values() for one in said]
+        if self._fillers:
+            fetch_class, asker = min(self._fillers.values(), key=lambda one: one[0])
+            rest = (Run(self.position, self._blocks.count), Run(0, self.position))
+            wishes += [Need(part, fetch_class, asker) for part in rest]
+        for wish in sorted(wishes, key=lambda one: one.fetch_class):
+            for missing in self._missing(wish.run, blocks_max):
+                yield Need(missing, wish.fetch_class, wish.asker)
 
     def _missing(self, run: Run, blocks_max: int) -> Iterator[Run]:
         first = run.first
