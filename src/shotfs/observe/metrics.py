@@ -181,8 +181,8 @@ class Metrics:
         )
         self.lookahead_refused = self._counters(
             "shotfs_lookahead_refused",
-            "Files that were expected and not fetched: budget, cache, egress, large, suspended,"
-            " failed, crowd.",
+            "Files that were expected and not fetched: budget, cache, egress, suspended, failed,"
+            " crowd.",
             "reason",
         )
         for outcome in ("useful", "wasted"):

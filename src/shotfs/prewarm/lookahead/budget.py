@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from shotfs.cache import Cache
-from shotfs.cache.reader import FILL_BYTES_MAX
 from shotfs.config.lookahead_models import LookaheadSettings
-from shotfs.pathspec import Fill
 from shotfs.prewarm.finding import Found
 from shotfs.prewarm.lookahead.ledger import Ledger, Track
 
 CACHE_PARTS = 16
 """What waits to be opened takes no more than this part of the cache. New files are the first that
 S3-FIFO evicts, from a tenth of the cache: more would push itself out."""
-
-WHOLE_BYTES_MAX = FILL_BYTES_MAX
-"""A file up to this size comes whole when a part of it is read.
-Of a larger one it is not known that more than its head will be, unless the template says so or its
-sequence was read so before."""
 
 LOOK_S = 1.0
 """How often the cache and the origins are asked how they are."""
@@ -47,21 +40,15 @@ class Budget:
         """How much may wait to be opened, of all jobs together."""
         return self._bytes_max
 
-    def refusal(self, found: Found, track: Track, now_s: float, *, read_whole: bool) -> str:
+    def refusal(self, found: Found, track: Track, now_s: float, size_bytes: int) -> str:
         """Return why *found* is not fetched now; "": it may be.
 
         Args:
             found: the file.
             track: for whom.
             now_s: the event loop's clock.
-            read_whole: files of its sequence were read to a good part.
+            size_bytes: how much of it.
         """
-        size_bytes = found.revision.size_bytes
-        fill = found.resolution.template.policy.fill
-        if fill is Fill.RANGES:
-            return "large"
-        if size_bytes > WHOLE_BYTES_MAX and fill is not Fill.WHOLE and not read_whole:
-            return "large"
         if (
             self._ledger.bytes + size_bytes > self._bytes_max
             or track.purse.bytes + size_bytes > self._settings.job_bytes_max

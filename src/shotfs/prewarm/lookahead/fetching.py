@@ -26,7 +26,7 @@ from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Resolution
 from shotfs.prewarm.finding import Finder, Found
 from shotfs.prewarm.lookahead.budget import Budget
-from shotfs.prewarm.lookahead.large import ReadWhole
+from shotfs.prewarm.lookahead.large import LargeFiles, covers, joined
 from shotfs.prewarm.lookahead.ledger import Ahead, Ledger, Track
 from shotfs.prewarm.lookahead.shapes import Shape
 
@@ -43,6 +43,9 @@ a server without an index of sizes is asked for each of its files."""
 FETCHES_AT_ONCE = 24
 """Files that come at once: behind 20 ms, 24 small ones are 1,200 a second. How many requests that
 are, the scheduler decides: three quarters of an origin's connections."""
+
+IN_PARTS_MAX = 16
+"""Large files of which parts wait: a quarter of the unfinished files that the cache keeps."""
 
 RECENT_MAX = 32_768
 RECENT_S = 30.0
@@ -92,7 +95,7 @@ class Fetches:
         budget: what may be spent.
         ledger: where it is noted.
         metrics: counts what was refused.
-        read_whole: sequences of large files that are worth it.
+        large: says which parts of a large file are worth it.
     """
 
     def __init__(
@@ -102,9 +105,10 @@ class Fetches:
         budget: Budget,
         ledger: Ledger,
         metrics: Metrics,
-        read_whole: ReadWhole,
+        large: LargeFiles,
     ) -> None:
-        self._read_whole = read_whole
+        self._large = large
+        self._in_parts: dict[str, tuple[Wish, Found]] = {}
         self._finder = finder
         self._cache = cache
         self._budget = budget
@@ -149,6 +153,17 @@ class Fetches:
         self._opened.move_to_end(path)
         if len(self._opened) > RECENT_MAX:
             self._opened.popitem(last=False)
+
+    def learned(self, shape: str) -> None:
+        """Note that more is known of what is read of the files of *shape*.
+
+        What was fetched of the next ones before that was known may be too little.
+        """
+        self._forget_judged()
+        for wish, found in self._in_parts.values():
+            if wish.shape.key == shape:
+                heapq.heappush(self._ready, (wish.distance, next(self._serials), wish, found))
+                self._found.set()
 
     async def run(self) -> None:
         """Fetch for ever."""
@@ -230,29 +245,55 @@ class Fetches:
 
     def _begin(self, found: Found, wish: Wish) -> Ahead | None:
         """Decide to fetch *found*, within the budget; None: not any more, or not now."""
-        now_s = trio.current_time()
-        if wish.track.ticks > wish.due or found.path in self._ledger:
+        now_s, shape = trio.current_time(), wish.shape.key
+        before = self._ledger.get(found.path)
+        if wish.track.ticks > wish.due or (before is not None and not before.parts):
             return None
         if self._is_open(found.path):
             return None  # its reader was faster; nobody will open it once more to prove us right
-        refusal = self._budget.refusal(
-            found, wish.track, now_s, read_whole=wish.shape in self._read_whole
-        )
+        revision = found.revision
+        ahead = Ahead(found.path, revision, wish.track, shape, wish.due, now_s)
+        fill = found.resolution.template.policy.fill
+        parts = self._large.wanted(shape, fill, revision.size_bytes)
+        if before is not None:
+            if parts is not None and covers(before.parts, parts):
+                return None
+            ahead.read, ahead.wider = before.read, True
+        if parts is not None:
+            both = parts if before is None else (*before.parts, *parts)
+            ahead.parts = joined(((one.start, one.stop) for one in both), revision.size_bytes)
+        refusal = self._refusal(found, ahead, before, now_s)
         if refusal:
             self._refuse(refusal)
             self._recent.pop(found.path, None)
             return None
-        if self._cache.is_warm(found.revision):
+        if self._cache.is_warm(revision):
             return None
-        ahead = Ahead(found.path, found.revision, wish.track, wish.shape.key, wish.due, now_s)
         self._ledger.begin(ahead)
+        if ahead.parts:
+            self._in_parts[found.path] = wish, found
         return ahead
+
+    def _refusal(self, found: Found, ahead: Ahead, before: Ahead | None, now_s: float) -> str:
+        if ahead.parts and before is None:
+            self._forget_judged()
+            if len(self._in_parts) >= IN_PARTS_MAX:
+                return "crowd"
+        more_bytes = ahead.size_bytes - (0 if before is None else before.size_bytes)
+        return self._budget.refusal(found, ahead.track, now_s, more_bytes)
+
+    def _forget_judged(self) -> None:
+        for path in [one for one in self._in_parts if one not in self._ledger]:
+            del self._in_parts[path]
 
     async def _fetch(self, found: Found, ahead: Ahead, asker: Asker, turn: object) -> None:
         try:
-            await self._cache.fetch(
-                found.tier, found.revision, fetch_class=FetchClass.LOOKAHEAD, asker=asker
-            )
+            if ahead.parts:
+                await self._fetch_parts(found, ahead, asker)
+            else:
+                await self._cache.fetch(
+                    found.tier, found.revision, fetch_class=FetchClass.LOOKAHEAD, asker=asker
+                )
             ahead.here = True
         except ShotfsError as error:
             self._refuse("failed")
@@ -265,6 +306,14 @@ class Fetches:
             log.exception("look-ahead failed unexpectedly", extra={"path": found.path})
         finally:
             self._turns.release_on_behalf_of(turn)
+
+    async def _fetch_parts(self, found: Found, ahead: Ahead, asker: Asker) -> None:
+        came_bytes = await self._cache.parts.fetch(
+            found.tier, found.revision, ahead.parts,
+            fetch_class=FetchClass.LOOKAHEAD, asker=asker,
+        )  # fmt: skip
+        if not came_bytes and not ahead.wider:
+            self._ledger.failed(ahead)  # it was here before: nothing was spent on the guess
 
     def _refuse(self, reason: str) -> None:
         self._metrics.lookahead_refused[reason].inc()
@@ -279,7 +328,7 @@ class Fetches:
                 part = waiting[start : start + SWEEP_FILES]
                 known = await self._cache.known_many([one.revision for one in part])
                 for one, here in zip(part, known, strict=True):
-                    if not here:
+                    if not here and not (one.parts and self._cache.parts.held_bytes(one.revision)):
                         self._ledger.evicted(one, trio.current_time())
 
 

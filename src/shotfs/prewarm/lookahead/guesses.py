@@ -22,8 +22,9 @@ from shotfs.prewarm.finding import Finder
 from shotfs.prewarm.lookahead.bundles import Bundles
 from shotfs.prewarm.lookahead.crawling import Crawlers
 from shotfs.prewarm.lookahead.fetching import Fetches, Reason, Wish
+from shotfs.prewarm.lookahead.large import LargeFiles
 from shotfs.prewarm.lookahead.ledger import Ledger, Purse, Track
-from shotfs.prewarm.lookahead.recorded import Recordings, run_of
+from shotfs.prewarm.lookahead.recorded import Recordings, learn_ranges, run_of
 from shotfs.prewarm.lookahead.shapes import Number, Seen, Shape, Shapes
 from shotfs.prewarm.lookahead.strides import Stride
 from shotfs.prewarm.lookahead.tiles import TILES_MAX, Place, TileSets
@@ -84,6 +85,7 @@ class Guesses:
         fetches: has what is expected fetched.
         ledger: knows whether guesses were right.
         shapes: say where frames stand.
+        large: learn what is read of large files.
         recordings: what others have read; None: only what this node sees.
     """
 
@@ -93,6 +95,7 @@ class Guesses:
         fetches: Fetches,
         ledger: Ledger,
         shapes: Shapes,
+        large: LargeFiles,
         recordings: Recordings | None,
     ) -> None:
         self._finder = finder
@@ -100,6 +103,7 @@ class Guesses:
         self._ledger = ledger
         self._fetches = fetches
         self._shapes = shapes
+        self._large = large
         self._works = Works()
         self._bundles = Bundles()
         self._crawlers = Crawlers()
@@ -209,6 +213,7 @@ class Guesses:
                 run = run_of(learned.entries, frame, self._finder, self._shapes)
                 if run is not None:
                     work.learn(run)
+                    learn_ranges(learned.entries, run, self._large)
         except ShotfsError as error:
             log.debug("no recordings", extra={"work": work.name, "reason": error.message})
 

@@ -1,7 +1,8 @@
 """Ledger: what was fetched ahead, and whether anybody opened it. Event loop only.
 
-Useful is what was opened. Wasted is what left the cache unopened, what the job it was for has gone
-past, and what nobody opened for a day. From that each guess has a score, and one that is wrong too
+Useful is what was opened; of a large file of which parts were fetched, what was read. Wasted is
+what left the cache unopened, what the job it was for has gone past, and what nobody opened for a
+day. From that each guess has a score, and one that is wrong too
 often is not followed for a while.
 """
 
@@ -13,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import Revision
+from shotfs.prewarm.recording.ranges import Ranges
+from shotfs.tiers.base import Revision, Span
 
 AHEAD_MAX = 32_768
 """Files that may wait to be opened; one takes about 700 bytes."""
@@ -105,7 +107,10 @@ class Ahead:
         pattern: which sequence or file; scores are kept by it.
         due: the tick of *track* after which nobody will come.
         since_s: when it was decided.
-        here: it is whole.
+        parts: of a large file, in order; () for the whole.
+        here: all that is fetched of it.
+        read: of a file in parts, what was read of it.
+        wider: fewer parts of it had been fetched before.
     """
 
     path: str
@@ -114,18 +119,40 @@ class Ahead:
     pattern: str
     due: int
     since_s: float
+    parts: tuple[Span, ...] = ()
     here: bool = False
+    read: Ranges = field(default_factory=Ranges)
+    wider: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """How much is fetched."""
+        if not self.parts:
+            return self.revision.size_bytes
+        return sum(one.length_bytes for one in self.parts)
+
+    @property
+    def read_bytes(self) -> int:
+        """How much of *parts* was read."""
+        return sum(
+            max(0, min(stop, part.stop) - max(start, part.start))
+            for part in self.parts
+            for start, stop in self.read.all()
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class LookAheadReport:
-    """What became of what was fetched ahead, since the start. Bytes are those of whole files.
+    """What became of what was fetched ahead, since the start. Bytes are those that were fetched.
+
+    Of a large file of which parts were fetched, bytes that were read are useful and the others are
+    wasted; the file itself is useful if half of them were read.
 
     Attributes:
         enabled: by the configuration.
         useful_share: of the files of which it is known, how many were opened; None: of none.
-        useful_files, useful_bytes: opened later.
-        wasted_files, wasted_bytes: not opened.
+        useful_files, useful_bytes: opened later; of parts, read.
+        wasted_files, wasted_bytes: not opened; of parts, not read.
         waiting_files, waiting_bytes: here, or on their way, and nobody knows yet.
         bytes_max: how much may wait.
         suspended: guesses that were wrong too often and are not followed for a while.
@@ -181,7 +208,7 @@ class Ledger:
             self._take(ahead.path)
         self._ahead[ahead.path] = ahead
         ahead.track.waiting[ahead.path] = ahead
-        self._add(ahead, ahead.revision.size_bytes)
+        self._add(ahead, ahead.size_bytes)
         if len(self._ahead) > AHEAD_MAX:
             self._settle(next(iter(self._ahead)), useful=False, now_s=ahead.since_s)
 
@@ -191,13 +218,32 @@ class Ledger:
             self._take(ahead.path)
 
     def opened(self, path: str, revision: Revision, now_s: float) -> Ahead | None:
-        """Note an open; return what it proves right."""
+        """Note an open; return what it proves right. Of parts, reads will."""
         ahead = self._ahead.get(path)
         if ahead is None:
             return None
         same = ahead.revision == revision
-        self._settle(path, useful=same, now_s=now_s)
+        if not same or not ahead.parts:
+            self._settle(path, useful=same, now_s=now_s)
         return ahead if same else None
+
+    def read(self, path: str, revision: Revision, span: Span, now_s: float) -> None:
+        """Note a read of a large file, of which parts may have been fetched."""
+        ahead = self._ahead.get(path)
+        if ahead is not None and ahead.parts and ahead.revision == revision:
+            ahead.read.add(span.start, span.stop)
+            if ahead.read_bytes >= ahead.size_bytes:
+                self._settle(path, useful=True, now_s=now_s)
+
+    def closed(self, path: str, now_s: float) -> None:
+        """Note that a large file was closed: what was read by half need not be waited for."""
+        ahead = self._ahead.get(path)
+        if ahead is not None and ahead.parts and _is_right(ahead):
+            self._settle(path, useful=True, now_s=now_s)
+
+    def get(self, path: str) -> Ahead | None:
+        """Return what was fetched of *path* and is not judged yet."""
+        return self._ahead.get(path)
 
     def moved_on(self, track: Track, now_s: float) -> None:
         """Count as wasted what *track* has gone past."""
@@ -245,18 +291,25 @@ class Ledger:
 
     def _settle(self, path: str, *, useful: bool, now_s: float) -> None:
         ahead = self._take(path)
-        outcome, size_bytes = "useful" if useful else "wasted", ahead.revision.size_bytes
+        useful_bytes = ahead.size_bytes if useful else 0
+        if ahead.parts:
+            useful, useful_bytes = _is_right(ahead), ahead.read_bytes
+        outcome = "useful" if useful else "wasted"
         self._metrics.lookahead_files[outcome].inc()
-        self._metrics.lookahead_bytes[outcome].inc(size_bytes)
         self._counts[outcome][0] += 1
-        self._counts[outcome][1] += size_bytes
+        for kind, size_bytes in (
+            ("useful", useful_bytes),
+            ("wasted", ahead.size_bytes - useful_bytes),
+        ):
+            self._metrics.lookahead_bytes[kind].inc(size_bytes)
+            self._counts[kind][1] += size_bytes
         for pattern in (ahead.pattern, ""):
             self._score(ahead.track.name, pattern).count(useful=useful, now_s=now_s)
 
     def _take(self, path: str) -> Ahead:
         ahead = self._ahead.pop(path)
         ahead.track.waiting.pop(path, None)
-        self._add(ahead, -ahead.revision.size_bytes)
+        self._add(ahead, -ahead.size_bytes)
         return ahead
 
     def _add(self, ahead: Ahead, size_bytes: int) -> None:
@@ -272,3 +325,8 @@ class Ledger:
             if len(self._scores) > SCORES_MAX:
                 self._scores.popitem(last=False)
         return score
+
+
+def _is_right(ahead: Ahead) -> bool:
+    """Whether at least half of the parts that were fetched was read."""
+    return ahead.read_bytes >= USEFUL_SHARE_MIN * ahead.size_bytes

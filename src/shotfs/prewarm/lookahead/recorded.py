@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from shotfs.cache.stream import SMALL_BYTES_MAX
 from shotfs.prewarm.finding import Finder
+from shotfs.prewarm.lookahead.large import LargeFiles
 from shotfs.prewarm.lookahead.shapes import Shapes
 from shotfs.prewarm.lookahead.works import RUN_READS_MAX, Read, Run
 from shotfs.prewarm.manifest.entry import Entry
@@ -48,6 +50,19 @@ def run_of(entries: Sequence[Entry], frame: int, finder: Finder, shapes: Shapes)
             ahead = resolution.template.policy.prewarm.frames
             run.reads[entry.path] = Read(entry.path, seen.shape, seen.frame, ahead)
     return run if run.reads else None
+
+
+def learn_ranges(entries: Iterable[Entry], run: Run, large: LargeFiles) -> None:
+    """Have *large* know what was read of the files of *run*, where recordings say it."""
+    for entry in entries:
+        read, use = run.reads.get(entry.path), entry.use
+        if read is None or use is None or not use.ranges or entry.size_bytes is None:
+            continue
+        if entry.size_bytes <= SMALL_BYTES_MAX:
+            continue
+        ranges = large.file(read.shape.key, entry.path, entry.size_bytes).ranges
+        for start, stop in use.ranges:
+            ranges.add(start, stop)
 
 
 def _first_s(entry: Entry) -> float:

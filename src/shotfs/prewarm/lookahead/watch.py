@@ -20,14 +20,15 @@ from shotfs.errors import ShotfsError
 from shotfs.namespace.shows import ShowSet
 from shotfs.observe.metrics import Metrics
 from shotfs.prewarm.finding import Finder
-from shotfs.prewarm.lookahead.budget import WHOLE_BYTES_MAX, Budget
+from shotfs.prewarm.lookahead.budget import Budget
 from shotfs.prewarm.lookahead.fetching import Fetches
 from shotfs.prewarm.lookahead.guesses import Guesses
-from shotfs.prewarm.lookahead.large import LargeRead, ReadWhole
+from shotfs.prewarm.lookahead.large import LargeFiles, LargeRead, comes_in_parts
 from shotfs.prewarm.lookahead.ledger import Ledger, LookAheadReport
 from shotfs.prewarm.lookahead.recorded import Recordings
 from shotfs.prewarm.lookahead.shapes import Shapes
 from shotfs.prewarm.watching import Created, Opened, Reader, ReadNotes, WholeFile
+from shotfs.tiers.base import Span
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class LookAhead:
         self._cache = cache
         self._metrics = metrics
         self._shapes = Shapes(shows)
-        self._read_whole = ReadWhole()
+        self._large = LargeFiles()
         self._ledger = Ledger(metrics)
         self._budget = Budget(settings.lookahead, cache, settings.cache.bytes_max, self._ledger)
         self._notes: deque[Opened] = deque(maxlen=NOTES_MAX)
@@ -73,14 +74,29 @@ class LookAhead:
         return self._enabled
 
     def opened(self, opened: Opened) -> ReadNotes | None:
-        """Note an open. Of large files it is watched how much of them is read."""
+        """Note an open. Of large files it is watched what of them is read."""
         self._notes.append(opened)
         self._wake.set()
-        size_bytes = opened.revision.size_bytes
-        if size_bytes <= WHOLE_BYTES_MAX:
+        size_bytes, policy = opened.revision.size_bytes, opened.resolution.template.policy
+        if not comes_in_parts(policy.fill, size_bytes):
             return None
-        shape = self._shapes.of(opened.path, opened.resolution).shape
-        return LargeRead(size_bytes, partial(self._read_whole.add, shape))
+        shape = self._shapes.of(opened.path, opened.resolution).shape.key
+        return LargeRead(
+            self._large.file(shape, opened.path, size_bytes),
+            partial(self._was_read, opened),
+            partial(self._learned, shape),
+            partial(self._was_closed, opened.path),
+        )
+
+    def _was_read(self, opened: Opened, start: int, stop: int) -> None:
+        self._ledger.read(opened.path, opened.revision, Span(start, stop), trio.current_time())
+
+    def _was_closed(self, path: str) -> None:
+        self._ledger.closed(path, trio.current_time())
+
+    def _learned(self, shape: str) -> None:
+        if self._fetches is not None:
+            self._fetches.learned(shape)
 
     def opened_again(
         self, reader: Reader, files: Sequence[WholeFile], at_s: Sequence[float]
@@ -108,9 +124,9 @@ class LookAhead:
         if not self._enabled:
             return
         fetches = self._fetches = Fetches(
-            finder, self._cache, self._budget, self._ledger, self._metrics, self._read_whole
+            finder, self._cache, self._budget, self._ledger, self._metrics, self._large
         )
-        guesses = Guesses(finder, fetches, self._ledger, self._shapes, recordings)
+        guesses = Guesses(finder, fetches, self._ledger, self._shapes, self._large, recordings)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fetches.run)
             while True:

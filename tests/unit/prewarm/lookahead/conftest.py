@@ -35,6 +35,11 @@ DOCUMENT: dict[str, Any] = {
         "cache": {"path": "{shot}/cache/{name}.{frame}.vdb"},
         "plate": {"path": "{shot}/plate/{name}.{frame}.exr", "prewarm": {"frames": 3}},
         "never": {"path": "{shot}/never/{name}.{frame}.exr", "prewarm": {"frames": 0, "udims": 0}},
+        "tiled": {
+            "path": "{shot}/tiled/{name}.{frame}.tex",
+            "fill": "ranges",
+            "prewarm": {"frames": 1},
+        },
         "texture": {"path": "assets/{name}.{tile}.tx"},
         "said": {"path": "assets/said/{name}.{tile}.tx", "prewarm": {"udims": 2}},
         "asset": {"path": "assets/{name}.usd"},

@@ -6,7 +6,7 @@ from shotfs.observe.metrics import Metrics
 from shotfs.prewarm.lookahead import ledger as limits
 from shotfs.prewarm.lookahead.ledger import Ahead, Ledger, Track
 from shotfs.prewarm.watching import Opened, Reader
-from shotfs.tiers.base import Revision
+from shotfs.tiers.base import Revision, Span
 from tests.unit.prewarm.lookahead.conftest import LookAheadWorld
 
 SIZE_BYTES = 10
@@ -143,3 +143,26 @@ async def test_what_its_reader_opens_before_it_is_fetched_is_left_to_him(
         ahead.lookahead.opened(told)
     await ahead.comes(*plates[2:5])
     assert (ahead.report.waiting_files, ahead.report.useful_files) == (3, 0)
+
+
+def test_of_parts_what_is_read_is_useful_and_a_guess_of_the_wrong_parts_is_suspended() -> None:
+    accounts = Accounts()
+    whole = Revision("mem://main", "a", 1000, "1", 0)
+    for number in range(limits.PROOF_FILES):
+        assert not accounts.ledger.suspended(accounts.track, "p", 1.0)
+        parts = (Span(0, 100), Span(900, 1000))
+        path = f"{number}"
+        accounts.ledger.begin(Ahead(path, whole, accounts.track, "p", number, 0.0, parts))
+        assert accounts.ledger.bytes == 200
+        accounts.ledger.opened(path, whole, 1.0)
+        accounts.ledger.read(path, whole, Span(80, 500), 1.0)
+        accounts.ledger.closed(path, 1.0)
+        assert path in accounts.ledger, "it may be opened again and read on"
+        accounts.track.ticks += 1
+        accounts.ledger.moved_on(accounts.track, 1.0)
+    assert accounts.ledger.suspended(accounts.track, "p", 1.0)
+    report = accounts.ledger.report(1.0, enabled=True, bytes_max=0)
+    assert (report.wasted_files, report.useful_files) == (limits.PROOF_FILES, 0)
+    assert report.useful_bytes == 20 * limits.PROOF_FILES
+    assert report.wasted_bytes == 180 * limits.PROOF_FILES
+    assert accounts.ledger.bytes == accounts.track.purse.bytes == 0
