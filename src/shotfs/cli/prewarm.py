@@ -239,15 +239,20 @@ def _in_order(order: Order) -> Order:
 
 def _begin(client: Client, order: Order, found: Sorted, mountpoint: str | None, below: str) -> int:
     """Hand everything to the service and let it run; return the number of the prewarm."""
-    from shotfs.cli.prewarm_targets import entries_of, in_order, scanned
+    from shotfs.cli.prewarm_targets import entries_of, files_of, in_order, scanned
 
     # Before anything begins: a scan may take minutes, and may fail.
     scenes = scanned(found.scenes, mountpoint, order.frames, order.views) if found.scenes else ()
     number = client.prewarm.begin(order)
     try:
+        below = below.strip("/")
+        if order.in_order and len(found.manifests) == 1 and not scenes:
+            files = files_of(found.manifests[0], mountpoint=mountpoint, below=below)
+            client.prewarm.add_files(number, files)
+            client.prewarm.start(number)
+            return number
         manifests = [
-            entries_of(manifest, mountpoint=mountpoint, below=below.strip("/"))
-            for manifest in found.manifests
+            entries_of(manifest, mountpoint=mountpoint, below=below) for manifest in found.manifests
         ]
         if order.in_order:
             client.prewarm.add_files(number, in_order(scenes, manifests))

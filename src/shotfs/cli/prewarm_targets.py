@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from shotfs.cli import output
 
 if TYPE_CHECKING:
     from shotfs.prewarm.manifest import Entry
+    from shotfs.prewarm.manifest.files import Files
 
 STANDARD = "-"
 
@@ -121,6 +124,26 @@ def entries_of(manifest: str, *, mountpoint: str | None, below: str) -> Iterator
         ManifestInvalid: it is none, or damaged.
         OSError: it cannot be read.
     """
+    with _opened(manifest, mountpoint=mountpoint, below=below) as entries:
+        yield from entries
+
+
+def files_of(manifest: str, *, mountpoint: str | None, below: str) -> Iterator[Files]:
+    """Yield path, digest and size of a manifest's files in its order; as `entries_of`.
+
+    One of ours is read without an object for each entry.
+    """
+    from shotfs.prewarm.manifest import ManifestReader
+
+    with _opened(manifest, mountpoint=mountpoint, below=below) as entries:
+        if isinstance(entries, ManifestReader):
+            yield from entries.files()
+        else:
+            yield from _paged(entries)
+
+
+@contextmanager
+def _opened(manifest: str, *, mountpoint: str | None, below: str) -> Iterator[Iterable[Entry]]:
     from shotfs.prewarm.manifest import ManifestReader
     from shotfs.prewarm.manifest.deadline import read_deadline
     from shotfs.prewarm.manifest.plain import read_plain
@@ -132,27 +155,33 @@ def entries_of(manifest: str, *, mountpoint: str | None, below: str) -> Iterator
         stream = unpacked(raw)
         head = _head_of(stream)
         if b'"hashAlg"' in head or b'"manifestVersion"' in head:
-            yield from read_deadline(stream, name, below=below)
-        elif head.lstrip().startswith(b"{") or name.removesuffix(".gz").endswith(JSON):
-            # One that was cut off, or is something else, is no list of paths for that.
-            yield from ManifestReader(stream, name)
+            yield read_deadline(stream, name, below=below)
+        elif head.lstrip().startswith(b"{"):
+            yield ManifestReader(stream, name)
         else:
-            yield from read_plain(stream, name, strip=mountpoint or "")
+            yield read_plain(stream, name, strip=mountpoint or "")
     finally:
         if manifest != STANDARD:
             raw.close()
 
 
-def in_order(scenes: Sequence[Entry], manifests: Sequence[Iterable[Entry]]) -> Iterable[Entry]:
-    """Return the files of *scenes* and *manifests* sorted by path, each once.
+def in_order(scenes: Sequence[Entry], manifests: Sequence[Iterable[Entry]]) -> Iterator[Files]:
+    """Yield the files of *scenes* and *manifests* sorted by path, each once.
 
     Of one that several name, the first says what it is.
     """
     from shotfs.prewarm.manifest.merging import by_path, merged
 
-    if not scenes and len(manifests) == 1:
-        return manifests[0]
-    return merged([*reversed(manifests), sorted(scenes, key=by_path)])
+    yield from _paged(merged([*reversed(manifests), sorted(scenes, key=by_path)]))
+
+
+def _paged(entries: Iterable[Entry]) -> Iterator[Files]:
+    from shotfs.prewarm.manifest.files import files_of as columns_of
+    from shotfs.prewarm.manifest.reading import PAGE_ENTRIES
+
+    waiting = iter(entries)
+    while page := list(islice(waiting, PAGE_ENTRIES)):
+        yield columns_of(page)
 
 
 def _head_of(stream: BinaryIO) -> bytes:

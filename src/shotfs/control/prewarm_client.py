@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from shotfs.control.prewarm_service import Order
+from shotfs.digest import Digest
 from shotfs.prewarm.manifest import Entry
 from shotfs.prewarm.manifest.encoding import entry_line
+from shotfs.prewarm.manifest.files import Files
 
 Ask = Callable[..., dict[str, Any]]
 Send = Callable[[str, bytes], None]
@@ -18,7 +20,7 @@ Send = Callable[[str, bytes], None]
 BODY_BYTES = 1024 * 1024
 """Entries that are sent together: about 5,000."""
 
-BODY_FILES = 2_000
+BODY_FILES = 5_000
 """Files that are sent together as columns: the service looks at them while the next are read."""
 
 TARGET_TIMEOUT_S = 60.0
@@ -50,13 +52,24 @@ class PrewarmClient:
             count += len(lines)
         return count
 
-    def add_files(self, number: int, entries: Iterable[Entry]) -> int:
-        """Send path, digest and size of *entries*, some thousands at a time; return their count."""
-        count, waiting = 0, iter(entries)
-        while page := list(islice(waiting, BODY_FILES)):
-            for body in _columns(page):
-                self._send(f"/v1/prewarm/files?number={number}", body)
-            count += len(page)
+    def add_files(self, number: int, pages: Iterable[Files]) -> int:
+        """Send path, digest and size of the files in *pages*, some thousands at a time; return how
+        many there were.
+
+        While the service takes some, the next are read.
+        """
+        path = f"/v1/prewarm/files?number={number}"
+        count = 0
+        sent: Future[None] | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="shotfs-send") as sender:
+            for files in _gathered(pages):
+                for body in _columns(files):
+                    if sent is not None:
+                        sent.result()
+                    sent = sender.submit(self._send, path, body)
+                count += len(files)
+            if sent is not None:
+                sent.result()
         return count
 
     def start(self, number: int) -> None:
@@ -90,17 +103,29 @@ def _bodies(entries: Iterable[Entry]) -> Iterator[list[bytes]]:
         yield lines
 
 
-def _columns(page: Sequence[Entry]) -> Iterator[bytes]:
-    """Yield *page* as columns: one body, or more where its paths are very long."""
-    columns = {
-        "paths": [one.path for one in page],
-        "digests": [one.digest for one in page],
-        "sizes": [one.size_bytes for one in page],
-    }
+def _gathered(pages: Iterable[Files]) -> Iterator[Files]:
+    """Yield the files of *pages*, `BODY_FILES` at a time or a few more."""
+    paths: list[str] = []
+    digests: list[Digest | None] = []
+    sizes: list[int | None] = []
+    for page in pages:
+        paths += page.paths
+        digests += page.digests
+        sizes += page.sizes
+        if len(paths) >= BODY_FILES:
+            yield Files(paths, digests, sizes)
+            paths, digests, sizes = [], [], []
+    if paths:
+        yield Files(paths, digests, sizes)
+
+
+def _columns(files: Files) -> Iterator[bytes]:
+    """Yield *files* as columns: one body, or more where their paths are very long."""
+    columns = {"paths": files.paths, "digests": files.digests, "sizes": files.sizes}
     body = json.dumps(columns, separators=(",", ":")).encode("ascii")
-    if len(body) <= BODY_BYTES or len(page) == 1:
+    if len(body) <= BODY_BYTES or len(files) == 1:
         yield body
         return
-    half = len(page) // 2
-    yield from _columns(page[:half])
-    yield from _columns(page[half:])
+    half = len(files) // 2
+    yield from _columns(files.part(0, half))
+    yield from _columns(files.part(half, len(files)))

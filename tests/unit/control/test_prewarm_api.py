@@ -14,6 +14,7 @@ from shotfs.control.prewarm_service import Mode, Order
 from shotfs.digest import digest_bytes
 from shotfs.errors import PathNotFound
 from shotfs.prewarm.manifest import Entry, Source, Use
+from shotfs.prewarm.manifest.files import files_of
 from tests.unit.control.fake_service import FakeService, Settings
 from tests.unit.control.test_server import asked, raw, request, running
 
@@ -71,7 +72,10 @@ async def test_files_arrive_as_columns_in_bodies_that_are_bounded(
     order = Order(Mode.CHECK, in_order=True)
     async with running(service, Settings(socket_path)):
         assert await asked(socket_path, lambda one: one.prewarm.begin(order)) == 1
-        assert await asked(socket_path, lambda one: one.prewarm.add_files(1, entries)) == 102
+        assert (
+            await asked(socket_path, lambda one: one.prewarm.add_files(1, [files_of(entries)]))
+            == 102
+        )
     assert service.prewarming.orders == [order]
     assert service.prewarming.entries == entries
 

@@ -68,7 +68,7 @@ def checked_files(paths: Any, digests: Any, sizes: Any) -> Files:
         and len(paths) == len(digests) == len(sizes)
     ):
         raise ValueError("lists of one length were expected")
-    if not (_good_paths(paths) and _good_digests(digests) and _good_sizes(sizes)):
+    if not (good_paths(paths) and _good_digests(digests) and _good_sizes(sizes)):
         for one in zip(paths, digests, sizes, strict=True):
             file_of(*one)  # names what is wrong, if anything is
     return Files(paths, digests, sizes)
@@ -79,7 +79,8 @@ def are_ordered(paths: Sequence[str], last: str) -> bool:
     return not paths or (paths[0] > last and all(map(lt, paths, islice(paths, 1, None))))
 
 
-def _good_paths(paths: list[Any]) -> bool:
+def good_paths(paths: list[Any]) -> bool:
+    """Whether *paths* are such as manifests may name; where this says no, each may be one still."""
     if set(map(type, paths)) - {str} or max(map(len, paths), default=0) > PATH_CHARACTERS_MAX:
         return False
     text = "\n".join(("", *paths, ""))

@@ -19,9 +19,11 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
 from shotfs.errors import ManifestInvalid
+from shotfs.prewarm.manifest.canonical import files_in
 from shotfs.prewarm.manifest.checking import Mistake, counts_of, entry_of, head_of
 from shotfs.prewarm.manifest.encoding import FOOT
 from shotfs.prewarm.manifest.entry import Entry
+from shotfs.prewarm.manifest.files import Files, are_ordered, files_of
 from shotfs.prewarm.manifest.head import Head
 
 ENTRIES_MAX = 20_000_000
@@ -72,6 +74,7 @@ class ManifestReader:
         self.count = 0
         self.size_bytes = 0
         self._last_path = ""
+        self._document_rows: tuple[list[Any], str] | None = None
         self._raw = stream
         self._stream = unpacked(stream)
         self._entries = chain.from_iterable(self._begin())
@@ -100,6 +103,17 @@ class ManifestReader:
         while page := list(islice(self._entries, entries)):
             yield page
 
+    def files(self) -> Iterator[Files]:
+        """Yield path, digest and size of all entries, some hundreds at a time; instead of the rest.
+
+        As much is checked as when the entries are read, in half the time.
+        """
+        if self._document_rows is None:
+            for block in self._from_lines(as_files=True):
+                yield block if isinstance(block, Files) else files_of(block)
+        else:
+            yield from map(files_of, self._from_document(*self._document_rows))
+
     # --- the two forms ----------------------------------------------------------------------------
 
     def _begin(self) -> Iterator[list[Entry]]:
@@ -111,24 +125,30 @@ class ManifestReader:
             row = None  # a document over several lines, or damaged: `_document` finds out
         if isinstance(row, dict) and "entries" not in row:
             self.head = self._checked_head(row)
-            return self._from_lines()
+            return cast("Iterator[list[Entry]]", self._from_lines(as_files=False))
         text, document = self._document(first)
         rows = document.pop("entries", None)
         self.head = self._checked_head(document)
         if not isinstance(rows, list):
             raise self._no_json("an object with a list of entries was expected", 1)
+        self._document_rows = rows, text
         return self._from_document(rows, text)
 
-    def _from_lines(self) -> Iterator[list[Entry]]:
+    def _from_lines(self, *, as_files: bool) -> Iterator[list[Entry] | Files]:
+        """Yield what the lines of each block are; as files where they are spelled as we do."""
         line = 2
         foot: dict[str, Any] | None = None
         for lines in self._blocks():
             if foot is not None:
                 raise self._invalid(_AFTER_FOOT, line)
-            rows = self._rows(lines, line)
-            if type(rows[-1]) is dict and FOOT in rows[-1]:
-                foot = rows.pop()
-            yield self._checked(rows, line.__add__)
+            files = files_in(lines) if as_files else None
+            if files is not None and self._follows(files):
+                yield files
+            else:
+                rows = self._rows(lines, line)
+                if type(rows[-1]) is dict and FOOT in rows[-1]:
+                    foot = rows.pop()
+                yield self._checked(rows, line.__add__)
             line += len(lines)
         if foot is None:
             raise self._invalid(_CUT_OFF, line - 1)
@@ -183,14 +203,24 @@ class ManifestReader:
             if isinstance(rows[index], dict) and FOOT in rows[index]:
                 raise self._invalid(_AFTER_FOOT, line_of(index + 1)) from None
             raise self._invalid(mistake, line_of(index)) from None
-        self._last_path = last
+        self._note(last, len(page), size_bytes)
+        return page
+
+    def _follows(self, files: Files) -> bool:
+        """Whether *files* come after what was read, in order; then note them as read."""
+        if not are_ordered(files.paths, self._last_path):
+            return False
+        self._note(files.paths[-1], len(files), sum(filter(None, files.sizes)))
+        return True
+
+    def _note(self, last_path: str, count: int, size_bytes: int) -> None:
+        self._last_path = last_path
         self.size_bytes += size_bytes
-        self.count += len(page)
+        self.count += count
         if self.count > ENTRIES_MAX:
             raise ManifestInvalid(
                 f"{self.name}: more than {ENTRIES_MAX} entries", fix="make one for each shot"
             )
-        return page
 
     def _checked_head(self, row: dict[str, Any]) -> Head:
         try:
