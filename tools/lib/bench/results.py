@@ -9,12 +9,14 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from bench.intervals import Interval
 
 
 @dataclass(slots=True)
@@ -48,6 +50,13 @@ class Results:
             "target": target,
             "runs": [round(run, 3) for run in runs],
         }
+
+    def add_interval(
+        self, name: str, runs: Sequence[float], interval: Interval, target: str
+    ) -> None:
+        """Note a figure that is the median of many *runs*, with its interval of 95 percent."""
+        self.add_value(name, runs, target)
+        self.ratios[name]["interval"] = [round(interval.low, 3), round(interval.high, 3)]
 
     def as_json(self) -> dict[str, Any]:
         """Return the document that ``--json`` writes."""
@@ -94,9 +103,9 @@ class Results:
             ratios.add_row(
                 name,
                 _short(ratio["value"]),
-                " ".join(_short(run) for run in ratio["runs"]),
+                _spread(ratio),
                 ratio["target"],
-                "met" if met(ratio["value"], ratio["target"]) else "[red]missed[/red]",
+                "met" if met(_surely(ratio), ratio["target"]) else "[red]missed[/red]",
             )
         console.print(ratios)
         for note in self.notes:
@@ -126,6 +135,22 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _spread(ratio: Mapping[str, Any]) -> str:
+    """Return the runs of a figure, or how sure it is if there are too many to look at."""
+    if "interval" in ratio:
+        low, high = map(_short, ratio["interval"])
+        return f"95 %: {low} .. {high}"
+    return " ".join(_short(run) for run in ratio["runs"])
+
+
+def _surely(ratio: Mapping[str, Any]) -> float:
+    """Return the value that a target is held against: the worst that a figure's interval has."""
+    if "interval" not in ratio:
+        return float(ratio["value"])
+    low, high = ratio["interval"]
+    return float(high if ratio["target"].startswith("<=") else low)
 
 
 def _short(value: float) -> str:

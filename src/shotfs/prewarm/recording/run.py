@@ -9,7 +9,7 @@ may not count.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from shotfs.pathspec import Resolution
 from shotfs.prewarm.manifest.subject import Subject
@@ -157,7 +157,7 @@ class Run:
         self._again: dict[int, tuple[dict[WholeFile, float], Counter[WholeFile]]] = {}
         """By process: when files were first opened that the native thread answered, how often."""
         self._again_files = 0
-        self._later: list[tuple[FileNotes, Opened]] = []
+        self._later: list[_Open] = []
 
     @property
     def pids(self) -> list[int]:
@@ -180,7 +180,7 @@ class Run:
         if not opened.warm:
             notes.cold += 1
         later = self._later
-        later.append((notes, opened))
+        later.append((notes, opened.resolution, opened.reader.pid, 1))
         if len(later) >= LATER_MAX:
             self._settle_later()
         return notes
@@ -211,14 +211,12 @@ class Run:
 
     def _settle_later(self) -> None:
         later, self._later = self._later, []
-        roles: dict[str, Roles] = {}
-        for notes, opened in later:
-            self._place(notes, opened.resolution, opened.reader.pid, 1, roles)
+        self._place(later)
 
     def _settle_again(self, pid: int) -> None:
         first_s, counts = self._again.pop(pid, _NOTHING)
         self._again_files -= len(first_s)
-        roles: dict[str, Roles] = {}
+        opens: list[_Open] = []
         for file, at_s in first_s.items():
             notes = self.files.get(file.path)
             if notes is None:
@@ -229,7 +227,8 @@ class Run:
                 if notes.revision is not file.revision and notes.revision != file.revision:
                     notes.published_again(file.revision)
                 notes.first_s = min(notes.first_s, max(at_s - self.began_s, 0.0))
-            self._place(notes, file.resolution, pid, counts[file], roles)
+            opens.append((notes, file.resolution, pid, counts[file]))
+        self._place(opens)
 
     def _first(self, path: str, revision: Revision, at_s: float, count: int) -> FileNotes | None:
         """Return new notes of a file that was opened *count* times; None if there is no room."""
@@ -242,42 +241,29 @@ class Run:
         notes = self.files[path] = FileNotes(path, revision, since_s if since_s > 0 else 0.0)
         return notes
 
-    def _place(
-        self,
-        notes: FileNotes,
-        resolution: Resolution,
-        pid: int,
-        count: int,
-        roles: dict[str, Roles],
-    ) -> None:
-        """Note to which interval of the process *pid* *count* opens of a file belong.
-
-        Args:
-            notes: of the file.
-            resolution: of its path.
-            pid: 0 if it is not known.
-            count: how often it was opened.
-            roles: those that were looked up just now, by show.
-        """
-        if not notes.intervals:
-            show = notes.path[: notes.path.find("/")]
-            of_show = roles.get(show)
-            if of_show is None:
-                of_show = roles[show] = self._roles_of(show)
-            notes.own_frame = frame_of(resolution.fields, of_show)
-            self.read.note(show, resolution, of_show)
-        timeline = self.timelines.get(pid) or self._timeline(pid)
-        if timeline is None:
-            where = _EVERYWHERE
-        else:
-            if notes.own_frame is not None:
+    def _place(self, opens: Sequence[_Open]) -> None:
+        """Note what the names of files say, and to which interval of a process opens belong."""
+        readings: dict[str, _Reading] = {}
+        last_pid = EVERY
+        timeline: Timeline | None = None
+        where = _EVERYWHERE
+        for notes, resolution, pid, count in opens:
+            if pid != last_pid:
+                last_pid, timeline = pid, self._timeline(pid)
+                where = _EVERYWHERE if timeline is None else ((pid, timeline.interval),)
+            intervals = notes.intervals
+            if not intervals:
+                notes.intervals = where
+                path = notes.path
+                show = path[: path.find("/")]
+                reading = readings.get(show)
+                if reading is None:
+                    reading = readings[show] = _Reading(show, self._roles_of(show))
+                notes.own_frame = reading.note(resolution.fields, self.read)
+            elif where[0] not in intervals and len(intervals) <= FRAMES_EACH_MAX:
+                notes.intervals = intervals + where
+            if timeline is not None and notes.own_frame is not None:
                 timeline.read(notes.own_frame, count)
-            where = ((pid, len(timeline.steps)),)
-        intervals = notes.intervals
-        if not intervals:
-            notes.intervals = where
-        elif where[0] not in intervals and len(intervals) <= FRAMES_EACH_MAX:
-            notes.intervals = intervals + where
 
     def created(self, created: Created, at_s: float) -> None:
         """Note an output: the frame that is written, and which shot and task it belongs to."""
@@ -287,9 +273,7 @@ class Run:
         self.last_s = at_s
         show, _, _ = created.path.partition("/")
         roles = self._roles_of(show)
-        fields = created.resolution.fields
-        self.written.note(show, created.resolution, roles)
-        frame = frame_of(fields, roles)
+        frame = _Reading(show, roles).note(created.resolution.fields, self.written)
         timeline = self._timeline(created.reader.pid)
         if timeline is not None and frame is not None:
             timeline.wrote(frame)
@@ -301,6 +285,38 @@ class Run:
         return timeline
 
 
+_Open = tuple[FileNotes, Resolution, int, int]
+"""(file, what its path means, process, how often)"""
+
+
+class _Reading:
+    """What names in one show tell."""
+
+    __slots__ = ("_nothing", "_roles", "_show", "_telling")
+
+    def __init__(self, show: str, roles: Roles) -> None:
+        self._show = show
+        self._roles = roles
+        self._telling = frozenset((*roles.shot, *roles.task, *roles.view))
+        self._nothing = (show, "", "", "")
+
+    def note(self, fields: Mapping[str, str], names: Names) -> int | None:
+        """Count a file with *fields* in *names*; return its frame."""
+        roles = self._roles
+        if self._telling.isdisjoint(fields):
+            names.count(self._nothing)
+        else:
+            names.count(
+                (
+                    self._show,
+                    text_of(fields, roles.shot),
+                    text_of(fields, roles.task),
+                    text_of(fields, roles.view),
+                )
+            )
+        return frame_of(fields, roles) if roles.frame else None
+
+
 class Names:
     """Counts how many files belong to which show, shot, task and view; bounded."""
 
@@ -309,15 +325,8 @@ class Names:
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str, str, str], int] = {}
 
-    def note(self, show: str, resolution: Resolution, roles: Roles) -> None:
-        """Count a file."""
-        fields = resolution.fields
-        texts = (
-            show,
-            text_of(fields, roles.shot),
-            text_of(fields, roles.task),
-            text_of(fields, roles.view),
-        )
+    def count(self, texts: tuple[str, str, str, str]) -> None:
+        """Count a file of this show, shot, task and view; "" for none."""
         counts = self._counts
         if texts in counts:
             counts[texts] += 1
