@@ -109,7 +109,6 @@ def _write_json(manifest: ManifestReader, entries: Iterable[Entry], limit: int) 
 
 def _table(manifest: ManifestReader, shown: list[Entry], more: int) -> RenderableType:
     from rich.console import Group
-    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -130,7 +129,7 @@ def _table(manifest: ManifestReader, shown: list[Entry], more: int) -> Renderabl
             said = ", ".join(
                 f"{name} {cell}" for name, cell in zip(COLUMNS[1:], cells, strict=True)
             )
-            lines += [Text(path, overflow="fold"), Padding(Text(said), (0, 0, 0, 2))]
+            lines += [Text(path), Text(f"  {said}")]
     total = f"{output.counted(manifest.count, 'file')}, {size(manifest.size_bytes)}"
     matching = len(shown) + more
     if matching != manifest.count:

@@ -95,7 +95,7 @@ def test_a_narrow_terminal_gets_whole_paths_and_no_table(
     monkeypatch.setenv("COLUMNS", "60")
     lines = shotfs("manifest", "show", manifest).stdout.splitlines()
     assert path in lines
-    assert any(line.startswith("  size 10 B, frames 1001, views all,") for line in lines)
+    assert "  size 10 B, frames 1001, views all, says who hand, likely 1, waited -" in lines
 
 
 def test_what_cannot_be_written_is_named_as_it_was_asked_for(manifest: str, tmp_path: Path) -> None:
