@@ -156,7 +156,8 @@ def _opened(manifest: str, *, mountpoint: str | None, below: str) -> Iterator[It
         head = _head_of(stream)
         if b'"hashAlg"' in head or b'"manifestVersion"' in head:
             yield read_deadline(stream, name, below=below)
-        elif head.lstrip().startswith(b"{"):
+        elif head.lstrip().startswith(b"{") or name.removesuffix(".gz").endswith(JSON):
+            # One that was cut off, or is something else, is no list of paths for that.
             yield ManifestReader(stream, name)
         else:
             yield read_plain(stream, name, strip=mountpoint or "")
