@@ -155,11 +155,19 @@ class NodeRecording:
     async def _share(self) -> None:
         while True:
             await trio.sleep(self._settings.publish_s)
-            await self.recordings.publish()
+            try:
+                await self.recordings.publish()
+            except Exception:  # nor what another node has written
+                log.exception("recordings are not published")
 
     async def _learn_ended(self) -> None:
         while self._ended:
-            await self._learn(self._ended[0])
+            try:
+                await self._learn(self._ended[0])
+            except Exception:  # what one job did must not end the mount of all
+                log.exception(
+                    "nothing is learned from a run", extra={"files": self._ended[0].opens}
+                )
             # Not before: cancelled, it is learned when the service ends.
             del self._ended[0]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,8 @@ from shotfs.errors import InvalidArgument, NotPermitted, PathNotFound
 from shotfs.prewarm.manifest.entry import Entry
 from shotfs.prewarm.manifest.reading import decode
 from shotfs.prewarm.manifest.subject import Subject
+from shotfs.prewarm.recording.outcome import Outcome
+from shotfs.prewarm.recording.run import Run
 from shotfs.vfs import Caller
 from tests.unit.vfs.world import Site, World
 
@@ -155,3 +158,27 @@ async def test_what_scanners_were_worth_is_remembered_by_show(site: Site) -> Non
     async with site.open() as world:
         weights = await world.node.recording.recordings.weights("ant")
         assert weights.precision("usd") < 0.2
+
+
+async def test_s12_no_run_and_no_recording_ends_the_mount(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording_module, "SWEEP_S", 0.05)
+    site.origin.add(FILE, b"pixels")
+    site.origin.add("library/b.tex", b"more")
+    learn = recording_module.outcome_of
+
+    def stumble(run: Run) -> Outcome:
+        if run.subject == JOB:
+            raise ZeroDivisionError
+        return learn(run)
+
+    monkeypatch.setattr(recording_module, "outcome_of", stumble)
+    async with site.open() as world:
+        with process(JOB) as one, process(replace(JOB, frame="1002")) as other:
+            await read(world, f"ant/{FILE}", one.pid)
+            await read(world, "ant/library/b.tex", other.pid)
+        learned = "shotfs_recorded_runs_total{outcome=learned}"
+        await world.until(lambda: learned in world.node.metrics.snapshot())
+        assert await read(world, f"ant/{FILE}", 0) == b"pixels"
+    assert "nothing is learned from a run" in caplog.text

@@ -91,17 +91,23 @@ def joined_frames(one: str, other: str) -> str:
     """
     if not one or not other or one == other:
         return one if one == other else ""
-    both = parse_frames(one) | parse_frames(other)
-    text = ranges(both)
-    if len(both) <= FRAMES_MAX and len(text) <= TEXT_CHARACTERS_MAX:
-        return text
-    first, last = min(both), max(both)
-    return f"{first}-{last}" if last - first < FRAMES_MAX else ""
+    return short_text(parse_frames(one) | parse_frames(other))
 
 
 def frames_text(frames: Iterable[int]) -> str:
     """Return *frames* as text."""
     return ranges(frames)
+
+
+def short_text(frames: frozenset[int] | set[int]) -> str:
+    """Return *frames* as text that a manifest may have: their span, or "" for all, where they are
+    too many or too scattered.
+    """
+    text = ranges(frames)
+    if len(frames) <= FRAMES_MAX and len(text) <= TEXT_CHARACTERS_MAX:
+        return text
+    first, last = min(frames), max(frames)
+    return f"{first}-{last}" if last - first < FRAMES_MAX else ""
 
 
 def meets(one: str, other: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from shotfs.prewarm.manifest.entry import Entry, Source, Use
-from shotfs.prewarm.manifest.frames import frames_text, parse_frames
+from shotfs.prewarm.manifest.frames import frames_text, parse_frames, short_text
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording.run import EVERY, FRAMES_EACH_MAX, FileNotes, Run
 from shotfs.prewarm.recording.timeline import Settled
@@ -63,7 +63,7 @@ def outcome_of(run: Run) -> Outcome:
     # An index of an array job is no frame always: outputs know better, and which of a range it was.
     if rendered and (len(said) != 1 or rendered.isdisjoint(said)):
         said = rendered
-    frames = frames_text(said)
+    frames = short_text(said)
     one = frames if len(said) == 1 else ""
     views = (subject.view,) if subject.view else ()
     entries = tuple(
@@ -133,7 +133,7 @@ def by_frame(outcome: Outcome) -> Iterator[tuple[Subject, tuple[Entry, ...]]]:
         entries = tuple(replace(entry, frames=str(rendered[0])) for entry in outcome.entries)
         yield replace(outcome.subject, frame=str(rendered[0])), entries
         return
-    parts: dict[int, list[Entry]] = {frame: [] for frame in rendered}
+    parts: dict[int, list[Entry]] = {}
     everywhere: list[Entry] = []
     for entry in outcome.entries:
         frames = parse_frames(entry.frames)
@@ -142,8 +142,7 @@ def by_frame(outcome: Outcome) -> Iterator[tuple[Subject, tuple[Entry, ...]]]:
             continue
         for frame in frames:
             parts.setdefault(frame, []).append(replace(entry, frames=str(frame)))
-    for frame, found in parts.items():
-        if found:
-            yield replace(outcome.subject, frame=str(frame)), tuple(found)
+    for frame, found in sorted(parts.items()):
+        yield replace(outcome.subject, frame=str(frame)), tuple(found)
     if everywhere:
         yield replace(outcome.subject, frame=""), tuple(everywhere)

@@ -209,14 +209,18 @@ class Recorder:
                 f"there is no recording number {number}", fix="shotfs record show lists them"
             )
         self._set_wants()
-        runs = [run for subject, run in self._runs.items() if fits(started.asked, subject)]
+        runs = [
+            self._taken(run)
+            for run in list(self._runs.values())
+            if fits(started.asked, run.subject)
+        ]
         for other in self._started.values():
             shared = [run for run in runs if fits(other.asked, run.subject)]
             self._shared.setdefault(other.number, []).extend(shared)
             self._room.files -= sum(len(run.files) for run in shared)
         before = self._shared.pop(number, [])
         self._room.files += sum(len(run.files) for run in before)
-        return [self._taken(run) for run in runs], before
+        return runs, before
 
     def _set_wants(self) -> None:
         wants = self._jobs is Jobs.ALL or bool(self._started)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shotfs.pathspec import Specification
+from shotfs.prewarm.manifest.frames import NUMBER_MAX
 
 SHOT_NAMES = ("shot",)
 TASK_NAMES = ("task", "layer")
@@ -47,9 +48,13 @@ def text_of(fields: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 
 def frame_of(fields: Mapping[str, str], roles: Roles) -> int | None:
-    """Return the frame of a path with *fields*, the whole part of one with parts; None for none."""
+    """Return the frame of a path with *fields*, the whole part of one with parts; None for none.
+
+    A number that no manifest can name (20261122013000) is none.
+    """
     text = text_of(fields, roles.frame)
     try:
-        return int(text.partition(".")[0]) if text else None
+        frame = int(text.partition(".")[0]) if text else None
     except ValueError:
         return None
+    return None if frame is None or abs(frame) > NUMBER_MAX else frame

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from shotfs.prewarm.manifest.entry import Entry
-from shotfs.prewarm.manifest.frames import frames_text
+from shotfs.prewarm.manifest.frames import frames_text, short_text
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording.learning import runs_in
 
@@ -61,7 +61,7 @@ class Together:
     def learned(self, subject: Subject) -> Learned:
         """Return the whole."""
         entries = [
-            replace(entry, frames=frames_text(self._frames[path]))
+            replace(entry, frames=short_text(self._frames[path]))
             for path, entry in self._entries.items()
         ]
         entries.sort(key=lambda one: (0.0 if one.use is None else one.use.first_s, one.path))

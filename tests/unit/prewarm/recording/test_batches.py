@@ -161,3 +161,13 @@ def test_a_run_that_was_taken_away_is_told_nothing_more() -> None:
     desk.open("library/c.tx")
     assert list(run.files) == ["ant/library/b.tx"]
     assert [list(one.files) for one in desk.recorder.runs()] == [["ant/library/c.tx"]]
+
+
+def test_files_of_a_run_that_two_recordings_share_are_counted_once_it_is_worked_up() -> None:
+    desk = Desk()
+    room_files = desk.recorder._room.files
+    numbers = [desk.recorder.start(JOB, uid=1).number for _ in range(2)]
+    tell_again(desk, "library/1.tx", "library/2.tx")
+    for number in numbers:
+        desk.recorder.stop(number)
+    assert desk.recorder._room.files == room_files

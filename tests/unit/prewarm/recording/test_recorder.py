@@ -108,6 +108,26 @@ def test_a_run_of_two_recordings_is_in_both_and_counts_once() -> None:
     assert desk.recorder._room.files == room_files
 
 
+def test_frames_that_no_manifest_can_name_are_none() -> None:
+    desk = Desk()
+    desk.write(beauty(20261122013000))
+    desk.open("library/a.usd")
+    (outcome,) = desk.finish()
+    assert (outcome.frames, frames_of(outcome)) == ("", {"library/a.usd": ""})
+
+
+def test_too_many_scattered_frames_are_told_as_their_span() -> None:
+    desk = Desk()
+    frames = [1000 + 7 * number + number % 3 for number in range(4000)]
+    for frame in frames:
+        desk.write(beauty(frame))
+    desk.open("library/a.usd")
+    (outcome,) = desk.finish()
+    assert outcome.frames == f"1000-{frames[-1]}"
+    ((subject, entries),) = by_frame(outcome)
+    assert (subject.frame, len(entries)) == (str(frames[-1]), 1)
+
+
 def test_a_run_ends_when_all_its_processes_are_gone() -> None:
     desk = Desk()
     desk.alive = {7, 8}
