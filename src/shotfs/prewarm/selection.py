@@ -206,8 +206,14 @@ class _Walk:
 
 def in_frames(text: str, frames: frozenset[int]) -> bool:
     """Whether a frame field of *text* is one of *frames*; parts of a frame belong to it."""
+    number = frame_of(text)
+    return number is not None and number in frames
+
+
+def frame_of(text: str) -> int | None:
+    """Return the number of a frame field of *text*; None: it is none."""
     whole = text.partition(".")[0]
-    return whole.lstrip("-").isdigit() and int(whole) in frames
+    return int(whole) if whole.lstrip("-").isdigit() else None
 
 
 def _plain(spec: Specification, texts: Mapping[str, str | None]) -> dict[str, str]:

@@ -23,10 +23,10 @@ from shotfs.pathspec.problems import suggest
 from shotfs.pathspec.sequences import find_tokens, sequence_of
 from shotfs.prewarm.finding import Finder, Visible
 from shotfs.prewarm.manifest import Entry, Source, Subject
-from shotfs.prewarm.manifest.frames import meets, parse_frames
+from shotfs.prewarm.manifest.frames import has_frame, meets, parse_frames
 from shotfs.prewarm.recording.recordings import Learned
 from shotfs.prewarm.recording.roles import Roles, roles_of
-from shotfs.prewarm.selection import Selection, files_of, in_frames, parts_of, select
+from shotfs.prewarm.selection import Selection, files_of, frame_of, parts_of, select
 from shotfs.prewarm.truth import Weights
 
 PUBLISHED_CONFIDENCE = 0.3
@@ -380,8 +380,8 @@ def _fits(
     roles: Roles, spec: Specification, fields: Mapping[str, str], entry: Entry, wanted: Wanted
 ) -> bool:
     if wanted.frames and not entry.frames:
-        numbers = parse_frames(wanted.frames)
-        if any(name in fields and not in_frames(fields[name], numbers) for name in roles.frame):
+        numbers = [frame_of(fields[name]) for name in roles.frame if name in fields]
+        if any(one is None or not has_frame(wanted.frames, one) for one in numbers):
             return False
     if wanted.views and any(
         name in fields and not _is_view(spec.fields[name], fields[name], wanted.views)

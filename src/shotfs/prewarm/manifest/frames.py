@@ -111,5 +111,28 @@ def short_text(frames: frozenset[int] | set[int]) -> str:
 
 
 def meets(one: str, other: str) -> bool:
-    """Whether *one* and *other* have a frame in common; all meets everything."""
-    return not one or not other or not parse_frames(one).isdisjoint(parse_frames(other))
+    """Whether *one* and *other* have a frame in common; all meets everything.
+
+    Costs what the smaller of them does: a range is asked for a frame, and not written out.
+    """
+    if not one or not other:
+        return True
+    few, many = sorted((one, other), key=check_frames)
+    among = frame_ranges(many)
+    return any(frame in part for own in frame_ranges(few) for frame in own for part in among)
+
+
+def has_frame(text: str, frame: int) -> bool:
+    """Whether *frame* is one of those that *text* names."""
+    return any(frame in part for part in frame_ranges(text))
+
+
+@lru_cache(maxsize=256)
+def frame_ranges(text: str) -> tuple[range, ...]:
+    """Return the frames that *text* names as ranges, which take no memory for each frame.
+
+    Raises:
+        InvalidArgument: as `parse_frames`.
+    """
+    check_frames(text)
+    return tuple(_parts(text))

@@ -29,7 +29,13 @@ from shotfs.prewarm.manifest import (
     write_manifest,
     writing,
 )
-from shotfs.prewarm.manifest.frames import FRAMES_MAX, joined_frames, meets, parse_frames
+from shotfs.prewarm.manifest.frames import (
+    FRAMES_MAX,
+    has_frame,
+    joined_frames,
+    meets,
+    parse_frames,
+)
 from tests.unit.prewarm.manifest.strategies import heads, manifests
 
 HEAD = '{"format":"shotfs-manifest/1"}\n'
@@ -343,6 +349,24 @@ def test_frames_that_do_not_fit_into_text_become_their_span_or_all() -> None:
     assert joined_frames("1-3", "") == ""
     assert joined_frames("1-3", "4-6") == "1-6"
     assert not meets("1-9x2", "2-8x2")
+
+
+TEXTS = ("", "5", "-3", "1-9x2", "2-8x2", "-10--2", "7,9-12,20-40x7", "13", "40-40")
+
+
+@pytest.mark.parametrize("one", TEXTS)
+def test_frames_meet_where_they_have_one_in_common(one: str) -> None:
+    for other in TEXTS:
+        common = parse_frames(one) & parse_frames(other)
+        assert meets(one, other) == (not one or not other or bool(common)), other
+    assert all(has_frame(one, frame) for frame in parse_frames(one))
+    assert not has_frame(one, 41)
+
+
+def test_a_large_range_is_not_written_out_for_each_file_that_is_asked_for() -> None:
+    # Written out each time, this takes minutes.
+    whole = f"1-{FRAMES_MAX}"
+    assert all(meets(str(frame), whole) and has_frame(whole, frame) for frame in range(1, 5_000))
 
 
 def test_every_field_of_an_entry_is_written() -> None:
