@@ -13,6 +13,8 @@ from tests.fuse.node import ShotfsNode, wait_until
 
 pytestmark = pytest.mark.kernel
 
+MIB = 1024 * 1024
+
 SPEC = {
     "spec": "shotfs-path/1",
     "show": "ant",
@@ -40,6 +42,19 @@ def render(node: ShotfsNode, frame: int) -> None:
         )
 
 
+def read_mib(node: ShotfsNode, name: str, first_mib: int, frame: int) -> None:
+    """Read the MiB *first_mib* of a cache in a process that renders *frame*."""
+    identity = {"SHOTFS_SHOT": "030", "SHOTFS_TASK": "fx", "SHOTFS_FRAME": str(frame)}
+    subprocess.run(
+        ["dd", "of=/dev/null", f"if={node.show}/cache/{name}", "bs=1M", "count=1",
+         f"skip={first_mib}"],
+        env={**os.environ, **identity},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )  # fmt: skip
+
+
 def test_the_third_frame_of_a_job_is_here_before_it_begins(new_node: NewNode, origin: Path) -> None:
     directory = origin / "cache"
     directory.mkdir(parents=True)
@@ -57,3 +72,26 @@ def test_the_third_frame_of_a_job_is_here_before_it_begins(new_node: NewNode, or
     render(node, 1003)
     wait_until(lambda: node.status()["lookahead"]["useful_files"] >= 2)
     assert node.status()["lookahead"]["wasted_files"] == 0
+
+
+def test_of_a_large_file_comes_what_was_read_of_the_one_before(
+    new_node: NewNode, origin: Path
+) -> None:
+    directory = origin / "cache"
+    directory.mkdir(parents=True)
+    for frame in range(1001, 1005):
+        with open(directory / f"sim.{frame}.vdb", "wb") as file:
+            file.truncate(80 * MIB)
+    node = new_node(f"file://{origin}", spec=SPEC).mount()
+    if node.status()["kernel"]["zero_upcall"]:
+        pytest.skip("nobody is told of opens")
+    for frame in (1001, 1002, 1003):
+        for first_mib in (0, 79):
+            read_mib(node, f"sim.{frame}.vdb", first_mib, frame)
+        if frame == 1002:
+            # Of two files; the kernel reads ahead, but not by much.
+            wait_until(lambda: 4 * MIB <= node.metric("shotfs_lookahead_waiting_bytes") < 16 * MIB)
+    wait_until(lambda: node.status()["lookahead"]["useful_files"] == 1)
+    looked = node.status()["lookahead"]
+    assert looked["wasted_files"] == 0
+    assert 2 * MIB <= looked["useful_bytes"] < 16 * MIB

@@ -207,7 +207,7 @@ def trees(draw: Any) -> tuple[str, list[str]]:
     return pattern, [one for one in paths if "//" not in one and not one.endswith("/")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     trees(),
     st.one_of(st.none(), st.frozensets(st.integers(-12, 12), min_size=5)),

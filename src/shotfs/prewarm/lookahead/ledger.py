@@ -22,6 +22,9 @@ AHEAD_MAX = 32_768
 
 SCORES_MAX = 8_192
 
+RECOUNT_BYTES = 1024 * 1024
+"""What was read of a large file is added up again after so much more."""
+
 UNOPENED_S = 86_400.0
 """A frame may take hours; what a day has not opened is not coming."""
 
@@ -111,6 +114,7 @@ class Ahead:
         here: all that is fetched of it.
         read: of a file in parts, what was read of it.
         wider: fewer parts of it had been fetched before.
+        unread_bytes: so many at least have to be read until all parts were.
     """
 
     path: str
@@ -123,6 +127,7 @@ class Ahead:
     here: bool = False
     read: Ranges = field(default_factory=Ranges)
     wider: bool = False
+    unread_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -232,6 +237,11 @@ class Ledger:
         ahead = self._ahead.get(path)
         if ahead is not None and ahead.parts and ahead.revision == revision:
             ahead.read.add(span.start, span.stop)
+            ahead.unread_bytes -= span.length_bytes
+            if ahead.unread_bytes > 0:
+                return
+            # Adding up takes longer than a read should; what is read twice does not count twice.
+            ahead.unread_bytes = max(ahead.size_bytes - ahead.read_bytes, RECOUNT_BYTES)
             if ahead.read_bytes >= ahead.size_bytes:
                 self._settle(path, useful=True, now_s=now_s)
 

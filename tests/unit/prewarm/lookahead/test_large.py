@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shotfs.cache import Fill as CacheFill
@@ -199,6 +199,7 @@ def test_the_fullest_of_the_last_two_files_counts() -> None:
     assert large.wanted("t", Fill.AUTO, SIZE) == spans((0, 2)), "it begins behind the end"
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)), max_size=60),
     st.integers(SIZE // 2 + 1, 2 * SIZE),
