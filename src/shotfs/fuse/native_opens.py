@@ -19,7 +19,7 @@ from shotfs.vfs.handles import PublishedHandle
 
 log = logging.getLogger(__name__)
 
-BATCH_S = 0.02
+BATCH_S = 0.05
 """How long opens are gathered before they are told: look-ahead must not wait long for them, and a
 renderer that opens a thousand textures must not wake the event loop a thousand times."""
 

@@ -139,6 +139,7 @@ class Watches:
 
     Attributes:
         wants: whether somebody wants to be told now.
+        opened: tells of an open; as `OpenWatch.opened`.
     """
 
     def __init__(self, watches: Sequence[OpenWatch] = ()) -> None:
@@ -146,6 +147,7 @@ class Watches:
         self._wanting: tuple[OpenWatch, ...] = ()
         self._told: list[Callable[[], None]] = []
         self.wants = False
+        self.opened: Callable[[Opened], ReadNotes | None] = self._opened
         for watch in self._watches:
             watch.tell_changes(self._changed)
         self._changed()
@@ -161,10 +163,12 @@ class Watches:
         # Asked once for each change, not once for each open.
         self._wanting = tuple(watch for watch in self._watches if watch.wants)
         self.wants = bool(self._wanting)
+        # One who watches is told without anybody between.
+        self.opened = self._wanting[0].opened if len(self._wanting) == 1 else self._opened
         for changed in self._told:
             changed()
 
-    def opened(self, opened: Opened) -> ReadNotes | None:
+    def _opened(self, opened: Opened) -> ReadNotes | None:
         """Tell of an open."""
         notes: ReadNotes | None = None
         for watch in self._wanting:
