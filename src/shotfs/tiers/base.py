@@ -98,6 +98,7 @@ class TierProperties:
         lists_checksums: revisions from `list` carry all checksums that `stat` gives.
         lists_one_by_one: `list` has to ask for each object (the index page of a plain HTTP server
             has names only): for a few of many files, `stat` costs less.
+        lists_trees: it is a `TreeLister`.
         history: `stat_at` and `list_at` work, for what the root has kept (`keeps_versions`).
         needs_pin: a revision that is not the newest any more is read by its `pin`, which only
             `stat_at` and `list_at` give.
@@ -108,6 +109,7 @@ class TierProperties:
     listable: bool
     lists_checksums: bool = True
     lists_one_by_one: bool = False
+    lists_trees: bool = False
     history: bool = False
     needs_pin: bool = False
 
@@ -318,3 +320,23 @@ def small_reader(tier: Tier) -> SmallReader | None:
     # Not isinstance: on a protocol it costs as much as a system call, and this is asked for each
     # file.
     return cast(SmallReader, tier) if hasattr(tier, "read_small") else None
+
+
+class TreeLister(Protocol):
+    """A tier that has its keys in order, so that a page may tell of objects of many directories."""
+
+    async def list_from(self, start: str) -> ListPage:
+        """Return the first objects whose keys are *start* or come after it, at any depth.
+
+        In the order of their keys as UTF-8, as many as one request brings: what is not among them
+        and not after the last one did not exist. A few before *start* may be among them.
+
+        Raises:
+            TierError: as of `Tier`.
+        """
+        ...
+
+
+def tree_lister(tier: Tier) -> TreeLister | None:
+    """Return *tier* as one that lists whole trees; None: it cannot."""
+    return cast(TreeLister, tier) if tier.properties.lists_trees else None

@@ -23,6 +23,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum, auto
+from typing import cast
 
 import trio
 
@@ -30,7 +31,15 @@ from shotfs.config import NetworkSettings
 from shotfs.digest import Buffer, Checksums
 from shotfs.errors import OriginDown, ShotfsError, TierBusy, TierError, TierUnavailable
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
+from shotfs.tiers.base import (
+    ListPage,
+    Revision,
+    Span,
+    Tier,
+    TierProperties,
+    TreeLister,
+    small_reader,
+)
 from shotfs.tiers.pages import Pages
 from shotfs.tiers.probing import probing
 from shotfs.tiers.sessions import Token, UploadSession
@@ -345,6 +354,11 @@ class BreakerTier:
             return page, True
 
         return Pages(True, fetch)
+
+    async def list_from(self, start: str) -> ListPage:
+        """As `TreeLister.list_from`."""
+        with self._breaker.call(f"list {start}", interrupt=True):
+            return await cast(TreeLister, self._inner).list_from(start)
 
     async def keeps_versions(self) -> bool:
         """As `Tier.keeps_versions`."""

@@ -13,7 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import trio
 
@@ -27,7 +27,7 @@ from shotfs.errors import (
     TierUnavailable,
 )
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties
+from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, TreeLister
 from shotfs.tiers.sessions import Token, UploadSession
 
 T = TypeVar("T")
@@ -305,6 +305,10 @@ class NearestTier:
     def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
         """As `Tier.list`, of the origin."""
         return self._origin.list(prefix)
+
+    async def list_from(self, start: str) -> ListPage:
+        """As `TreeLister.list_from`, of the origin."""
+        return await cast(TreeLister, self._origin).list_from(start)
 
     async def keeps_versions(self) -> bool:
         """As `Tier.keeps_versions`, of the origin."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import trio
 
@@ -28,7 +28,15 @@ from shotfs.errors import (
     TierTimeout,
 )
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
+from shotfs.tiers.base import (
+    ListPage,
+    Revision,
+    Span,
+    Tier,
+    TierProperties,
+    TreeLister,
+    small_reader,
+)
 from shotfs.tiers.pages import Pages
 from shotfs.tiers.sessions import Token, UploadSession
 
@@ -176,6 +184,11 @@ class RetryingTier:
             return await self._retrier.call_soon(f"list {prefix}", pages.__anext__), True
 
         return Pages(True, fetch)
+
+    async def list_from(self, start: str) -> ListPage:
+        """As `TreeLister.list_from`."""
+        inner = cast(TreeLister, self._inner)
+        return await self._retrier.call_soon(f"list {start}", lambda: inner.list_from(start))
 
     async def keeps_versions(self) -> bool:
         """As `Tier.keeps_versions`."""

@@ -6,12 +6,21 @@ import logging
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
+from typing import cast
 
 import trio
 
 from shotfs.digest import Buffer, Checksums
 from shotfs.observe.metrics import Metrics
-from shotfs.tiers.base import ListPage, Revision, Span, Tier, TierProperties, small_reader
+from shotfs.tiers.base import (
+    ListPage,
+    Revision,
+    Span,
+    Tier,
+    TierProperties,
+    TreeLister,
+    small_reader,
+)
 from shotfs.tiers.pages import Pages
 from shotfs.tiers.sessions import Token, UploadSession
 
@@ -76,6 +85,11 @@ class TracedTier:
             return page, True
 
         return Pages(True, fetch)
+
+    async def list_from(self, start: str) -> ListPage:
+        """As `TreeLister.list_from`."""
+        with self._traced("list", start):
+            return await cast(TreeLister, self._inner).list_from(start)
 
     async def keeps_versions(self) -> bool:
         """As `Tier.keeps_versions`."""

@@ -40,6 +40,7 @@ from shotfs.vfs.published_walk import (
     LISTED_ONE_BY_ONE_AT_ONCE,
     PublishedWalk,
 )
+from shotfs.vfs.tree_learning import TREES_FROM, TreeLearning
 
 LISTED_FROM = 4
 """So many unknown files of one directory are found by listing it: one request of a store tells of a
@@ -72,6 +73,7 @@ class PrewarmFinder:
         self._spool = spool
         self._directories = directories
         self._tiers = tiers
+        self.trees = TreeLearning(finder, tiers)
 
     @property
     def shows(self) -> Sequence[str]:
@@ -284,6 +286,7 @@ class _Search:
                 else:
                     await self._settle(place, node)
         if unknown:
+            await self._learn_trees(unknown)
             async with trio.open_nursery() as nursery:
                 for directory, files in unknown.items():
                     nursery.start_soon(self._ask, directory, files)
@@ -384,6 +387,19 @@ class _Search:
         async with trio.open_nursery() as nursery:
             for place, path in files:
                 nursery.start_soon(self._ask_one, place, path)
+
+    async def _learn_trees(self, unknown: dict[str, list[tuple[int, str]]]) -> None:
+        """Settle files of *unknown*, and take them out, where pages of many directories help."""
+        questions = sum(len(one) if len(one) < LISTED_FROM else 1 for one in unknown.values())
+        if questions < TREES_FROM:
+            return
+        plain = {path: self._plain_file(path) for files in unknown.values() for _, path in files}
+        known = await self._owner.trees.learn({path: one for path, one in plain.items() if one})
+        for directory, files in unknown.items():
+            for one in files:
+                if one[1] in known:
+                    await self._ask_one(*one)  # of the catalog
+            unknown[directory] = [one for one in files if one[1] not in known]
 
     async def _ask_one(self, place: int, path: str) -> None:
         async with self._at_once:

@@ -50,6 +50,7 @@ class Origin:
     page_entries: int = 1000
     listable: bool = True
     one_by_one: bool = False
+    trees: bool = False
     checksummed: bool = True
     closed: bool = False
     generation: int = 0
@@ -131,6 +132,7 @@ class Origin:
             preconditions=True,
             listable=self.listable,
             lists_one_by_one=self.one_by_one,
+            lists_trees=self.trees,
             history=self.versioned,
         )
 
@@ -144,6 +146,12 @@ class Origin:
     def list(self, prefix: str) -> AsyncGenerator[ListPage, None]:
         now = {key: revision for key, (revision, _) in self.objects.items()}
         return self._pages("list", prefix, now)
+
+    async def list_from(self, start: str) -> ListPage:
+        keys = sorted(key for key in self.objects if key >= start)[: self.page_entries]
+        found = tuple(self.objects[key][0] for key in keys)  # as of now
+        await self._request("list_from", start)
+        return ListPage(found, ())
 
     async def keeps_versions(self) -> bool:
         await self._request("keeps_versions", "")

@@ -62,7 +62,9 @@ class GcsTier:
     @property
     def properties(self) -> TierProperties:
         """As `Tier.properties`."""
-        return TierProperties(writable=True, preconditions=True, listable=True, history=True)
+        return TierProperties(
+            writable=True, preconditions=True, listable=True, lists_trees=True, history=True
+        )
 
     @property
     def engine(self) -> str:
@@ -83,6 +85,12 @@ class GcsTier:
             return await self._list_page(prefix, below, token)
 
         return Pages("", fetch)
+
+    async def list_from(self, start: str) -> ListPage:
+        """As `TreeLister.list_from`."""
+        whole = self._origin.object_key(start)
+        page, _ = await self._list_page(start, self._origin.root.key_prefix, "", tree_from=whole)
+        return page
 
     async def keeps_versions(self) -> bool:
         """As `Tier.keeps_versions`."""
@@ -212,12 +220,19 @@ class GcsTier:
             raise errors.corrupt(what, f"the answer is not JSON: {exc}") from exc
 
     async def _list_page(
-        self, prefix: str, below: str, token: str, *, objects_max: int = _PAGE_OBJECTS_MAX
+        self,
+        prefix: str,
+        below: str,
+        token: str,
+        *,
+        objects_max: int = _PAGE_OBJECTS_MAX,
+        tree_from: str | None = None,
     ) -> tuple[ListPage, str | None]:
         url = await self._api.url(
             "storage", "b", self._bucket, "o",
             prefix=below or None,
-            delimiter="/",
+            delimiter="/" if tree_from is None else None,
+            startOffset=tree_from,
             maxResults=objects_max,
             pageToken=token or None,
             fields=f"items({_OBJECT_FIELDS}),prefixes,nextPageToken",

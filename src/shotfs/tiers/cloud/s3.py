@@ -68,6 +68,7 @@ class S3Tier:
             preconditions=True,
             listable=True,
             lists_checksums=False,
+            lists_trees=True,
             history=True,
             needs_pin=True,
         )
@@ -89,6 +90,12 @@ class S3Tier:
             return await self._list_page(prefix, below, token)
 
         return Pages("", fetch)
+
+    async def list_from(self, start: str) -> ListPage:
+        """As `TreeLister.list_from`."""
+        before = _just_before(self._origin.object_key(start))
+        page, _ = await self._list_page(start, self._origin.root.key_prefix, "", tree_after=before)
+        return page
 
     async def keeps_versions(self) -> bool:
         """As `Tier.keeps_versions`."""
@@ -212,9 +219,16 @@ class S3Tier:
         self._bucket_seen = True
 
     async def _list_page(
-        self, prefix: str, below: str, token: str, *, objects_max: int = _PAGE_OBJECTS_MAX
+        self,
+        prefix: str,
+        below: str,
+        token: str,
+        *,
+        objects_max: int = _PAGE_OBJECTS_MAX,
+        tree_after: str | None = None,
     ) -> tuple[ListPage, str | None]:
-        query: dict[str, Any] = {"Bucket": self._bucket, "Prefix": below, "Delimiter": "/"}
+        query: dict[str, Any] = {"Bucket": self._bucket, "Prefix": below}
+        query |= {"Delimiter": "/"} if tree_after is None else {"StartAfter": tree_after}
         if token:
             query["ContinuationToken"] = token
         try:
@@ -327,6 +341,12 @@ def _provider(session: Any) -> Callable[[], Any]:
         }
 
     return provide
+
+
+def _just_before(key: str) -> str:
+    """Return a text before *key*, with hardly a key between: S3 begins behind what it is told."""
+    last = key[-1]
+    return key[:-1] + (f"{chr(ord(last) - 1)}~" if "!" < last <= "~" else "")
 
 
 def _checksums(answer: Mapping[str, Any]) -> Checksums:
