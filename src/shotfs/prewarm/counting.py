@@ -96,10 +96,12 @@ def _note(progress: Progress, page: Files, known: KnownFiles, here: Sequence[boo
     share.bytes += size_bytes
     share.done_files += here_files
     share.done_bytes += here_bytes
-    said_sizes = [page.sizes[place] for place in known.places]
-    said_digests = [page.digests[place] for place in known.places]
+    said_sizes, said_digests = page.sizes, page.digests
+    if files < len(page):
+        said_sizes = [page.sizes[place] for place in known.places]
+        said_digests = [page.digests[place] for place in known.places]
     digests = [sums[2] or None for sums in revisions.sums]
-    if said_sizes == list(sizes) and said_digests == digests:
+    if list(said_sizes) == list(sizes) and list(said_digests) == digests:
         return
     for place, said_bytes, one_bytes, said, one in zip(
         known.places, said_sizes, sizes, said_digests, digests, strict=True

@@ -171,12 +171,18 @@ def _prewarm_check(results: Results, path: str, many: str) -> None:
     console.print(f"{many}: fill a node, and check")
     place = Path(PLACE) / "node"
     manifest_check.prepare(place, entries(ENTRIES), ENTRIES)
-    with manifest_check.served(place) as environment:
+    workload, system = f"{many}: all here?", "shotfs prewarm --check"
+    with manifest_check.served(place) as service:
+        before_mb = service.peak_mb()
         for _ in range(CHECKS):
-            seconds = manifest_check.check(path, environment, ENTRIES)
-            results.add(f"{many}: all here?", "shotfs prewarm --check", seconds, "s")
-    runs = results.runs[f"{many}: all here?", "shotfs prewarm --check"]
-    results.add_value("prewarm_check_1m_s", runs, "<= 10")
+            check = manifest_check.check(path, service, ENTRIES)
+            results.add(workload, system, check.seconds, "s")
+            results.add(f"{workload}: peak memory", system, check.client_mb, "MB")
+        added_mb = service.peak_mb() - before_mb
+    results.add(f"{workload}: added to the service's peak memory", system, added_mb, "MB")
+    results.add_value("prewarm_check_1m_s", results.runs[workload, system], "<= 10")
+    memory = results.runs[f"{workload}: peak memory", system]
+    results.add_value("prewarm_check_1m_rss_mb", memory, "<= 300")
 
 
 def _name_figures(results: Results, many: str) -> None:

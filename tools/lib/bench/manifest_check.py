@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -99,9 +100,31 @@ def prepare(place: Path, entries: Iterable[Entry], count: int) -> None:
     owned.release()
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A service that runs: its process, and the environment of commands that talk to it."""
+
+    pid: int
+    environment: dict[str, str]
+
+    def peak_mb(self) -> float:
+        """Return the most memory that the service has had until now, resident."""
+        status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        peak = next(line for line in status if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) / 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a check took: by the clock, and the peak of resident memory of who asked."""
+
+    seconds: float
+    client_mb: float
+
+
 @contextmanager
-def served(place: Path) -> Iterator[dict[str, str]]:
-    """Run the service of *place*; yield the environment of commands that talk to it."""
+def served(place: Path) -> Iterator[Served]:
+    """Run the service of *place*."""
     environment = {**os.environ, "SHOTFS_CONFIG": str(place / "shotfs.toml")}
     command = [sys.executable, "-m", "shotfs"]
     with subprocess.Popen([*command, "serve"], env=environment) as service:
@@ -113,22 +136,22 @@ def served(place: Path) -> Iterator[dict[str, str]]:
                 if time.monotonic() > until_s or service.poll() is not None:
                     raise RuntimeError(f"the service did not start: see {place}/shotfs.log")
                 time.sleep(0.2)
-            yield environment
+            yield Served(service.pid, environment)
         finally:
             service.terminate()
 
 
-def check(manifest: str, environment: dict[str, str], count: int) -> float:
-    """Return how many seconds `shotfs prewarm --check` takes, all *count* files being here."""
+def check(manifest: str, service: Served, count: int) -> Check:
+    """Return what `shotfs prewarm --check` takes, all *count* files being here."""
+    command = [sys.executable, "-m", "shotfs", "prewarm", manifest, "--check", "--json"]
     began_s = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "shotfs", "prewarm", manifest, "--check", "--json"],
-        env=environment,
-        check=True,
-        stdout=subprocess.PIPE,
-    )
+    with subprocess.Popen(command, env=service.environment, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        told = client.stdout.read()
+        _, status, usage = os.wait4(client.pid, 0)
+        client.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - began_s
-    here = json.loads(done.stdout)["here_files"]
+    here = json.loads(told)["here_files"] if client.returncode == 0 else None
     if here != count:
         raise RuntimeError(f"{here} of {count} files are here")
-    return seconds
+    return Check(seconds, usage.ru_maxrss / 1024)
