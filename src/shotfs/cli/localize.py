@@ -73,16 +73,44 @@ def localize(
 
         with service_of(config) as client:
             localizer = _localizer(config, into, client.status().get("mountpoint"))
-            found = [localizer.fetch(path, frames, limit=limit) for path in paths or ()]
-    except LocalizeFailed as failure:
-        raise _ours(failure) from failure
-    report = {"localized": [_told(path, one) for path, one in zip(paths or (), found, strict=True)]}
-    output.emit(report, as_json, lambda: "\n".join(output.printable(one.path) for one in found))
+            found, failures = _fetched(localizer, paths or (), frames, limit)
+    except LocalizeFailed as away:
+        raise _ours(away) from away
+    report = {"localized": [_told(path, one) for path, one in found]}
+    if found:
+        places = [output.printable(one.path) for _, one in found]
+        output.emit(report, as_json, lambda: "\n".join(places))
     missing = [one for one in report["localized"] if one["missing"]]
     for one in missing:
         output.warn(f"{one['path']}: frames {one['missing']} do not exist")
+    for other in failures[1:]:
+        output.warn(_ours(other).message)
+    if failures:
+        raise _ours(failures[0])
     if missing:
         raise SystemExit(int(output.ExitCode.NOT_IN_ORDER))
+
+
+def _fetched(
+    localizer: Localizer, paths: Iterable[str], frames: str, limit: int
+) -> tuple[list[tuple[str, Localized]], list[LocalizeFailed]]:
+    """Fetch *paths*; return what came of them, and why others did not.
+
+    Raises:
+        ServiceAway: nothing comes any more.
+    """
+    from shotfs.localizing import LocalizeFailed, ServiceAway
+
+    found: list[tuple[str, Localized]] = []
+    failures: list[LocalizeFailed] = []
+    for path in paths:
+        try:
+            found.append((path, localizer.fetch(path, frames, limit=limit)))
+        except ServiceAway:
+            raise
+        except LocalizeFailed as failure:
+            failures.append(failure)
+    return found, failures
 
 
 def _localizer(config: str | None, into: str | None, mountpoint: str | None = None) -> Localizer:

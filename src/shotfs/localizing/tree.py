@@ -211,7 +211,7 @@ class Tree:
                 self._write(file, fill)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise self._full(file.size_bytes) from error
+                    raise self._full(file.size_bytes, disk_is_full=True) from error
                 raise LocalizeFailed(
                     f"{file.path}: cannot be written below {self.root}: {error.strerror}",
                     f"shotfs localize --release {file.path}   removes what is in its place",
@@ -319,10 +319,20 @@ class Tree:
                 with contextlib.suppress(FileNotFoundError):
                     yield place, os.lstat(place)
 
-    def _full(self, size_bytes: int) -> TreeFull:
+    def _full(self, size_bytes: int, *, disk_is_full: bool = False) -> TreeFull:
+        """Return why there is no room: the disk, which others fill, or what this may hold."""
+        disk = os.statvfs(self.root)
+        free_bytes = disk.f_bavail * disk.f_frsize
+        if disk_is_full or free_bytes < self._free_bytes_min + size_bytes:
+            return TreeFull(
+                f"{self.root} has no room for {size_bytes} bytes: its disk has {free_bytes} free,"
+                f" and must keep {self._free_bytes_min}",
+                "make room on that disk (shotfs localize --clean), name a directory on another"
+                " with --into or SHOTFS_LOCALIZE_DIR, or lower SHOTFS_LOCALIZE_FREE_MIN",
+            )
         return TreeFull(
             f"{self.root} has no room for {size_bytes} bytes: it holds {self._used_bytes} of "
-            f"{self._bytes_max}, and its disk must keep {self._free_bytes_min} free",
+            f"{self._bytes_max} bytes, and the rest is in use",
             "shotfs localize --clean, or raise SHOTFS_LOCALIZE_BYTES_MAX",
         )
 

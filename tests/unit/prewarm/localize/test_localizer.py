@@ -297,9 +297,14 @@ def test_the_command_prints_local_paths_and_says_what_is_missing(
     assert (told["fetched"], told["bytes"], told["missing"]) == (0, 5, "")
     done = served.node.command("localize", "--clean", "--into", tree)
     assert done.stdout == "1 file, 5 B, removed\n"
-    done = served.node.command("localize", "ant/nothing/here", "--into", tree, check=False)
+    done = served.node.command(
+        "localize", "ant/nothing/here", f"{shot}/depth.1001.exr", "ant/library/none",
+        "--into", tree, check=False,
+    )  # fmt: skip
     assert done.returncode == 1
-    assert "ant/nothing/here: there is no such file" in done.stderr
+    assert done.stdout.splitlines() == [f"{tree}/{shot}/depth.1001.exr"]
+    assert "shotfs: ant/nothing/here: there is no such file" in done.stderr
+    assert "warning: ant/library/none: there is no such file" in done.stderr
 
 
 def test_the_command_starts_a_service_where_none_runs_and_ends_it(tmp_path: Path) -> None:

@@ -94,8 +94,9 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     def fill(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(TreeFull, match="shotfs localize --clean"):
+    with pytest.raises(TreeFull, match=r"its disk has \d+ free") as full:
         tree.add(file("a"), fill)
+    assert "shotfs localize --clean" in full.value.fix
     assert not os.path.exists(tree.place("ant/a"))
 
 
