@@ -31,7 +31,7 @@ from shotfs.prewarm.lookahead.tiles import TILES_MAX, Place, TileSets
 from shotfs.prewarm.lookahead.works import Read, Run, Work, Works, name_of
 from shotfs.prewarm.manifest.frames import parse_frames
 from shotfs.prewarm.manifest.subject import Subject
-from shotfs.prewarm.watching import Opened
+from shotfs.prewarm.watching import Opened, Reader
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,18 @@ class _Process:
     opened: set[str] = field(default_factory=set)
     expected: set[str] = field(default_factory=set)
     first: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class _Who:
+    """A process that opens files in one show; `known`: something says what it works on."""
+
+    reader: Reader
+    show: str
+    subject: Subject
+    known: bool
+    frame: int | None
+    asker: Asker
 
 
 @dataclass(slots=True, eq=False)
@@ -110,26 +122,34 @@ class Guesses:
         self._processes: OrderedDict[int, _Process] = OrderedDict()
         self._sequences: OrderedDict[tuple[int, str], _Sequence] = OrderedDict()
         self._tiles = TileSets(finder)
+        self._who: _Who | None = None
+
+    def _who_is(self, reader: Reader, show: str) -> _Who:
+        """Return what *reader* says of itself; most opens come from the same one as that before."""
+        who = self._who
+        if who is None or who.reader is not reader or who.show != show:
+            subject = reader.subject if reader.subject.show else replace(reader.subject, show=show)
+            asker = Asker(reader.pid, reader.name, subject.job)
+            known = bool(name_of(subject))
+            who = self._who = _Who(reader, show, subject, known, _frame_of(subject), asker)
+        return who
 
     async def follow(self, opened: Opened) -> None:
         """Learn from an open, and wish what follows from it."""
         path, reader = opened.path, opened.reader
         self._ledger.opened(path, opened.revision, opened.at_s)
         self._fetches.opened(path)
-        subject = reader.subject
-        if not subject.show:
-            subject = replace(subject, show=path.partition("/")[0])
-        known = bool(name_of(subject))
+        who = self._who_is(reader, path.partition("/")[0])
+        known = who.known
         if self._crawlers.ignores(reader, path, opened.at_s, known=known):
             return
         policy = opened.resolution.template.policy.prewarm
         if not known and not policy.frames and not policy.udims:
             return
         seen = self._shapes.of(path, opened.resolution)
-        asker = Asker(reader.pid, reader.name, subject.job)
-        frame = _frame_of(subject)
-        if known and frame is not None:
-            work, run = await self._run_of(subject, frame, asker)
+        asker = who.asker
+        if known and who.frame is not None:
+            work, run = await self._run_of(who.subject, who.frame, asker)
             read = work.note(run, path, seen, policy.frames)
             if read is None:
                 return
