@@ -90,6 +90,12 @@ prewarm() {
     [ $# -gt 0 ] || return 0
     set -- --deadline "${SHOTFS_PREWARM_S}s" ${frames:+--frames "$frames"} -- "$@"
     status=0
+    # Where no service runs, prewarm would start one, which keeps the node's own from its cache.
+    run_shotfs 20 status 2>/dev/null || status=$?
+    if [ "$status" -ne 0 ]; then
+        say "no service of shotfs answers ($status): the job reads on demand, once there is one"
+        return "$status"
+    fi
     run_shotfs "$((SHOTFS_PREWARM_S + 5))" prewarm --pin "$owner" "$@" || status=$?
     if [ "$status" -eq "$NOT_PERMITTED" ]; then
         # Pins are for the admin group. Without one the files may be evicted, but they come.

@@ -118,13 +118,15 @@ def test_what_goes_wrong_keeps_no_job_from_starting_and_drains_no_node(farm: Far
             done = farm.run(script, **environment)
             assert done.returncode == 0, script
             assert "the job reads on demand" in done.stderr
+            told = script == "slurm/task-prolog"
+            assert ("print shotfs: no service of shotfs answers" in done.stdout) is told
     farm.settings("SHOTFS_COMMAND=/bin/false", "SHOTFS_PREWARM_REQUIRED=1")
     codes = [farm.run(script, **environment).returncode for script, environment in starts]
     assert codes == [99, 0, 1], "put back; any other would drain the node; the task fails"
 
 
 def test_a_prewarm_that_takes_too_long_is_given_up(farm: Farm) -> None:
-    farm.program.write_text("#!/bin/sh\nexec sleep 60\n")
+    farm.program.write_text('#!/bin/sh\n[ "$1" = status ] || exec sleep 60\n')
     common = farm.place / "shotfs-job.sh"
     common.write_text(common.read_text().replace("SHOTFS_PREWARM_S + 5", "SHOTFS_PREWARM_S"))
     farm.settings("SHOTFS_PREWARM_S=1")
@@ -149,6 +151,30 @@ def test_slurm_pins_what_the_comment_of_a_job_names(farm: Farm, kit: list[str]) 
     assert farm.pinned("815") == kit
     assert farm.run("slurm/epilog", **job).returncode == 0
     assert farm.pinned("815") == []
+
+
+def test_slurm_prewarms_the_frames_that_the_comment_names(farm: Farm) -> None:
+    farm.program.write_text('#!/bin/sh\necho "asked: $*"\n')
+    job = {"SLURM_JOB_ID": "818", "SLURM_JOB_COMMENT": "frames=1001-1010 prewarm=xy_010"}
+    done = farm.run("slurm/prolog", **job)
+    asked = "asked: prewarm --pin 818 --deadline 90s --frames 1001-1010 -- xy_010\n"
+    assert (done.returncode, done.stderr) == (0, asked)
+
+
+def test_a_prolog_starts_no_service(farm: Farm) -> None:
+    calls = farm.place / "calls"
+    farm.program.write_text(f'#!/bin/sh\necho "$1" >>{calls}\nexit 4\n')
+    done = farm.run("gridengine/prolog", JOB_ID="1", SHOTFS_PREWARM="xy_010")
+    assert (done.returncode, calls.read_text()) == (0, "status\n")
+    assert "no service of shotfs answers (4)" in done.stderr
+
+
+def test_a_job_of_grid_engine_that_is_no_array_may_name_its_frames(farm: Farm) -> None:
+    farm.program.write_text('#!/bin/sh\necho "asked: $*"\n')
+    chunk = {"JOB_ID": "1", "SGE_TASK_ID": "undefined", "SHOTFS_FRAMES": "1001-1010"}
+    done = farm.run("gridengine/prolog", **chunk, SHOTFS_PREWARM="xy_010")
+    asked = "asked: prewarm --pin 1 --deadline 90s --frames 1001-1010 -- xy_010\n"
+    assert (done.returncode, done.stderr) == (0, asked)
 
 
 def test_a_task_of_slurm_is_told_its_job_and_frame(farm: Farm, kit: list[str]) -> None:
