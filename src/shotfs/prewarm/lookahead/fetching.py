@@ -283,8 +283,11 @@ class Fetches:
         return self._budget.refusal(found, ahead.track, now_s, more_bytes)
 
     def _forget_judged(self) -> None:
-        for path in [one for one in self._in_parts if one not in self._ledger]:
-            del self._in_parts[path]
+        """Forget what does not wait in parts any more: what is open is judged by its reads."""
+        waiting = self._in_parts.items()
+        self._in_parts = {
+            path: one for path, one in waiting if path in self._ledger and not self._is_open(path)
+        }
 
     async def _fetch(self, found: Found, ahead: Ahead, asker: Asker, turn: object) -> None:
         try:

@@ -1,9 +1,9 @@
 """Large files: which parts of them are read, so that the same parts of the next one are fetched.
 
 Of a volume, a scene archive or a tiled image a renderer reads a head, a directory at the end, and
-what lies in its view; the next frame's is read alike. What was read of the last two files of a
-sequence is remembered, the fuller one counts, and what lay near the end is taken from the end, as
-files of a sequence differ in size. Pure; bounded: `SHAPES_MAX` sequences of some 4 KB.
+what lies in its view; the next frame's is read alike. What was read of the last few files of a
+sequence is remembered, the fullest one counts, and what lay near the end is taken from the end, as
+files of a sequence differ in size. Pure; bounded: `SHAPES_MAX` sequences of some 10 KB.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ LARGE_PARTS = 4
 """A large file of which a quarter is read is fetched whole in the next frame: who opens it would
 have the rest fetched, too (`cache.access.TOUCHED_PARTS`)."""
 
-SHAPES_MAX = 1_024
-FILES_KEPT = 2
-"""Of each sequence; the one before the last because the last is still being read."""
+SHAPES_MAX = 512
+FILES_KEPT = 4
+"""Of each sequence: several frames may be read at once, and none of them to its end yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +70,9 @@ class LargeFiles:
             found = files[path] = FileRead(size_bytes)
         files.move_to_end(path)
         if len(files) > FILES_KEPT:
-            files.popitem(last=False)
+            # Several frames may have been opened, of which nothing is read yet.
+            unread = (one for one, file in files.items() if one != path and not file.length_bytes)
+            del files[next(unread, next(iter(files)))]
         return found
 
     def wanted(self, shape: str, fill: Fill, size_bytes: int) -> tuple[Span, ...] | None:

@@ -187,14 +187,18 @@ def test_who_reads_a_quarter_gets_the_next_one_whole() -> None:
     assert large.wanted("other", Fill.AUTO, SIZE // 2) is None
 
 
-def test_the_fullest_of_the_last_two_files_counts() -> None:
+def test_the_fullest_of_the_last_files_counts() -> None:
     large = LargeFiles()
-    for path, blocks in (("a", 6), ("b", 4), ("c", 2), ("d", 1)):
+    for path, blocks in (("a", 6), ("b", 4), ("c", 3), ("d", 2), ("e", 1)):
         large.file("s", path, SIZE).ranges.add(0, blocks * BLOCK_BYTES)
-    assert large.wanted("s", Fill.AUTO, SIZE) == spans((0, 2))
+    assert large.wanted("s", Fill.AUTO, SIZE) == spans((0, 4))
     # Published again with another size: what was read of the old one says nothing.
-    large.file("s", "c", SIZE - 1)
-    assert large.wanted("s", Fill.AUTO, SIZE) == spans((0, 1))
+    large.file("s", "b", SIZE - 1)
+    assert large.wanted("s", Fill.AUTO, SIZE) == spans((0, 3))
+    # Many frames are opened at once: what is known is not given up for what nobody has read.
+    for frame in range(100):
+        large.file("s", f"opened.{frame}", SIZE)
+    assert large.wanted("s", Fill.AUTO, SIZE) == spans((0, 3))
     large.file("t", "a", 4 * SIZE).ranges.add(SIZE, SIZE + 1)
     assert large.wanted("t", Fill.AUTO, SIZE) == spans((0, 2)), "it begins behind the end"
 
