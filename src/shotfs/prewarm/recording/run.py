@@ -177,6 +177,7 @@ class Run:
             if notes is None:
                 return None
         elif notes.revision is not revision and notes.revision != revision:
+            self.settle()  # opens of the one before, which may still wait, came first
             notes.published_again(revision)
         if not opened.warm:
             notes.cold += 1
@@ -201,7 +202,8 @@ class Run:
         more = len(first_s) - before
         self._again_files += more
         self._room.files -= more
-        if self._again_files > AGAIN_FILES_MAX or self._room.files < 0:
+        much = self._again_files > AGAIN_FILES_MAX or len(self._again) > PROCESSES_MAX
+        if much or self._room.files < 0:
             self.settle()
 
     # --- working up what was told ----------------------------------------------------------------
@@ -228,9 +230,11 @@ class Run:
                 if notes is None:
                     continue
             else:
-                if notes.revision is not file.revision and notes.revision != file.revision:
+                first = max(at_s - self.began_s, 0.0)
+                if first < notes.first_s:
+                    notes.first_s = first
+                elif notes.revision is not file.revision and notes.revision != file.revision:
                     notes.published_again(file.revision)
-                notes.first_s = min(notes.first_s, max(at_s - self.began_s, 0.0))
             opens.append((notes, file.resolution, pid, counts[file]))
         self._place(opens)
 

@@ -112,6 +112,22 @@ def test_a_file_that_was_published_again_meanwhile_counts_as_the_newest() -> Non
     assert entry.use.ranges == ()
 
 
+def test_an_open_of_the_revision_before_that_is_told_late_changes_nothing() -> None:
+    desk = Desk()
+    desk.open("library/scene.usd")
+    desk.now_s += 1
+    tell_again(desk, "library/a.tx")
+    desk.now_s += 1
+    old = opened("library/a.tx")
+    newer = replace(old.revision, version="2", size_bytes=99)
+    desk.recorder.opened(replace(old, revision=newer, at_s=desk.now_s))
+    (outcome,) = desk.finish()
+    _, entry = outcome.entries
+    assert entry.size_bytes == 99
+    assert entry.use is not None
+    assert entry.use.first_s == 1.0
+
+
 def test_s10_what_waits_to_be_worked_up_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "AGAIN_FILES_MAX", 3)
     monkeypatch.setattr(run_module, "LATER_MAX", 3)
@@ -129,6 +145,16 @@ def test_s10_what_waits_to_be_worked_up_is_bounded(monkeypatch: pytest.MonkeyPat
     # Of 7, 8 and 9 there was no place.
     assert (len(outcome.entries), outcome.opens, outcome.missed) == (6, 11, 4)
     assert desk.metrics.snapshot()["shotfs_recorded_missed_total"] == 4
+
+
+def test_s10_processes_whose_opens_wait_are_bounded() -> None:
+    desk = Desk()
+    for pid in range(1, 3 * run_module.PROCESSES_MAX):
+        tell_again(desk, "library/a.tx", pid=pid)
+        (run,) = desk.recorder._runs.values()
+        assert len(run._again) <= run_module.PROCESSES_MAX
+    (outcome,) = desk.finish()
+    assert (len(outcome.entries), outcome.opens) == (1, 3 * run_module.PROCESSES_MAX - 1)
 
 
 def test_a_process_of_which_only_the_native_thread_knows_keeps_its_run_alive() -> None:
