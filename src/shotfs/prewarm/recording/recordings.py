@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import trio
 
 from shotfs.errors import InvalidArgument, ManifestInvalid, ShotfsError, TierError
+from shotfs.namespace.beside import beside_the_event_loop
 from shotfs.observe.metrics import Metrics
 from shotfs.pathspec import Flow, Specification
 from shotfs.prewarm.manifest.entry import Entry
@@ -63,6 +64,9 @@ GROUPS_MAX = 256
 """Tasks and views of one shot that one question takes together."""
 
 READS_AT_ONCE = 8
+
+CONCLUDED_MAX = 10_000
+"""Frames that were never recorded and are asked for together: each takes a look at five others."""
 
 REFUSED_PAUSE_S = 3600.0
 """How long an origin that may not be written is left alone."""
@@ -197,7 +201,7 @@ class Recordings:
         together = Together()
         for group in await self._groups(origin, subject):
             await self._add_group(together, spec, origin, group, subject)
-        return together.learned(subject)
+        return await self._in_thread(together.learned, subject)
 
     async def _add_group(
         self,
@@ -211,36 +215,48 @@ class Recordings:
         found = {one for one in map(frame_of_name, names) if one is not None}
         recorded = sorted(int(frame) for frame in found if frame)
         wanted = parse_frames(subject.frame) or frozenset(recorded)
-        exact = wanted.intersection(recorded)
-        others = wanted.difference(recorded)
-        near = sorted({one for frame in others for one in nearest(frame, recorded)})
-        needed = sorted(exact.union(near))
-        documents: dict[str, dict[str, Entry]] = {}
+        exact = sorted(wanted.intersection(recorded))
+        others = sorted(wanted.difference(recorded)) if recorded else []
+        if len(others) > CONCLUDED_MAX:
+            raise InvalidArgument(
+                f"{len(others)} of the frames were never recorded", fix="ask for fewer frames"
+            )
 
-        async def read(frame: str) -> None:
+        async def read(frames: Sequence[int | str]) -> list[dict[str, Entry]]:
+            places = [Place(subject.show, group, name_of(str(one))) for one in frames]
+            return await self._several(origin, places)
+
+        # A few at a time, which are let go again: a shot may have hundreds of frames, each with
+        # thousands of files. And in threads: they take longer than an open may wait.
+        for entries in await read([""]) if "" in found else ():
+            await self._in_thread(together.add, "", entries.values())
+        for start in range(0, len(exact), READS_AT_ONCE):
+            some = exact[start : start + READS_AT_ONCE]
+            for number, entries in zip(some, await read(some), strict=True):
+                await self._in_thread(together.add, str(number), entries.values())
+                together.exact.add(number)
+        roles = self.roles_of(subject.show)
+        for number in others:
+            near = nearest(number, recorded)
+            recordings = {
+                one: list(entries.values())
+                for one, entries in zip(near, await read(near), strict=True)
+            }
+            concluded = await self._in_thread(generalise, recordings, spec, roles, number)
+            await self._in_thread(together.add, str(number), concluded.values())
+            together.concluded.add(number)
+
+    async def _several(self, origin: str | None, places: Sequence[Place]) -> list[dict[str, Entry]]:
+        found: list[dict[str, Entry]] = [{} for _ in places]
+
+        async def read(at: int) -> None:
             async with self._reads:
-                place = Place(subject.show, group, name_of(frame))
-                documents[frame] = await self._document(origin, place)
+                found[at] = await self._document(origin, places[at])
 
         async with trio.open_nursery() as nursery:
-            for name in ("", *map(str, needed)):
-                if name in found:
-                    nursery.start_soon(read, name)
-        together.add("", documents.get("", {}).values())
-        for frame in sorted(exact):
-            together.add(str(frame), documents[str(frame)].values())
-            together.exact.add(frame)
-        roles = self.roles_of(subject.show)
-        for frame in sorted(others):
-            recordings = {
-                one: list(documents[str(one)].values()) for one in nearest(frame, recorded)
-            }
-            if recordings:
-                concluded = await trio.to_thread.run_sync(
-                    generalise, recordings, spec, roles, frame, limiter=self._disk
-                )
-                together.add(str(frame), concluded.values())
-                together.concluded.add(frame)
+            for at in range(len(places)):
+                nursery.start_soon(read, at)
+        return found
 
     async def _groups(self, origin: str | None, subject: Subject) -> list[str]:
         shot = element_of(subject.shot)
@@ -445,7 +461,11 @@ class Recordings:
     # --- in a thread -----------------------------------------------------------------------------
 
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await trio.to_thread.run_sync(lambda: work(*args, **kwargs), limiter=self._disk)
+        def beside() -> T:
+            with beside_the_event_loop():
+                return work(*args, **kwargs)
+
+        return await trio.to_thread.run_sync(beside, limiter=self._disk)
 
     def _read(self, kind: Kind, place: Place) -> dict[str, Entry]:
         data = self._store.read(kind, place)

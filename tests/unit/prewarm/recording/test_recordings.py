@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,11 @@ import trio
 
 from shotfs.errors import AccessDenied, InvalidArgument
 from shotfs.observe.metrics import Metrics
+from shotfs.prewarm.manifest.entry import Entry
 from shotfs.prewarm.manifest.subject import Subject
 from shotfs.prewarm.recording import recordings as recordings_module
 from shotfs.prewarm.recording import sharing as sharing_module
-from shotfs.prewarm.recording.codec import decode
+from shotfs.prewarm.recording.codec import decode, encode
 from shotfs.prewarm.recording.generalise import TRUST
 from shotfs.prewarm.recording.names import DIRECTORY
 from shotfs.prewarm.recording.recordings import TTL_S, Learned, Recordings
@@ -35,6 +37,12 @@ KEY = f"{DIRECTORY}/{SHOT}/lighting/_/1001.jsonl"
 @asynccontextmanager
 async def no_turn(origin: str, size_bytes: int, what: str) -> AsyncIterator[None]:
     yield
+
+
+class Document(dict[str, Entry]):
+    """Entries of which is seen when nobody has them any more."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 @dataclass
@@ -219,6 +227,36 @@ async def test_an_object_whose_name_is_no_frame_of_ours_is_not_looked_for(tmp_pa
     origin.add(KEY.replace("1001", "01002"), origin.content(KEY))
     for frame in ("1002", ""):
         assert "library/a.usd" in await node.known(replace(LIGHTING, frame=frame))
+
+
+async def test_s10_the_frames_of_a_shot_are_not_in_memory_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakSet[Document] = weakref.WeakSet()
+    peak = 0
+
+    def remembered(data: bytes, where: str) -> Document:
+        nonlocal peak
+        document = Document(decode(data, where))
+        alive.add(document)
+        peak = max(peak, len(alive))
+        return document
+
+    monkeypatch.setattr(recordings_module, "decode", remembered)
+    monkeypatch.setattr(recordings_module, "KEPT_ENTRIES_MAX", 4)
+    node = NodeOf(tmp_path, None)
+    data = encode(LIGHTING, {"ant/library/a.usd": Entry("ant/library/a.usd")}, "n")
+    for frame in range(1001, 1061):
+        node.store.write(Kind.KNOWN, Place("ant", f"{SHOT}/lighting/_", f"{frame}.jsonl"), data)
+    assert await node.known(replace(LIGHTING, frame="")) == {"library/a.usd": 1.0}
+    assert peak <= 3 * recordings_module.READS_AT_ONCE
+
+
+async def test_no_more_frames_are_concluded_than_a_farm_renders(tmp_path: Path) -> None:
+    await (node := NodeOf(tmp_path, None)).rendered("library/a.usd")
+    with pytest.raises(InvalidArgument, match="were never recorded"):
+        await node.known(replace(LIGHTING, frame="1-1000000"))
+    assert await node.known(replace(LIGHTING, task="fx", frame="1-1000000")) == {}
 
 
 async def test_a_recording_never_grows_beyond_what_is_read(
