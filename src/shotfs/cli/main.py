@@ -10,10 +10,20 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, NamedTuple
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+
+def _end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say nothing of Ctrl-C while commands are still imported: later `output.run` answers it."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _end
+
+import typer  # noqa: E402 - takes longest
+from typer.core import TyperCommand, TyperGroup  # noqa: E402
 
 SERVICE = "Service"
 CONTENT = "Cache and outputs"

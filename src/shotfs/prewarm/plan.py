@@ -149,7 +149,8 @@ def _translated(path: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise CacheError(
-            f"{path}: cannot keep what is wanted: {error}", fix="look at the disk of the cache"
+            f"{path}: cannot keep what is wanted: {error}",
+            fix="make room on the disk of the cache; cache.free_bytes_min keeps some of it free",
         ) from error
 
 
