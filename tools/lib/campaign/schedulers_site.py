@@ -104,13 +104,17 @@ class Site:
         """Return the paths of the plates of *frame*, below the mount."""
         return [f"ant/plates/{SHOT}/{layer}.{frame}.exr" for layer in LAYERS]
 
-    def fetched_bytes(self) -> int:
-        """Return how many bytes of content the origin has sent so far."""
-        return sum(self.origin.journal.sent_bytes().values())
+    def fetched(self) -> dict[str, int]:
+        """Return how many bytes of which files the origin has sent since `forget_all`.
 
-    def fetched(self) -> set[str]:
-        """Return the paths whose content the origin has sent since `forget_all`."""
-        return set(self.origin.journal.sent_bytes())
+        Recordings, which the node shares through the origin, do not count.
+        """
+        sent = self.origin.journal.sent_bytes()
+        return {path: count for path, count in sent.items() if "/.shotfs/" not in path}
+
+    def fetched_bytes(self) -> int:
+        """Return how many bytes that is."""
+        return sum(self.fetched().values())
 
     def pinned(self, owner: str = "") -> list[str]:
         """Return the paths that *owner* pins, in order; "": anybody."""
