@@ -278,8 +278,8 @@ class Localizer:
         if known.failure is not None:
             raise known.failure
         assert known.found is not None
-        # Somebody may have removed it meanwhile.
-        return known.found if os.path.exists(known.found.files[0]) else None
+        # Somebody may have removed some of it meanwhile.
+        return known.found if all(map(os.path.exists, known.found.files)) else None
 
     def _remember(self, path: str, frames: str, known: _Known) -> None:
         with self._guard:

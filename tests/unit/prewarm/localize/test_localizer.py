@@ -50,6 +50,17 @@ def test_what_is_here_is_not_fetched_again_by_another_process(
     assert (found.fetched, os.stat(found.path).st_ino) == (0, inode)
 
 
+def test_a_sequence_of_which_somebody_removed_a_file_is_whole_again(
+    served: Served, localizer: Localizer
+) -> None:
+    for frame in (1001, 1002, 1003):
+        served.put(f"ant/library/gap/p.{frame}.tx", b"%d" % frame)
+    localizer.fetch("ant/library/gap/p.####.tx")
+    Localizer(served.socket, localizer.tree.root).release(["ant/library/gap/p.1002.tx"])
+    found = localizer.fetch("ant/library/gap/p.####.tx")
+    assert [Path(one).read_bytes() for one in found.files] == [b"1001", b"1002", b"1003"]
+
+
 def test_a_file_that_somebody_damaged_is_fetched_again(
     served: Served, localizer: Localizer
 ) -> None:
