@@ -396,10 +396,14 @@ class _Search:
         plain = {path: self._plain_file(path) for files in unknown.values() for _, path in files}
         known = await self._owner.trees.learn({path: one for path, one in plain.items() if one})
         for directory, files in unknown.items():
-            for one in files:
-                if one[1] in known:
-                    await self._ask_one(*one)  # of the catalog
-            unknown[directory] = [one for one in files if one[1] not in known]
+            left = []
+            for place, path in files:
+                node = self._finder.find_now(path) if path in known else None
+                if node is None:
+                    left.append((place, path))
+                else:
+                    await self._settle(place, node)
+            unknown[directory] = left
 
     async def _ask_one(self, place: int, path: str) -> None:
         async with self._at_once:

@@ -11,7 +11,6 @@ from contextlib import aclosing, asynccontextmanager
 
 import trio
 
-from shotfs.errors import ShotfsError
 from shotfs.namespace.listing import KEPT_ENTRIES_MAX
 from shotfs.vfs import paths
 from shotfs.vfs.attributes import Kind
@@ -49,7 +48,7 @@ class PublishedWalk:
         self._busy = 0
         self._changed = trio.Event()
         self._large = trio.Lock()
-        self._failure: ShotfsError | None = None
+        self._failure: Exception | None = None
 
     @asynccontextmanager
     async def files(self) -> AsyncIterator[AsyncIterator[Published]]:
@@ -58,7 +57,7 @@ class PublishedWalk:
         Raises:
             TierError: an origin had to be asked and could not answer; by the iterator.
         """
-        failure: Exception | None = None
+        failure: BaseException | None = None
         give, take = trio.open_memory_channel[list[Published]](0)
         async with trio.open_nursery() as nursery, give, take:
             for _ in range(self._at_once):
@@ -67,8 +66,8 @@ class PublishedWalk:
             try:
                 async with aclosing(self._come(take)) as found:
                     yield found
-            except Exception as error:  # noqa: BLE001  # raised below, without the nursery's group
-                failure = error
+            except (Exception, GeneratorExit) as error:  # noqa: BLE001  # raised below
+                failure = error  # without the nursery's group, which no generator may end with
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
@@ -92,8 +91,8 @@ class PublishedWalk:
                 self._busy += 1
                 try:
                     await self._list(path, give)
-                except ShotfsError as error:
-                    # Kept for who iterates instead of raised: an exception group says less.
+                except Exception as error:  # noqa: BLE001  # raised to who iterates
+                    # Here it would be a group, and would cancel him while he does something else.
                     self._failure = self._failure or error
                     self._waiting.clear()
                 finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from unittest.mock import patch
 
 import pytest
 import trio
 
 from shotfs.errors import TierUnavailable
+from shotfs.prewarm.targets import PathTarget, Sources, Wanted
 from shotfs.vfs.published_walk import DIRECTORIES_AT_ONCE, LISTED_ONE_BY_ONE_AT_ONCE
 from tests.unit.prewarm.engine.test_finder import add
 from tests.unit.vfs.world import World
@@ -54,6 +56,38 @@ async def test_a_directory_that_cannot_be_listed_is_the_error_of_all(world: Worl
 
     world.origin.fault = fault
     with pytest.raises(TierUnavailable, match="nobody answers"):
+        await paths_below(world, "ant/library/set")
+
+
+async def test_what_goes_wrong_for_who_iterates_is_raised_as_it_is(world: World) -> None:
+    for number in range(30):
+        add(world, 2, f"library/set/d{number}")
+    sources = Sources(world.fs.prewarm_finder, world.node.shows)
+
+    async def iterate() -> None:
+        async with aclosing(sources.entries(PathTarget("ant/library/set"), Wanted())) as entries:
+            async for _ in entries:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await iterate()
+    with trio.CancelScope() as scope:
+        async with aclosing(sources.entries(PathTarget("ant/library/set"), Wanted())) as entries:
+            async for _ in entries:
+                scope.cancel()
+                await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_an_error_that_nobody_expected_is_raised_to_who_iterates(world: World) -> None:
+    add(world, 3, "library/set/one")
+
+    def fault(operation: str, key: str) -> None:
+        if (operation, key) == ("list", "library/set/one"):
+            raise ZeroDivisionError
+
+    world.origin.fault = fault
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True, allow_unwrapped=True):
         await paths_below(world, "ant/library/set")
 
 
