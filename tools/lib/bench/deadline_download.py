@@ -14,6 +14,7 @@ import sys
 import time
 
 import boto3
+import start_line
 from deadline.job_attachments._aws import aws_clients
 from deadline.job_attachments.asset_manifests.decode import decode_manifest
 from deadline.job_attachments.download import download_files_from_manifests
@@ -40,6 +41,7 @@ def download(
     aws_clients.get_account_id(session=session)
     with open(manifest_file, encoding="utf-8") as file:
         manifest = decode_manifest(file.read())
+    start_line.wait()
     started, cpu_s = time.perf_counter(), time.process_time()
     summary = download_files_from_manifests(
         bucket, {directory: manifest}, cas_prefix=f"{prefix}/Data", session=session

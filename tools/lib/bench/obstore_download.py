@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import obstore
+import start_line
 from obstore.store import HTTPStore, S3Store
 
 RANGE_BYTES = 8 * 1024 * 1024
@@ -39,6 +40,7 @@ def open_store(url: str, bucket: str) -> Any:
 def download(url: str, key: str, path: str, bucket: str = "") -> dict[str, float]:
     """Download *key* below *url* to *path*."""
     store = open_store(url, bucket)
+    start_line.wait()
     started, cpu_s = time.perf_counter(), time.process_time()
     size_bytes = obstore.head(store, key)["size"]
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import obstore
+import start_line
 from obstore_download import open_store
 
 THREADS = 32
@@ -27,6 +28,7 @@ def download(
     with open(names_file, encoding="utf-8") as file:
         names = file.read().split()
     store = open_store(url, bucket)
+    start_line.wait()
     started, cpu_s = time.perf_counter(), time.process_time()
 
     def fetch(name: str) -> int:

@@ -17,7 +17,7 @@ import xxhash
 from rich.console import Console
 from running import interrupts, place, processes
 
-from bench import cold_site, peers, usage
+from bench import cold_site, peers, start_line, usage
 from bench.results import Results
 
 ROOT = cold_site.ROOT
@@ -29,8 +29,10 @@ LOOP_TIMEOUT_S = 300.0
 MIB = 1 << 20
 SMALL_BYTES = 32 * 1024
 TEXTURE_BYTES = 4 * MIB
-MEMORY_BYTES = 1536 * MIB
-"""What the large files of one run take, on their way and in the page cache."""
+MEMORY_BYTES = 960 * MIB
+"""What the large files of one run take, on their way and in the page cache. No more: of free pages
+beyond 1 GiB a virtual machine may give back to the host at once what was just made ready, and a
+gigabyte then costs one or two seconds of processor time more, whoever writes it."""
 
 console = Console(highlight=False)
 
@@ -159,17 +161,33 @@ class Site:
 
 
 def loop(*arguments: str, script: str, python: str = sys.executable) -> dict[str, Any]:
-    """Run a measuring program in a process of its own; return what it printed."""
-    cold_site.settle(MEMORY_BYTES)
-    done = subprocess.run(
-        [python, f"{HERE}/{script}", *arguments],
-        check=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        timeout=LOOP_TIMEOUT_S,
-        start_new_session=True,
-    )
-    measured: dict[str, Any] = json.loads(done.stdout)
+    """Run a measuring program in a process of its own; return what it printed.
+
+    The machine settles when the program has loaded everything: until then memory that was at hand
+    may be gone again.
+
+    Raises:
+        StartFailed: it ended with an error, or said nothing.
+        subprocess.TimeoutExpired: it took too long.
+    """
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            [python, f"{HERE}/{script}", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, start_line.VARIABLE: "1"},
+            start_new_session=True,
+        )
+        stack.callback(processes.end, process)
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != start_line.READY:
+            raise processes.StartFailed(f"{script} ended before it began")
+        cold_site.settle(MEMORY_BYTES)
+        said, _ = process.communicate("\n", timeout=LOOP_TIMEOUT_S)
+    if process.returncode:
+        raise processes.StartFailed(f"{script} ended with {process.returncode}")
+    measured: dict[str, Any] = json.loads(said)
     return measured
 
 
