@@ -327,14 +327,8 @@ class NodePrewarming:
                     job.state = State.RUNNING
                     job.started_s = trio.current_time()
                     await self._work(job)
-        except Exception as error:  # one broken prewarm must not end the mount
-            job.error = _failure(error)
-            if job.error is None:
-                log.exception("prewarm %d failed unexpectedly", job.number)
-                name = type(error).__name__
-                job.error = ShotfsError(f"the service failed: {name}; its log says why")
-            else:
-                log.info("prewarm %d failed: %s", job.number, job.error.message)
+        except Exception as error:  # noqa: BLE001 - logged there; it must not end the mount
+            job.error = _failure(error, job.number)
         finally:
             if job.feed is not None:
                 job.feed.close()
@@ -474,14 +468,14 @@ class NodePrewarming:
         return cost
 
 
-def _failure(error: Exception) -> ShotfsError | None:
-    """Return what was raised on purpose, also where several tasks worked; None: something else."""
+def _failure(error: Exception, number: int) -> ShotfsError:
+    """Return what was raised on purpose, also where several tasks worked; all else is logged."""
     while isinstance(error, ExceptionGroup):
-        ours = error.subgroup(ShotfsError)
-        if ours is None:
-            return None
-        error = ours.exceptions[0]
-    return error if isinstance(error, ShotfsError) else None
+        error = (error.subgroup(ShotfsError) or error).exceptions[0]
+    if isinstance(error, ShotfsError):
+        return error
+    log.error("prewarm %d failed unexpectedly", number, exc_info=error)
+    return ShotfsError(f"the service failed: {type(error).__name__}; its log says why")
 
 
 def _is_limited(order: Order) -> bool:
