@@ -323,10 +323,9 @@ class Namespace:
 
     def trusts(self, policy: Policy, checked_s: float, *, settled: bool) -> bool:
         """Whether what its origin said then of a file counts; for *settled* see `Entry`."""
-        if policy.immutable is Immutable.ON_CLOSE and settled:
-            return True
+        for_ever = settled and policy.immutable is Immutable.ON_CLOSE
         # An entry from the future was written when the clock was ahead: it is worth nothing.
-        return 0 <= self._wall_s() - checked_s < policy.ttl_s
+        return for_ever or 0 <= self._wall_s() - checked_s < policy.ttl_s
 
     def _listed_missing(self, path: str, policy: Policy) -> bool:
         parent, _, name = path.rpartition("/")
