@@ -203,7 +203,7 @@ def _deadline(text: str) -> float:
     from shotfs.config.moments import parse_moment
 
     hours, colon, minutes = text.partition(":")
-    if colon and hours.isdigit() and minutes.isdigit() and len(text) <= 5:
+    if colon and text.isascii() and hours.isdigit() and minutes.isdigit() and len(text) <= 5:
         now = time.localtime()
         seconds = (int(hours) * 60 + int(minutes)) * 60
         passed = (now.tm_hour * 60 + now.tm_min) * 60 + now.tm_sec

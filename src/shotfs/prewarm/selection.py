@@ -7,6 +7,7 @@ the newest version counts. Event loop only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from shotfs.pathspec.problems import suggest
 from shotfs.pathspec.tokens import Token
 from shotfs.prewarm.finding import Finder, Visible
 from shotfs.prewarm.manifest.frames import parse_frames
+
+_WHOLE = re.compile("-?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ def in_frames(text: str, frames: frozenset[int]) -> bool:
 def frame_of(text: str) -> int | None:
     """Return the number of a frame field of *text*; None: it is none."""
     whole = text.partition(".")[0]
-    return int(whole) if whole.lstrip("-").isdigit() else None
+    return int(whole) if _WHOLE.fullmatch(whole) else None
 
 
 def _plain(spec: Specification, texts: Mapping[str, str | None]) -> dict[str, str]:

@@ -101,7 +101,7 @@ class _Scene:
                 self._inline.add(self._lexer.next().text)
             else:
                 for edge in self._request(token):
-                    yield replace(edge, frames=self._frame) if self._frame.isdigit() else edge
+                    yield replace(edge, frames=self._frame) if self._frame.isdecimal() else edge
 
     def _request(self, request: Token) -> Iterator[Edge]:
         name = request.text

@@ -129,6 +129,7 @@ def test_a_target_of_which_nothing_is_there_is_told_and_is_no_failure(served: Se
         ["--frames", ""],
         ["--frames", "1010-1001"],
         ["--deadline", "tomorrow"],
+        ["--deadline", "²:00"],
     ],
 )
 def test_options_that_would_not_do_what_they_say_are_refused(arguments: list[str]) -> None:
