@@ -120,8 +120,6 @@ async def test_cancelling_a_reader_at_any_checkpoint_leaves_nothing_behind(
                 for _ in range(steps):
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
-            stats = cache.stats()
-            assert stats.open_blobs <= 1
         await settled(cache)
         assert cache.stats().open_blobs == 0
         assert cache.stats().bytes_reserved == 0
