@@ -33,7 +33,7 @@ from tests.unit.cache.fakes import (
     read_all,
     settled,
 )
-from tests.unit.cache.test_batches import SmallTier
+from tests.unit.cache.small_tier import SmallTier
 from tests.unit.cache.test_database import Gate, new_row, open_index
 
 

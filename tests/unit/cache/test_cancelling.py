@@ -24,7 +24,7 @@ from tests.unit.cache.fakes import (
     read_all,
     settled,
 )
-from tests.unit.cache.test_batches import SmallTier
+from tests.unit.cache.small_tier import SmallTier
 
 SIZES = (0, 3 * KIB, 200 * KIB, 3 * MIB)
 """An empty file, a small one, one for batches too, one in parts."""

@@ -32,7 +32,7 @@ from shotfs.errors import (
 )
 from shotfs.tiers.base import Revision
 from tests.unit.cache.fakes import KIB, MIB, FakeTier, cache_in, content_of, keep, read_all
-from tests.unit.cache.test_batches import SmallTier
+from tests.unit.cache.small_tier import SmallTier
 
 
 async def page(
@@ -339,7 +339,7 @@ import trio
 from pathlib import Path
 from shotfs.cache import landing
 from tests.unit.cache.fakes import cache_in
-from tests.unit.cache.test_batches import SmallTier
+from tests.unit.cache.small_tier import SmallTier
 
 directory, named = sys.argv[1], 0
 landing.NATIVE = None
