@@ -113,9 +113,12 @@ def test_what_is_nothing_is_one_message_that_says_what_was_looked_for(served: Se
     assert command(served, "prewarm", "a", "--check", "--evict").exit_code == 2
 
 
-def test_a_target_of_which_nothing_is_there_is_told_and_is_no_failure(served: Served) -> None:
-    ended = command(served, "prewarm", "xy_9_999_999_99", "--check")
-    assert ended.exit_code == 0
+@pytest.mark.parametrize(("options", "exit_code"), [([], 0), (["--dry-run"], 0), (["--check"], 1)])
+def test_a_target_of_which_nothing_is_there_is_told_and_makes_no_node_warm(
+    served: Served, options: list[str], exit_code: int
+) -> None:
+    ended = command(served, "prewarm", "xy_9_999_999_99", *options)
+    assert ended.exit_code == exit_code
     assert "xy_9_999_999_99: names no file that is there" in ended.stderr
 
 
