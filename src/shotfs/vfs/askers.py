@@ -8,6 +8,7 @@ known, and nothing fails.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections import OrderedDict
@@ -31,7 +32,12 @@ THREADS_MAX = 4_096
 ENVIRONMENT_S = 0.2
 """How long reading an environment may take. It usually takes 0.1 ms; but the kernel makes the
 reader wait for the memory map of that process, which may be locked for as long as it waits for one
-of our own answers. So it is read in a thread, and given up soon."""
+of our own answers. So it is read in a thread, given up soon, and not asked for again before that
+thread has ended."""
+
+STUCK_MAX = 8
+"""Processes whose environment cannot be read now; while there are so many, no other one's is tried,
+since their threads are still at it."""
 
 SURE_S = 1.0
 """For how long a thread that was looked at is taken for the same without a look at /proc. Numbers
@@ -71,7 +77,8 @@ class Askers:
         self._known: OrderedDict[int, tuple[_Thread, _Known]] = OrderedDict()
         self._sure: dict[int, tuple[float, Reader]] = {}
         """Until when, on the event loop's clock, and who."""
-        self._reading = trio.CapacityLimiter(2)
+        self._reading = trio.CapacityLimiter(STUCK_MAX)
+        self._stuck: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -174,18 +181,34 @@ class Askers:
         """
         if not self._variables:
             return None, True
-        work = None
-        with trio.move_on_after(ENVIRONMENT_S) as scope:
+        if pid in self._stuck or len(self._stuck) >= STUCK_MAX:
+            return None, False
+        token = trio.lowlevel.current_trio_token()
+        begun = ended = False
+
+        def read() -> Subject | None:
+            nonlocal begun
+            begun = True
+            try:
+                return work_of(f"{self._proc}/{pid}", self._variables)
+            finally:
+                with contextlib.suppress(trio.RunFinishedError):  # it may be over by then
+                    token.run_sync_soon(end)
+
+        def end() -> None:
+            nonlocal ended
+            ended = True
+            self._stuck.discard(pid)
+
+        with trio.move_on_after(ENVIRONMENT_S):
             work = await trio.to_thread.run_sync(
-                work_of,
-                f"{self._proc}/{pid}",
-                self._variables,
-                abandon_on_cancel=True,
-                limiter=self._reading,
+                read, abandon_on_cancel=True, limiter=self._reading
             )
-        if scope.cancelled_caught:
-            log.debug("the environment of process %d could not be read in time", pid)
-        return work, not scope.cancelled_caught
+            return work, True
+        if begun and not ended:
+            self._stuck.add(pid)
+        log.debug("the environment of process %d could not be read in time", pid)
+        return None, False
 
 
 def _writer(known: _Known, caller: Caller | None) -> Writer:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from shotfs.cache import NOBODY, Asker
+from shotfs.prewarm.manifest.subject import Subject
 from shotfs.publish import Writer
 from shotfs.vfs import Caller
-from shotfs.vfs.askers import THREADS_MAX, Askers
-from shotfs.vfs.process_work import TEXT_CHARACTERS_MAX
+from shotfs.vfs.askers import ENVIRONMENT_S, STUCK_MAX, THREADS_MAX, Askers
+from shotfs.vfs.process_work import TEXT_CHARACTERS_MAX, work_of
 
 
 def caller(pid: int) -> Caller:
@@ -156,16 +159,56 @@ async def test_an_environment_that_may_not_be_read_is_no_error(tmp_path: Path) -
     assert await Askers(["JOB"], proc=str(tmp_path)).of(caller(7)) == Asker(7, "maya", "")
 
 
-async def test_s07_an_environment_that_cannot_be_read_now_holds_nobody_up(tmp_path: Path) -> None:
-    # As a process whose memory map is locked while it waits for an answer of ours.
-    _proc(tmp_path, 7, "maya", 100)
-    (tmp_path / "7/environ").unlink()
-    os.mkfifo(tmp_path / "7/environ")
-    try:
-        with trio.fail_after(10):
-            assert await Askers(["JOB"], proc=str(tmp_path)).of(caller(7)) == Asker(7, "maya", "")
-    finally:
-        os.close(os.open(tmp_path / "7/environ", os.O_WRONLY))  # lets the reader's thread end
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Callable[[int], None]]:
+    """Processes whose memory map is locked, as while they wait for an answer of ours."""
+    pipes = []
+
+    def lock(pid: int) -> None:
+        _proc(tmp_path, pid, "maya", 100)
+        (tmp_path / f"{pid}/environ").unlink()
+        os.mkfifo(tmp_path / f"{pid}/environ")
+        pipes.append(tmp_path / f"{pid}/environ")
+
+    yield lock
+    for pipe in pipes:  # lets the readers' threads end
+        with contextlib.suppress(OSError):
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+
+async def test_s07_an_environment_that_cannot_be_read_now_holds_nobody_up(
+    tmp_path: Path,
+    locked: Callable[[int], None],
+    mock_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    askers = Askers(["JOB"], proc=str(tmp_path))
+    begun: list[str] = []
+
+    def noted(directory: str, variables: tuple[bytes, ...]) -> Subject | None:
+        begun.append(directory)
+        return work_of(directory, variables)
+
+    monkeypatch.setattr("shotfs.vfs.askers.work_of", noted)
+    for pid in range(1, STUCK_MAX + 1):
+        locked(pid)
+    _proc(tmp_path, 99, "maya", 100, b"JOB=j\0")
+
+    async def look(pid: int) -> None:
+        assert await askers.of(caller(pid)) == Asker(pid, "maya", "")
+
+    async with trio.open_nursery() as nursery:
+        for pid in range(1, STUCK_MAX + 1):
+            nursery.start_soon(look, pid)
+        while len(begun) < STUCK_MAX:
+            await trio.lowlevel.checkpoint()
+        mock_clock.jump(ENVIRONMENT_S)
+    # The clock stands: nobody waits from here on.
+    await look(1)
+    await look(99)
+    os.close(os.open(tmp_path / "2/environ", os.O_WRONLY))
+    while not (await askers.of(caller(99))).job:  # one that ended makes room
+        await trio.lowlevel.checkpoint()
 
 
 async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
