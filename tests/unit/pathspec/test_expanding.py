@@ -95,6 +95,8 @@ def readings(
     pattern: str, path: str, numbers: frozenset[int] | None, views: Sequence[str]
 ) -> Iterator[dict[str, Value]]:
     """All ways in which *path* is what *pattern* stands for."""
+    if pattern.count("/") != path.count("/"):
+        return
     tokens = find_tokens(pattern)
     kinds = sorted({token.kind for token in tokens})
     behind = {path[i : i + 2] for i in range(len(path)) if path[i : i + 2].isdigit()}
@@ -111,22 +113,22 @@ def readings(
         )
     for values in itertools.product(*among):
         by_kind = dict(zip(kinds, values, strict=True))
-        if any(text == path for text in all_written(pattern, by_kind, behind)):
+        elements = zip(pattern.split("/"), path.split("/"), strict=True)
+        if all(text in all_written(one, text, by_kind, behind) for one, text in elements):
             yield by_kind
 
 
-def all_written(pattern: str, values: dict[str, Value], behind: Iterable[str]) -> Iterator[str]:
-    elements = [list(one_written(one, values, behind)) for one in pattern.split("/")]
-    for texts in itertools.product(*elements):
-        yield "/".join(texts)
-
-
-def one_written(element: str, values: dict[str, Value], behind: Iterable[str]) -> Iterator[str]:
+def all_written(
+    element: str, name: str, values: dict[str, Value], behind: Iterable[str]
+) -> Iterator[str]:
+    """All that *element* may be written as, of tokens written as something that is in *name*."""
     tokens = find_tokens(element)
     different = sorted({token.text: token for token in tokens}.items())
-    for texts in itertools.product(
-        *(sorted(written(token, values[token.kind], behind)) for _, token in different)
-    ):
+    texts_of = [
+        [text for text in written(token, values[token.kind], behind) if text in name]
+        for _, token in different
+    ]
+    for texts in itertools.product(*texts_of):
         chosen = dict(zip((text for text, _ in different), texts, strict=True))
         made, index = "", 0
         for token in tokens:
