@@ -37,12 +37,9 @@ def open_store(url: str, bucket: str) -> Any:
     )
 
 
-def download(url: str, key: str, path: str, bucket: str = "") -> dict[str, float]:
-    """Download *key* below *url* to *path*."""
-    store = open_store(url, bucket)
-    start_line.wait()
-    started, cpu_s = time.perf_counter(), time.process_time()
-    size_bytes = obstore.head(store, key)["size"]
+def fetch_file(store: Any, key: str, path: str) -> int:
+    """Write the object *key* to *path*; return how many bytes it has."""
+    size_bytes: int = obstore.head(store, key)["size"]
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.truncate(descriptor, size_bytes)
 
@@ -54,6 +51,15 @@ def download(url: str, key: str, path: str, bucket: str = "") -> dict[str, float
         for _ in pool.map(fetch, range(0, size_bytes, RANGE_BYTES)):
             continue
     os.close(descriptor)
+    return size_bytes
+
+
+def download(url: str, key: str, path: str, bucket: str = "") -> dict[str, float]:
+    """Download *key* below *url* to *path*."""
+    store = open_store(url, bucket)
+    start_line.wait()
+    started, cpu_s = time.perf_counter(), time.process_time()
+    size_bytes = fetch_file(store, key, path)
     return {
         "count": 1,
         "bytes": size_bytes,

@@ -100,7 +100,7 @@ class Scale:
 
 
 FULL = Scale(
-    rounds=3, small_files=4000, large_files=3, large_bytes=256 * MIB, job_small=400, job_large=6
+    rounds=5, small_files=4000, large_files=3, large_bytes=256 * MIB, job_small=400, job_large=6
 )
 QUICK = Scale(
     rounds=3, small_files=1000, large_files=1, large_bytes=256 * MIB, job_small=80, job_large=2
@@ -206,12 +206,6 @@ def build(stack: ExitStack, scale: Scale, results: Results) -> Site:
     site = Site(scale, results, url, moto_url, moto_pid, s3_url)
     site.node = Told(stack, _configure(site, sockets))
     return site
-
-
-def names_in(path: str) -> list[str]:
-    """Return the names that the file *path* lists."""
-    with open(path, encoding="utf-8") as file:
-        return file.read().split()
 
 
 def _configure(site: Site, sockets: str) -> str:
