@@ -131,6 +131,9 @@ class Site:
 
     def reaches_origin(self) -> bool:
         """Return whether the node has seen that its origin is back; reads the last frame."""
+        # What the kernel still has of that frame would be read during an outage, too.
+        if not all(one["reachable"] for one in self.node.status()["origins"].values()):
+            return False
         try:
             for path in self.plates(FRAMES[-1]):
                 (self.node.mountpoint / path).read_bytes()
