@@ -1,4 +1,7 @@
-"""Published files: those at and below a path, whoever needs them all (pins, evictions, prewarm)."""
+"""Published files: those at and below a path, one directory after the other (pins, evictions).
+
+A prewarm, whose requests fill an origin, lists several at a time: `published_walk`.
+"""
 
 from __future__ import annotations
 
