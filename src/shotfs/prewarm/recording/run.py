@@ -32,12 +32,12 @@ RolesOf = Callable[[str], Roles]
 """From a show's name to the roles of its fields."""
 
 LATER_MAX = 128
-"""Opens that wait to be worked up. What an open means is found out for many at once: that takes
-half the time, for the processor has in its caches what it needs."""
+"""Opens that wait to be worked up. What an open means is found out for many at once: that is
+cheaper, for the processor has in its caches what it needs."""
 
 AGAIN_FILES_MAX = 8_192
-"""Files of opens that were answered natively and wait until the run ends or their process writes:
-some 10 ms of the event loop. One takes less memory while it waits than afterwards."""
+"""Files of opens that were answered natively and wait until the run ends or their process writes;
+more would hold up the event loop. One takes less memory while it waits than afterwards."""
 
 EVERY = -1
 """Stands for an interval of no process, and for too many of them."""
